@@ -1,0 +1,132 @@
+// swift-tools-version:6.2
+import PackageDescription
+
+// Arrows point down only: a facade cannot see a driver, a driver cannot see the store, and only the
+// executable knows everyone. docs/architecture.md has the picture.
+
+let strict: [SwiftSetting] = [.treatAllWarnings(as: .error)]
+let lld: [LinkerSetting] = [.unsafeFlags(["-use-ld=lld"])]
+
+let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
+let systemPackage: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
+let nio: [Target.Dependency] = [
+  .product(name: "NIOCore", package: "swift-nio"),
+  .product(name: "NIOPosix", package: "swift-nio"),
+]
+
+func library(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = []) -> Target {
+  .target(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: strict)
+}
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(
+    name: name, dependencies: dependencies, swiftSettings: strict, linkerSettings: lld)
+}
+func facade(_ name: String) -> Target {
+  library(name, ["APISupport", "Conductor", "Store", "Domain", "Wire", hummingbird])
+}
+
+/// Names of test targets to build, separated by commas; all of them when unset. `scripts/test-only` sets it, so that
+/// one part can be tested while another does not compile.
+let onlyTests = Context.environment["STEELYARD_TESTS"].map { Set($0.split(separator: ",").map { String($0) }) }
+
+let package = Package(
+  name: "steelyard",
+  dependencies: [
+    .package(url: "https://github.com/hummingbird-project/hummingbird.git", exact: "2.28.1", traits: []),
+    .package(url: "https://github.com/apple/swift-nio.git", exact: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-nio-ssl.git", exact: "2.37.6"),
+    .package(url: "https://github.com/swift-server/async-http-client.git", exact: "1.37.0"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", exact: "2.13.0"),
+    .package(url: "https://github.com/apple/swift-log.git", exact: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-argument-parser.git", exact: "1.8.2"),
+    .package(url: "https://github.com/swiftlang/swift-subprocess.git", exact: "1.0.2", traits: []),
+    .package(url: "https://github.com/apple/swift-system.git", exact: "1.8.1"),
+    .package(url: "https://github.com/jpsim/Yams.git", exact: "6.2.2"),
+  ],
+  targets: [
+    // Words and bytes: no I/O.
+    library("Wire"),
+    library("Domain", ["Wire"]),
+    library("DriverInterfaces", ["Domain", "Wire"]),
+
+    // What everything below the facades stands on.
+    .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+    .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CCrypt", pkgConfig: "libcrypt", providers: [.apt(["libcrypt-dev"])]),
+    .target(name: "CLinux"),
+    library("Cryptography", ["COpenSSL", "CCrypt", "Wire"]),
+    library("Processes", ["CLinux", subprocess, systemPackage]),
+    library("Store", ["CSQLite", "Cryptography", "Domain", "Wire"]),
+    library("Workflows", ["Store", "Wire", logging]),
+    library(
+      "Conductor",
+      ["Workflows", "Store", "DriverInterfaces", "Domain", "Wire", "Cryptography", logging, lifecycle]),
+
+    // Drivers: the only targets that touch hardware.
+    library(
+      "RedfishDriver",
+      [
+        "DriverInterfaces", "Domain", "Wire", "Cryptography", logging,
+        .product(name: "AsyncHTTPClient", package: "async-http-client"),
+        .product(name: "NIOSSL", package: "swift-nio-ssl"),
+      ] + nio),
+    library("IPMIDriver", ["DriverInterfaces", "Domain", "Wire", "Processes", "CLinux", logging]),
+    library("SwitchDrivers", ["DriverInterfaces", "Domain", "Wire", logging] + nio),
+    library("BootServices", ["DriverInterfaces", "Domain", "Wire", "Processes", logging, lifecycle]),
+
+    // Facades: one per upstream API.
+    library(
+      "APISupport",
+      ["Conductor", "Store", "Domain", "Wire", "Cryptography", "CLinux", hummingbird, logging, lifecycle,
+        .product(name: "HummingbirdTLS", package: "hummingbird"),
+        .product(name: "NIOSSL", package: "swift-nio-ssl")] + nio),
+    facade("KeystoneAPI"),
+    facade("IronicAPI"),
+    facade("NeutronAPI"),
+    facade("GlanceAPI"),
+    facade("LeapAPI"),
+    facade("AgentAPI"),
+
+    // The virtual machine room and the servers that stand in for hardware. They never link the product.
+    library("Lab", ["Wire", "Processes", "CLinux", logging]),
+    library("Simulators", ["Wire", "Processes", "Cryptography", hummingbird, logging, lifecycle]),
+    .executableTarget(
+      name: "steelyard-simulator",
+      dependencies: ["Simulators", arguments],
+      swiftSettings: strict, linkerSettings: lld),
+
+    // The program, and the agent that runs in the ramdisk.
+    .executableTarget(
+      name: "steelyard",
+      dependencies: [
+        "KeystoneAPI", "IronicAPI", "NeutronAPI", "GlanceAPI", "LeapAPI", "AgentAPI", "APISupport",
+        "Conductor", "Workflows", "Store", "RedfishDriver", "IPMIDriver", "SwitchDrivers", "BootServices",
+        "Lab", "Processes", "Cryptography", arguments, logging, lifecycle,
+        .product(name: "Yams", package: "Yams"),
+      ],
+      swiftSettings: strict, linkerSettings: lld),
+    library("Agent", ["Wire", "CLinux"]),
+    .executableTarget(
+      name: "steelyard-agent", dependencies: ["Agent"], swiftSettings: strict, linkerSettings: lld),
+
+    library("TestSupport", ["Store", "Conductor", "Workflows", "Domain", "Wire", "Processes"]),
+    tests("WireTests", ["Wire"]),
+    tests("DomainTests", ["Domain", "Wire"]),
+    tests("StoreTests", ["Store", "Domain", "Wire"]),
+    tests("WorkflowsTests", ["Workflows", "Store", "TestSupport"]),
+    tests("ConductorTests", ["Conductor", "TestSupport"]),
+    tests("SwitchDriversTests", ["SwitchDrivers", "Processes"]),
+    tests("RedfishDriverTests", ["RedfishDriver", "Processes"]),
+    tests("IPMIDriverTests", ["IPMIDriver", "Processes"]),
+    tests("BootServicesTests", ["BootServices", "Processes"]),
+    tests("AgentTests", ["Agent", "Wire"]),
+    tests("APISupportTests", ["APISupport"]),
+    tests("PolicyTests", ["KeystoneAPI", "IronicAPI", "NeutronAPI", "GlanceAPI", "LeapAPI", "AgentAPI", "TestSupport"]),
+    tests("LabTests", ["Lab", "Processes"]),
+  ]
+)
+if let onlyTests { package.targets.removeAll { $0.type == .test && !onlyTests.contains($0.name) } }

@@ -1,0 +1,6 @@
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/rand.h>
+#include <openssl/sha.h>
+#include <openssl/md5.h>
+#include <openssl/crypto.h>

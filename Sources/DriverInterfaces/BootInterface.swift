@@ -1,0 +1,39 @@
+import Domain
+
+/// DHCP on the provisioning network: which machines may have an address there.
+///
+/// The boot script itself is not written anywhere: it is computed from the node's state when the machine asks
+/// (`AgentAPI`), and a machine with nothing to do boots its local disk.
+public protocol BootInterface: Sendable {
+  /// Lets these NICs have an address on the provisioning network. Safe to repeat.
+  /// - Parameter label: the effect key, kept with the reservation.
+  func ensureAdmitted(_ macs: [MACAddress], label: String) async throws
+  /// Denies them again: DHCP is silent to them. Safe to repeat, also for NICs never admitted.
+  func ensureDenied(_ macs: [MACAddress]) async throws
+  /// The NICs admitted now, with their labels: for `doctor` and the sweeper.
+  func admitted() async throws -> [MACAddress: String]
+}
+
+/// Images on disk, ready to be streamed to an agent.
+public protocol ImageStoreInterface: Sendable {
+  /// The raw form of an image in the cache, made on first use.
+  ///
+  /// Safe to call again and from two workflows at once. The source's checksum is verified before anything reads it,
+  /// and what it claims to be is checked against its content.
+  /// - Throws: ``DriverError`` `.refused` with a sentence when the content is not what it claims.
+  func ensureRaw(imageID: String) async throws -> RawImage
+}
+
+/// A raw disk image ready to be streamed.
+public struct RawImage: Sendable, Equatable {
+  public var path: String
+  /// Bytes of the disk that it describes.
+  public var size: Int
+  /// SHA-256 of the raw bytes, lower-case hex.
+  public var sha256: String
+  public init(path: String, size: Int, sha256: String) {
+    self.path = path
+    self.size = size
+    self.sha256 = sha256
+  }
+}

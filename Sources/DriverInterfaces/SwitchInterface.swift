@@ -1,0 +1,43 @@
+import Domain
+
+/// What a switch driver can do; an API refuses (409) what the switch bound to a port cannot.
+public struct SwitchCapabilities: OptionSet, Sendable {
+  public let rawValue: Int
+  public init(rawValue: Int) { self.rawValue = rawValue }
+  public static let trunk = SwitchCapabilities(rawValue: 1)
+  public static let lldp = SwitchCapabilities(rawValue: 2)
+  public static let macTable = SwitchCapabilities(rawValue: 4)
+  public static let watch = SwitchCapabilities(rawValue: 8)
+}
+
+/// One switch. Verbs take whole desired state and may be repeated.
+///
+/// Every change is read back: a verb returns only when the switch itself reports the new state
+/// (``DriverError`` `.notInForce` otherwise).
+public protocol SwitchInterface: Sendable {
+  var name: String { get }
+  var capabilities: SwitchCapabilities { get }
+
+  /// Logs in and reads something harmless.
+  func probe() async throws
+  /// Every port that may carry a machine, with what it carries now. Ports of the switch's own use are left out.
+  func listPorts() async throws -> [String: PortConfiguration]
+  /// What one port carries now.
+  /// - Throws: ``DriverError`` `.misconfigured` for a port that the switch does not have.
+  func readPort(_ port: String) async throws -> PortConfiguration
+  /// Brings all the ports to the given state in one visit, and reads them back.
+  /// - Parameter label: the effect key of the workflow step, written where the switch can keep it (description,
+  ///   external id) so that the sweeper can tell whose it is; nil removes it.
+  func apply(_ ports: [String: PortConfiguration], label: String?) async throws
+  /// MAC addresses seen per port, with their VLAN. Empty when the switch cannot tell.
+  func macTable() async throws -> [(port: String, vlan: Int, mac: MACAddress)]
+  /// Ports that changed without us, as they change; the caller reconciles. Ends when the connection drops.
+  func watch() -> AsyncThrowingStream<Set<String>, any Error>
+}
+
+/// The switches of the site by name.
+public protocol SwitchRegistry: Sendable {
+  /// - Throws: ``DriverError`` `.misconfigured` naming the switches that exist.
+  func switchNamed(_ name: String) throws -> any SwitchInterface
+  var all: [any SwitchInterface] { get }
+}
