@@ -1,0 +1,163 @@
+import Domain
+import HTTPTypes
+import Hummingbird
+import Logging
+import NIOCore
+import Store
+import Wire
+
+/// Answers every request of every service: routing, the token, the endpoint's rule, errors in the service's shape.
+///
+/// The one place where the policy is asked and where an error becomes HTTP.
+public struct APIResponder: HTTPResponder {
+  public struct Context: RequestContext {
+    public var coreContext: CoreRequestContextStorage
+    let peer: String?
+    public init(source: ApplicationRequestContextSource) {
+      coreContext = .init(source: source)
+      peer = source.channel.remoteAddress?.ipAddress
+    }
+  }
+
+  private struct Entry: Sendable {
+    let service: Service
+    let routes: RouteTable
+  }
+  private let entries: [Entry]
+  private let authenticator: any Authenticator
+  private let clock: @Sendable () -> Timestamp
+  private let publicOrigin: String?
+  private let scheme: String
+
+  /// - Parameters:
+  ///   - publicOrigin: "https://cloud.example:5000" for links behind a proxy; nil builds them from the Host header.
+  ///   - scheme: of our own listener.
+  public init(
+    services: [Service], authenticator: any Authenticator, publicOrigin: String? = nil, scheme: String = "http",
+    clock: @escaping @Sendable () -> Timestamp
+  ) {
+    entries = services.map { Entry(service: $0, routes: RouteTable($0.endpoints)) }
+    self.authenticator = authenticator
+    self.publicOrigin = publicOrigin
+    self.scheme = scheme
+    self.clock = clock
+  }
+
+  public func respond(to request: Request, context: Context) async throws -> Response {
+    let started = ContinuousClock.now
+    let requestID = "req-\(Identifier.uuid())"
+    let target = request.uri.string
+    let question = target.firstIndex(of: "?") ?? target.endIndex
+    let path = target[..<question]
+    let queryText = question == target.endIndex ? "" : target[target.index(after: question)...]
+
+    var answer: APIResponse
+    var rule = "none"
+    if let entry = entries.first(where: { isBelow(path, $0.service.prefix) }) {
+      let below = path.dropFirst(entry.service.prefix.count)
+      (answer, rule) = await respond(
+        entry, request, below: below, query: QueryParameters(queryText), context: context, requestID: requestID)
+    } else {
+      answer = APIResponse(
+        .notFound, json: ErrorShape.keystone.body(.notFound("No service answers at this path; `openstack catalog list` shows those that do.")))
+    }
+    if request.method == .head { answer.body = .init() }
+    answer.headers[openstackRequestID] = requestID
+    let level: Logger.Level = answer.status.code >= 500 ? .error : .debug
+    context.logger.log(
+      level: level, "\(request.method) \(path) \(answer.status.code)",
+      metadata: ["request": "\(requestID)", "rule": "\(rule)", "ms": "\((ContinuousClock.now - started).wholeMicroseconds / 1000)"])
+    return Response(status: answer.status, headers: answer.headers, body: answer.body)
+  }
+
+  private func isBelow(_ path: Substring, _ prefix: String) -> Bool {
+    guard path.hasPrefix(prefix) else { return false }
+    let rest = path.dropFirst(prefix.count)
+    return rest.isEmpty || rest.first == "/" || prefix.isEmpty
+  }
+
+  private func respond(
+    _ entry: Entry, _ request: Request, below: Substring, query: QueryParameters, context: Context, requestID: String
+  ) async -> (APIResponse, String) {
+    let service = entry.service
+    var extra: HTTPFields = [:]
+    var ruleName = "none"
+    do {
+      let outcome = entry.routes.find(request.method, below)
+      var parameters: [String: String] = [:]
+      if case .found(let match) = outcome { parameters = match.parameters }
+      let now = clock()
+      // Clients may send the token to open endpoints too; there a bad one does not matter.
+      var caller: Actor?
+      var refusal: (any Error)?
+      if let token = request.headers[authToken] {
+        do { caller = try authenticator.actor(forToken: token, now: now) } catch { refusal = error }
+      }
+      let origin = publicOrigin ?? "\(scheme)://\(request.head.authority ?? request.headers[.host] ?? "localhost")"
+      let apiRequest = APIRequest(
+        method: request.method, path: percentDecoded(below), headers: request.headers, parameters: parameters, query: query,
+        origin: origin, serviceURL: origin + service.prefix, requestID: requestID, now: now, caller: caller, peer: context.peer,
+        bodyStream: request.body)
+      extra = try service.decorate?(apiRequest) ?? [:]
+      switch outcome {
+      case .unknown:
+        throw APIError.notFound("The resource could not be found.")
+      case .wrongMethod(let allowed):
+        var error = APIError(.methodNotAllowed, "The method \(request.method) is not allowed for this resource.")
+        error.headers[.allow] = allowed.map(\.rawValue).sorted().joined(separator: ", ")
+        throw error
+      case .found(let match):
+        let rule = match.endpoint.rule
+        ruleName = rule.name
+        if rule.needsToken {
+          guard let caller else { throw refusal ?? APIError(.unauthorized, "The request you have made requires authentication.") }
+          guard rule.allows(caller) else {
+            throw APIError.forbidden("You are not authorized to perform the requested action: \(rule.name).")
+          }
+        }
+        var answer = try await match.endpoint.handler(apiRequest)
+        answer.headers.append(contentsOf: extra)
+        return (answer, ruleName)
+      }
+    } catch {
+      return (Self.answer(to: error, service, extra, context.logger, requestID), ruleName)
+    }
+  }
+
+  /// Every error becomes HTTP here.
+  static func answer(to error: any Error, _ service: Service, _ extra: HTTPFields, _ logger: Logger, _ requestID: String) -> APIResponse {
+    let apiError: APIError
+    switch error {
+    case let known as APIError: apiError = known
+    case let known as any APIErrorConvertible: apiError = known.apiError
+    case let stored as StoreError:
+      switch stored.kind {
+      case .conflict: apiError = .conflict("The request conflicts with what is stored; look again and retry.")
+      case .busy: apiError = APIError(.serviceUnavailable, "The database is busy; try again.")
+      case .full: apiError = APIError(.insufficientStorage, "The server's disk is full; the administrator must free space. Nothing was changed.")
+      case .other: apiError = APIError(.internalServerError, "The server failed on this request (\(requestID)).")
+      }
+      logger.error("database: \(stored)", metadata: ["request": "\(requestID)"])
+    default:
+      logger.error("unexpected: \(error)", metadata: ["request": "\(requestID)"])
+      apiError = APIError(.internalServerError, "The server failed on this request (\(requestID)).")
+    }
+    var answer = APIResponse(apiError.status, json: service.errorShape.body(apiError), headers: apiError.headers)
+    if apiError.status == .unauthorized { answer.headers[.wwwAuthenticate] = "Keystone uri=\"/identity\"" }
+    answer.headers.append(contentsOf: extra)
+    return answer
+  }
+}
+
+/// An error of a lower layer that knows its HTTP form.
+public protocol APIErrorConvertible: Error {
+  var apiError: APIError { get }
+}
+
+extension HTTPField.Name {
+  /// A header name of ours: it must be a valid token, which the tests check.
+  public init(known name: String) { self = HTTPField.Name(name) ?? .warning }
+}
+let openstackRequestID = HTTPField.Name(known: "X-Openstack-Request-Id")
+/// The caller's token.
+public let authToken = HTTPField.Name(known: "X-Auth-Token")

@@ -1,0 +1,49 @@
+import HTTPTypes
+import Hummingbird
+import NIOCore
+import Wire
+
+/// An answer. An empty one has no content type: a client dies of a JSON content type on an empty body.
+public struct APIResponse: Sendable {
+  public var status: HTTPResponse.Status
+  public var headers: HTTPFields
+  var body: ResponseBody
+
+  public init(_ status: HTTPResponse.Status, headers: HTTPFields = [:]) {
+    self.status = status
+    self.headers = headers
+    body = .init()
+  }
+  /// A JSON answer from a writer: one copy.
+  public init(_ status: HTTPResponse.Status = .ok, _ writer: borrowing JSONWriter, headers: HTTPFields = [:]) {
+    self.status = status
+    self.headers = headers
+    self.headers[.contentType] = "application/json"
+    body = .init(byteBuffer: writer.withBytes { ByteBuffer(bytes: $0) })
+  }
+  public init(_ status: HTTPResponse.Status = .ok, json: JSON, headers: HTTPFields = [:]) {
+    var writer = JSONWriter()
+    writer.value(json)
+    self.init(status, writer, headers: headers)
+  }
+  public init(_ status: HTTPResponse.Status = .ok, text: String, contentType: String = "text/plain; charset=utf-8") {
+    self.status = status
+    headers = [.contentType: contentType]
+    body = .init(byteBuffer: ByteBuffer(string: text))
+  }
+  /// A streamed answer. `write` runs while the client reads; it may throw to cut the connection.
+  public init(
+    _ status: HTTPResponse.Status = .ok, contentType: String, length: Int?, headers: HTTPFields = [:],
+    write: @escaping @Sendable (inout any ResponseBodyWriter) async throws -> Void
+  ) {
+    self.status = status
+    self.headers = headers
+    self.headers[.contentType] = contentType
+    body = .init(contentLength: length) { writer in
+      try await write(&writer)
+      try await writer.finish(nil)
+    }
+  }
+  public static let noContent = APIResponse(.noContent)
+  public static let accepted = APIResponse(.accepted)
+}

@@ -1,0 +1,38 @@
+/// Who is asking, as the token says: a user with roles in one scope.
+public struct Actor: Sendable, Equatable {
+  public enum Scope: Sendable, Equatable {
+    case project(id: String, domainID: String)
+    case domain(id: String)
+    /// The whole deployment (`scope: {"system": {"all": true}}`).
+    case system
+    case unscoped
+  }
+  public var userID: String
+  public var userName: String
+  public var scope: Scope
+  /// Role names in that scope, with implied roles.
+  public var roles: Set<String>
+  /// The scope's project is the administrators' own (`admin` in the default domain).
+  public var isAdminProject: Bool
+
+  public init(userID: String, userName: String, scope: Scope, roles: Set<String>, isAdminProject: Bool = false) {
+    self.userID = userID
+    self.userName = userName
+    self.scope = scope
+    self.roles = roles
+    self.isAdminProject = isAdminProject
+  }
+
+  public var projectID: String? { if case .project(let id, _) = scope { id } else { nil } }
+
+  /// The site's administrator: role `admin` with system scope or in the administrators' project.
+  ///
+  /// Upstream's default would let `admin` in any project do it; here another project's admin is an administrator of that
+  /// project only, because tenants are strangers to each other. Source: design notes, "Facts from genuine Keystone and Ironic".
+  public var isSiteAdmin: Bool { roles.contains("admin") && (scope == .system || isAdminProject) }
+  /// Reads everything: the administrator, or a reader with system scope.
+  public var isSiteReader: Bool { isSiteAdmin || (scope == .system && roles.contains("reader")) }
+
+  public func has(_ role: String) -> Bool { roles.contains(role) }
+  public func hasAny(_ names: String...) -> Bool { names.contains { roles.contains($0) } }
+}

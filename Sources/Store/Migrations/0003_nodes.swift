@@ -1,0 +1,3 @@
+extension Migration {
+  static let nodes = Migration(number: 3, name: "nodes", sql: "")
+}

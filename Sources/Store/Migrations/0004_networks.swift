@@ -1,0 +1,3 @@
+extension Migration {
+  static let networks = Migration(number: 4, name: "networks", sql: "")
+}

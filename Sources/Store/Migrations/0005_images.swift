@@ -1,0 +1,3 @@
+extension Migration {
+  static let images = Migration(number: 5, name: "images", sql: "")
+}

@@ -1,0 +1,3 @@
+extension Migration {
+  static let agents = Migration(number: 7, name: "agents", sql: "")
+}
