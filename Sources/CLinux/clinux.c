@@ -3,10 +3,19 @@
 #include <fcntl.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
+#include <errno.h>
+#include <pthread.h>
+#include <pty.h>
 #include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <termios.h>
 #include <unistd.h>
 
 int clinux_ioctl_pointer(int fd, unsigned long request, void *argument) { return ioctl(fd, request, argument); }
@@ -27,3 +36,64 @@ int clinux_open_tap(const char *name) {
   }
   return fd;
 }
+
+int clinux_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
+
+int clinux_spawn(pid_t *pid, const char *path, char *const argv[], char *const envp[], int in, int out, int err,
+                 const char *terminal) {
+  posix_spawnattr_t attributes;
+  posix_spawn_file_actions_t actions;
+  sigset_t none, all;
+  int failed = posix_spawnattr_init(&attributes);
+  if (failed) return failed;
+  failed = posix_spawn_file_actions_init(&actions);
+  if (failed) {
+    posix_spawnattr_destroy(&attributes);
+    return failed;
+  }
+  sigemptyset(&none);
+  sigfillset(&all);
+  sigdelset(&all, SIGKILL);
+  sigdelset(&all, SIGSTOP);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setsigdefault(&attributes, &all);
+  failed = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  if (terminal) {
+    /* The session was made before the file actions run: opening a terminal now makes it the controlling one. */
+    if (!failed) failed = posix_spawn_file_actions_addopen(&actions, 0, terminal, O_RDWR, 0);
+    if (!failed) failed = posix_spawn_file_actions_adddup2(&actions, 0, 1);
+    if (!failed) failed = posix_spawn_file_actions_adddup2(&actions, 0, 2);
+  } else {
+    if (!failed) failed = posix_spawn_file_actions_adddup2(&actions, in, 0);
+    if (!failed) failed = posix_spawn_file_actions_adddup2(&actions, out, 1);
+    if (!failed) failed = posix_spawn_file_actions_adddup2(&actions, err, 2);
+  }
+  if (!failed) failed = posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+  if (!failed) failed = posix_spawn(pid, path, &actions, &attributes, argv, envp);
+  posix_spawn_file_actions_destroy(&actions);
+  posix_spawnattr_destroy(&attributes);
+  return failed;
+}
+
+int clinux_open_pty(char *path, size_t size, int *slave) {
+  int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
+  if (master < 0) return -1;
+  struct termios settings;
+  struct winsize window = {.ws_row = 25, .ws_col = 80};
+  if (grantpt(master) || unlockpt(master) || ptsname_r(master, path, size)) goto failed;
+  *slave = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (*slave < 0) goto failed;
+  if (tcgetattr(*slave, &settings) == 0) {
+    cfmakeraw(&settings);
+    tcsetattr(*slave, TCSANOW, &settings);
+  }
+  ioctl(*slave, TIOCSWINSZ, &window);
+  return master;
+failed:
+  close(master);
+  return -1;
+}
+
+int clinux_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
+int clinux_eventfd(void) { return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
+void clinux_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }

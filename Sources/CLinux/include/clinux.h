@@ -14,4 +14,19 @@ int clinux_setns_network(int fd);
 int clinux_lock_file(int fd);
 /* Open a tap interface in the caller's network namespace: a file descriptor or -1. */
 int clinux_open_tap(const char *name);
+/* Start `path` as leader of a new session and process group, with every other descriptor closed, no signal blocked and
+   every signal at its default. Standard input, output and error are `in`, `out` and `err`; when `terminal` is not null
+   it is opened in their place and becomes the controlling terminal. 0 and the process in `pid`, or an errno. */
+int clinux_spawn(pid_t *pid, const char *path, char *const argv[], char *const envp[], int in, int out, int err,
+                 const char *terminal);
+/* pidfd_open(2): a descriptor that polls readable once the process has ended, or -1. */
+int clinux_pidfd_open(pid_t pid);
+/* A new pseudo terminal in raw mode, 80 by 25: the master (close-on-exec, not blocking) or -1; the slave's path goes to
+   `path`. The slave is also left open in `slave`, so that the master does not read EIO before the program starts. */
+int clinux_open_pty(char *path, size_t size, int *slave);
+/* pipe2(2) and eventfd(2), close-on-exec (the eventfd not blocking): 0 or a descriptor; -1 and errno. */
+int clinux_pipe(int ends[2]);
+int clinux_eventfd(void);
+/* Name of the calling thread, up to 15 bytes, as `ps -L` shows it. */
+void clinux_name_thread(const char *name);
 #endif
