@@ -116,6 +116,7 @@ let package = Package(
     library("TestSupport", ["Store", "Conductor", "Workflows", "Domain", "Wire", "Processes"]),
     tests("WireTests", ["Wire"]),
     tests("DomainTests", ["Domain", "Wire"]),
+    tests("ProcessesTests", ["Processes"]),
     tests("StoreTests", ["Store", "Domain", "Wire"]),
     tests("WorkflowsTests", ["Workflows", "Store", "TestSupport"]),
     tests("ConductorTests", ["Conductor", "TestSupport"]),

@@ -97,8 +97,10 @@ struct RunningCommand {
 }
 
 /// How a process ended.
-enum Ending: Equatable {
+public enum Ending: Sendable, Equatable {
+  /// By itself, with this status.
   case exited(Int)
+  /// By a signal, ours included.
   case signalled(Int32)
 }
 
@@ -113,13 +115,14 @@ func reap(_ process: pid_t) -> Ending {
 /// Ends a whole process group and reaps its leader: SIGTERM, a second's grace for the leader, SIGKILL for what is left.
 ///
 /// The leader is reaped last: until then its number cannot become another group's.
-func stop(_ process: pid_t, watched: Int32, grace: Duration = .seconds(1)) {
+@discardableResult
+func stop(_ process: pid_t, watched: Int32, grace: Duration = .seconds(1)) -> Ending {
   kill(-process, SIGTERM)
   var item = pollfd(fd: watched, events: Int16(POLLIN), revents: 0)
   let deadline = ContinuousClock.now + grace
   while poll(&item, 1, milliseconds(until: deadline)) < 0, errno == EINTR {}
   kill(-process, SIGKILL)
-  _ = reap(process)
+  return reap(process)
 }
 
 /// For poll(2): rounded up, so that it does not spin through the last millisecond.
