@@ -1,0 +1,73 @@
+import Domain
+import Wire
+
+/// The NICs of the nodes (baremetal ports).
+public enum PortStore {
+  private static func port(_ row: borrowing Row) -> Port {
+    var port = Port(uuid: row.text(0), nodeUUID: row.text(1), address: row.text(2), createdAt: row.time(9))
+    port.name = row.optionalText(3)
+    port.localLinkConnection = row.object(4)
+    port.isPXEEnabled = row.bool(5)
+    port.physicalNetwork = row.optionalText(6)
+    port.extra = row.object(7)
+    port.vifPortID = row.optionalText(8)
+    port.updatedAt = row.optionalTime(10)
+    return port
+  }
+
+  /// The ports that `narrow` leaves: it appends `WHERE …` (columns of `ports p`, and of its node as `n`), `ORDER BY …`.
+  public static func list(in session: any Session, _ narrow: (inout Query) -> Void = { _ in }) throws -> [Port] {
+    var query = Query(
+      """
+      SELECT p.uuid, p.node_uuid, p.address, p.name, p.local_link_connection, p.is_pxe_enabled, p.physical_network, p.extra, \
+      p.vif_port_id, p.created_at, p.updated_at FROM ports p JOIN nodes n ON n.uuid = p.node_uuid
+      """)
+    narrow(&query)
+    return try session.query(query) { port($0) }
+  }
+  public static func get(_ uuid: String, in session: any Session) throws -> Port? {
+    try list(in: session) { $0.append("WHERE p.uuid = ?", .text(uuid)) }.first
+  }
+  public static func find(_ uuidOrName: String, in session: any Session) throws -> Port? {
+    try list(in: session) { query in
+      if Identifier.isUUID(uuidOrName) {
+        query.append("WHERE p.uuid = ?", .text(uuidOrName.lowercased()))
+      } else {
+        query.append("WHERE p.name = ?", .text(uuidOrName))
+      }
+    }.first
+  }
+  /// In the order they were made.
+  public static func list(node uuid: String, in session: any Session) throws -> [Port] {
+    try list(in: session) { $0.append("WHERE p.node_uuid = ? ORDER BY p.created_at, p.address", .text(uuid)) }
+  }
+  public static func byAddress(_ mac: String, in session: any Session) throws -> Port? {
+    try list(in: session) { $0.append("WHERE p.address = ?", .text(mac)) }.first
+  }
+  public static func holding(vif id: String, in session: any Session) throws -> Port? {
+    try list(in: session) { $0.append("WHERE p.vif_port_id = ?", .text(id)) }.first
+  }
+
+  /// - Throws: ``StoreError`` `.conflict` when the MAC, the name or the switch port is taken.
+  public static func insert(_ port: Port, in session: any Session) throws {
+    try session.execute(
+      "INSERT INTO ports (uuid, node_uuid, address, local_link_connection, extra, created_at) VALUES ($1, $2, $3, '{}', '{}', $4)",
+      [.text(port.uuid), .text(port.nodeUUID), .text(port.address), Value(port.createdAt)])
+    try update(port, in: session)
+  }
+  public static func update(_ port: Port, in session: any Session) throws {
+    try session.execute(
+      """
+      UPDATE ports SET node_uuid = $1, address = $2, name = $3, local_link_connection = $4, switch_name = $5, switch_port = $6, \
+      is_pxe_enabled = $7, physical_network = $8, extra = $9, vif_port_id = $10, updated_at = $11 WHERE uuid = $12
+      """,
+      [
+        .text(port.nodeUUID), .text(port.address), Value(port.name), Value(port.localLinkConnection),
+        Value(port.switchPort?.switchName), Value(port.switchPort?.port), .bool(port.isPXEEnabled), Value(port.physicalNetwork),
+        Value(port.extra), Value(port.vifPortID), Value(port.updatedAt), .text(port.uuid),
+      ])
+  }
+  public static func delete(_ uuid: String, in session: any Session) throws {
+    try session.execute("DELETE FROM ports WHERE uuid = $1", [.text(uuid)])
+  }
+}
