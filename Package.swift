@@ -93,10 +93,14 @@ let package = Package(
 
     // The virtual machine room and the servers that stand in for hardware. They never link the product.
     library("Lab", ["Wire", "Processes", "CLinux", logging]),
-    library("Simulators", ["Wire", "Processes", "Cryptography", hummingbird, logging, lifecycle]),
+    library(
+      "Simulators",
+      ["Wire", "Processes", "Cryptography", hummingbird, logging, lifecycle,
+        .product(name: "HummingbirdTLS", package: "hummingbird"),
+        .product(name: "NIOSSL", package: "swift-nio-ssl")] + nio),
     .executableTarget(
       name: "steelyard-simulator",
-      dependencies: ["Simulators", arguments],
+      dependencies: ["Simulators", "Wire", arguments],
       swiftSettings: strict, linkerSettings: lld),
 
     // The program, and the agent that runs in the ramdisk.
@@ -121,7 +125,7 @@ let package = Package(
     tests("WorkflowsTests", ["Workflows", "Store", "TestSupport"]),
     tests("ConductorTests", ["Conductor", "TestSupport"]),
     tests("SwitchDriversTests", ["SwitchDrivers", "Processes"]),
-    tests("RedfishDriverTests", ["RedfishDriver", "Processes"]),
+    tests("RedfishDriverTests", ["RedfishDriver", "Simulators", "steelyard-simulator", "Processes", "Cryptography"]),
     tests("IPMIDriverTests", ["IPMIDriver", "Processes"]),
     tests("BootServicesTests", ["BootServices", "Processes"]),
     tests("AgentTests", ["Agent", "Wire"]),
