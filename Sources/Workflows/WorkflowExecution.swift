@@ -1,0 +1,217 @@
+import Logging
+import Store
+import Wire
+
+/// One workflow being moved forward, or unwound, as far as it goes now.
+struct WorkflowExecution {
+  enum Result {
+    case waiting(until: Timestamp, on: String?)
+    case ended
+  }
+  let record: WorkflowRecord
+  let definition: WorkflowDefinition
+  let epoch: Int
+  let database: Database
+  let settings: WorkflowRunner.Settings
+  let probe: WorkflowRunner.Probe
+  let clock: @Sendable () -> Timestamp
+  let logger: Logger
+
+  /// The log of one step, folded.
+  private struct Progress {
+    var startedAt: Timestamp?
+    var output: JSON?
+    var hasFailed = false
+    var undoStarted = false
+    var isUndone = false
+    var undoFailures = 0
+  }
+
+  func advance(_ events: [WorkflowEvent]) async throws -> Result {
+    var progress: [String: Progress] = [:]
+    var outputs: [String: JSON] = [:]
+    var failure = record.state == .unwinding ? record.error ?? "stopped" : nil
+    for event in events {
+      switch event.kind {
+      case .started:
+        if progress[event.step]?.startedAt == nil { progress[event.step, default: Progress()].startedAt = event.at }
+      case .succeeded:
+        let output = event.data.flatMap { try? JSON(parsing: $0) } ?? .null
+        progress[event.step, default: Progress()].output = output
+        outputs[event.step] = output
+      case .failed:
+        progress[event.step, default: Progress()].hasFailed = true
+        failure = failure ?? event.data ?? "failed"
+      case .undoStarted: progress[event.step, default: Progress()].undoStarted = true
+      case .undone: progress[event.step, default: Progress()].isUndone = true
+      case .undoFailed: progress[event.step, default: Progress()].undoFailures += 1
+      case .operator:
+        if event.data == "retry" { for name in progress.keys { progress[name]?.undoFailures = 0 } }
+      }
+    }
+    var attempt = record.attempt
+
+    if failure == nil {
+      for step in definition.steps where progress[step.name]?.output == nil {
+        switch try await forward(step, progress[step.name]?.startedAt, attempt, outputs) {
+        case .succeeded(let output, let startedAt):
+          outputs[step.name] = output
+          progress[step.name] = Progress(startedAt: startedAt, output: output)
+          attempt = 0
+        case .waiting(let until, let on): return .waiting(until: until, on: on)
+        case .failed(let reason, let startedAt):
+          progress[step.name] = Progress(startedAt: startedAt ?? progress[step.name]?.startedAt)
+          failure = reason
+        }
+        if failure != nil { break }
+      }
+    }
+    guard let failure else {
+      try await end(.done, error: nil, context(nil, outputs, nil, 0, clock()), definition.done)
+      return .ended
+    }
+    return try await unwind(failure, progress, outputs)
+  }
+
+  // MARK: Forward
+
+  private enum Forward {
+    case succeeded(JSON, Timestamp)
+    case waiting(Timestamp, String?)
+    case failed(String, Timestamp?)
+  }
+
+  private func forward(_ step: Step, _ firstStart: Timestamp?, _ attempt: Int, _ outputs: [String: JSON]) async throws -> Forward {
+    let id = record.id, epoch = epoch
+    if let reason = try await database.read({ try WorkflowStore.get(id, in: $0)?.cancelRequested }) {
+      try await fail(step, reason)
+      return .failed(reason, firstStart)
+    }
+    var startedAt = firstStart ?? clock()
+    if firstStart == nil {
+      probe("\(step.name):before-started")
+      let now = clock()
+      startedAt = now
+      try await database.write { session in
+        try WorkflowStore.set(id, epoch: epoch, state: .running, error: nil, attempt: attempt, at: now, in: session)
+        try WorkflowStore.append(.started, step: step.name, data: nil, of: id, epoch: epoch, at: now, in: session)
+      }
+    }
+    probe("\(step.name):after-started")
+    let context = context(step, outputs, nil, attempt, startedAt)
+    do {
+      let outcome = try await step.run(context)
+      probe("\(step.name):after-effect")
+      switch outcome {
+      case .wait(let until, let on):
+        let now = clock()
+        try await database.write { session in
+          try WorkflowStore.set(
+            id, epoch: epoch, state: .waiting, error: nil, wakeAt: until, wakeOn: on, attempt: attempt, at: now, in: session)
+        }
+        probe("\(step.name):after-waiting")
+        return .waiting(until, on)
+      case .done(let output):
+        let now = clock()
+        try await database.write { session in
+          try WorkflowStore.set(id, epoch: epoch, state: .running, error: nil, at: now, in: session)
+          try WorkflowStore.append(.succeeded, step: step.name, attempt: attempt, data: output.description, of: id, epoch: epoch, at: now, in: session)
+          try step.commit(context, output, session)
+        }
+        probe("\(step.name):after-succeeded")
+        return .succeeded(output, startedAt)
+      }
+    } catch let error where !(error is Fenced) && !(error is CancellationError) && !(error is StoreError) {
+      if let transient = error as? any TransientError, transient.isTransient, attempt < step.retries {
+        let now = clock()
+        let until = now + settings.retryDelay * (1 << attempt)
+        logger.info("workflow \(id) \(step.name): \(error); tried again")
+        try await database.write { session in
+          try WorkflowStore.set(
+            id, epoch: epoch, state: .waiting, error: "\(error)", wakeAt: until, attempt: attempt + 1, at: now, in: session)
+        }
+        probe("\(step.name):after-retry")
+        return .waiting(until, nil)
+      }
+      try await fail(step, "\(error)")
+      return .failed("\(error)", startedAt)
+    }
+  }
+
+  private func fail(_ step: Step, _ reason: String) async throws {
+    let id = record.id, epoch = epoch, now = clock()
+    logger.warning("workflow \(record.kind) \(id) of \(record.subject): \(step.name): \(reason)")
+    try await database.write { session in
+      try WorkflowStore.append(.failed, step: step.name, data: reason, of: id, epoch: epoch, at: now, in: session)
+      try WorkflowStore.set(id, epoch: epoch, state: .unwinding, error: reason, at: now, in: session)
+    }
+    probe("\(step.name):after-failed")
+  }
+
+  // MARK: Back
+
+  /// Undoes, last first, every step that started: one that failed or was cut short may have had its effect.
+  private func unwind(_ failure: String, _ progress: [String: Progress], _ outputs: [String: JSON]) async throws -> Result {
+    let id = record.id, epoch = epoch
+    for step in definition.steps.reversed() {
+      guard let log = progress[step.name], let startedAt = log.startedAt, !log.isUndone else { continue }
+      let context = context(step, outputs, failure, 0, startedAt)
+      if !log.undoStarted {
+        probe("\(step.name):before-undo-started")
+        let now = clock()
+        try await database.write { session in
+          try WorkflowStore.append(.undoStarted, step: step.name, data: nil, of: id, epoch: epoch, at: now, in: session)
+        }
+      }
+      probe("\(step.name):after-undo-started")
+      do {
+        try await step.undo?(context)
+        probe("\(step.name):after-undo-effect")
+      } catch let error where !(error is Fenced) && !(error is CancellationError) && !(error is StoreError) {
+        return try await undoFailed(step, error, log.undoFailures + 1, context, failure)
+      }
+      let now = clock()
+      try await database.write { session in
+        try WorkflowStore.append(.undone, step: step.name, data: nil, of: id, epoch: epoch, at: now, in: session)
+        if log.output != nil { try step.uncommit(context, session) }
+      }
+      probe("\(step.name):after-undone")
+    }
+    try await end(.undone, error: failure, context(nil, outputs, failure, 0, clock()), definition.undone)
+    return .ended
+  }
+
+  private func undoFailed(_ step: Step, _ error: any Error, _ failures: Int, _ context: StepContext, _ failure: String) async throws -> Result {
+    let id = record.id, epoch = epoch, now = clock(), definition = definition
+    let isStuck = failures >= settings.undoAttempts
+    let delay = min(settings.undoDelay * (1 << min(failures - 1, 6)), .seconds(3600))
+    logger.error("workflow \(record.kind) \(id): undo of \(step.name) failed (\(failures)): \(error)")
+    try await database.write { session in
+      try WorkflowStore.append(.undoFailed, step: step.name, attempt: failures, data: "\(error)", of: id, epoch: epoch, at: now, in: session)
+      try WorkflowStore.set(
+        id, epoch: epoch, state: isStuck ? .stuck : .unwinding, error: failure, wakeAt: isStuck ? nil : now + delay, at: now, in: session)
+      if isStuck { try definition.stuck(context, "undo of \(step.name) failed: \(error)", session) }
+    }
+    probe("\(step.name):after-undo-failed")
+    return isStuck ? .ended : .waiting(until: now + delay, on: nil)
+  }
+
+  private func end(
+    _ state: WorkflowRecord.State, error: String?, _ context: StepContext,
+    _ hook: @escaping @Sendable (StepContext, any Session) throws -> Void
+  ) async throws {
+    let id = record.id, epoch = epoch, now = clock()
+    probe("\(state.rawValue):before")
+    try await database.write { session in
+      try WorkflowStore.set(id, epoch: epoch, state: state, error: error, at: now, in: session)
+      try hook(context, session)
+    }
+    probe("\(state.rawValue):after")
+  }
+
+  private func context(_ step: Step?, _ outputs: [String: JSON], _ failure: String?, _ attempt: Int, _ startedAt: Timestamp) -> StepContext {
+    StepContext(
+      workflow: record.id, subject: record.subject, params: record.params, outputs: outputs, key: "\(record.id)/\(step?.name ?? "end")",
+      attempt: attempt, startedAt: startedAt, now: clock(), failure: failure)
+  }
+}
