@@ -1,0 +1,67 @@
+import Wire
+
+/// The `network_data.json` of a config drive: how an operating system configures its NICs without DHCP.
+///
+/// Source: Nova, "Metadata: OpenStack format", network_data.json schema (links, networks, services).
+public enum NetworkData {
+  /// One NIC on one network.
+  public struct Attachment: Sendable {
+    /// The NIC's own address, which the operating system finds it by.
+    public var macAddress: String
+    public var port: NetworkPort
+    public var network: Network
+    /// Those of the network; only the ones that the port has an address in are used.
+    public var subnets: [Subnet]
+    public init(macAddress: String, port: NetworkPort, network: Network, subnets: [Subnet]) {
+      self.macAddress = macAddress
+      self.port = port
+      self.network = network
+      self.subnets = subnets
+    }
+  }
+
+  public static func make(_ attachments: [Attachment]) -> JSON {
+    var links: [JSON] = []
+    var networks: [JSON] = []
+    var nameservers: [String] = []
+    var hasDefaultRoute: Set<Int> = []
+    for attachment in attachments {
+      let link = "tap" + attachment.port.id.prefix(11)
+      links.append([
+        "id": .string(link), "vif_id": .string(attachment.port.id), "type": "phy",
+        "mtu": .int(attachment.network.mtu), "ethernet_mac_address": .string(attachment.macAddress),
+      ])
+      for fixed in attachment.port.fixedIPs {
+        guard let subnet = attachment.subnets.first(where: { $0.id == fixed.subnetID }) else { continue }
+        var routes: [JSON] = []
+        // One default route per IP version: a second would win or lose by chance.
+        if let gateway = subnet.gateway, hasDefaultRoute.insert(subnet.version).inserted {
+          let zero = IPAddress(version: subnet.version, value: 0)
+          routes.append(route(zero, zero, gateway.description))
+        }
+        for item in subnet.hostRoutes {
+          guard let destination = CIDR(item.destination) else { continue }
+          routes.append(route(destination.network, destination.netmask, item.nextHop))
+        }
+        networks.append([
+          "id": .string("network\(networks.count)"), "network_id": .string(attachment.network.id),
+          "link": .string(link),
+          "type": .string(subnet.version == 4 ? "ipv4" : "ipv6"), "ip_address": .string(fixed.address.description),
+          "netmask": .string(subnet.cidr.netmask.description), "routes": .array(routes),
+          "services": .array(subnet.dnsNameservers.map { ["type": "dns", "address": .string($0)] }),
+        ])
+        for server in subnet.dnsNameservers where !nameservers.contains(server) { nameservers.append(server) }
+      }
+    }
+    return [
+      "links": .array(links), "networks": .array(networks),
+      "services": .array(nameservers.map { ["type": "dns", "address": .string($0)] }),
+    ]
+  }
+
+  private static func route(_ network: IPAddress, _ netmask: IPAddress, _ gateway: String) -> JSON {
+    [
+      "network": .string(network.description), "netmask": .string(netmask.description), "gateway": .string(gateway),
+    ]
+  }
+}

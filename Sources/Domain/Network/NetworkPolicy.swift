@@ -1,0 +1,46 @@
+/// Who may see and change networks, subnets and ports.
+///
+/// What a caller may not see does not exist for them (404); what they see and may not change is refused (403).
+/// Source: Neutron's default policy, with the differences named at each rule.
+public enum NetworkPolicy {
+  /// May make and change things of their own project.
+  public static func isMember(_ actor: Actor) -> Bool {
+    actor.isSiteAdmin || (actor.projectID != nil && actor.hasAny("member", "manager", "admin"))
+  }
+  private static func owns(_ projectID: String, _ actor: Actor) -> Bool { actor.projectID == projectID }
+
+  public static func sees(_ network: Network, _ actor: Actor) -> Bool {
+    actor.isSiteReader || owns(network.projectID, actor) || network.isShared || network.isExternal
+  }
+  public static func mayChange(_ network: Network, _ actor: Actor) -> Bool {
+    actor.isSiteAdmin || (owns(network.projectID, actor) && isMember(actor))
+  }
+  /// May put ports and therefore machines on it. An external network that is not shared is seen and not used: upstream
+  /// leaves that to Nova.
+  public static func mayAttach(to network: Network, _ actor: Actor) -> Bool {
+    isMember(actor) && (actor.isSiteAdmin || owns(network.projectID, actor) || network.isShared)
+  }
+  /// May choose addresses on it: the network's owner.
+  public static func mayChooseAddresses(on network: Network, _ actor: Actor) -> Bool { mayChange(network, actor) }
+  /// Shared, external, default and a chosen VLAN are the administrator's: they touch other projects.
+  public static func maySetSiteAttributes(_ actor: Actor) -> Bool { actor.isSiteAdmin }
+
+  /// - Parameter network: the one that it is on.
+  public static func sees(_ subnet: Subnet, on network: Network, _ actor: Actor) -> Bool {
+    actor.isSiteReader || owns(subnet.projectID, actor) || owns(network.projectID, actor) || network.isShared
+  }
+  public static func mayChange(_ subnet: Subnet, on network: Network, _ actor: Actor) -> Bool {
+    mayChange(network, actor)
+  }
+
+  public static func sees(_ port: NetworkPort, on network: Network, _ actor: Actor) -> Bool {
+    actor.isSiteReader || owns(port.projectID, actor) || owns(network.projectID, actor)
+  }
+  /// The owner of a network may remove another project's port from it, but not alter it.
+  public static func mayDelete(_ port: NetworkPort, on network: Network, _ actor: Actor) -> Bool {
+    mayChange(port, actor) || mayChange(network, actor)
+  }
+  public static func mayChange(_ port: NetworkPort, _ actor: Actor) -> Bool {
+    actor.isSiteAdmin || (owns(port.projectID, actor) && isMember(actor))
+  }
+}

@@ -1,0 +1,160 @@
+import Domain
+import Wire
+
+/// Ports of tenant networks (Neutron's; a machine's NICs are ``PortStore``'s).
+public enum NetworkPortStore {
+  private static func port(_ row: borrowing Row) -> NetworkPort {
+    var port = NetworkPort(
+      id: row.text(0), networkID: row.text(1), projectID: row.text(2), name: row.text(3), macAddress: row.text(5),
+      createdAt: row.time(16), updatedAt: row.time(17))
+    port.description = row.text(4)
+    port.isAdminStateUp = row.bool(6)
+    port.status = NetworkPort.Status(rawValue: row.text(7)) ?? .error
+    port.deviceID = row.text(8)
+    port.deviceOwner = row.text(9)
+    port.bindingHostID = row.text(10)
+    port.vnicType = row.text(11)
+    port.bindingProfile = row.object(12)
+    port.dnsName = row.text(13)
+    port.isBeingDeleted = row.bool(14)
+    port.revision = row.int(15)
+    return port
+  }
+
+  /// The ports that `narrow` leaves (it appends `WHERE …` on columns of `network_ports p`, `ORDER BY …`), with their
+  /// addresses and tags: three statements however many there are. Ports that are being deleted are among them.
+  public static func list(in session: any Session, _ narrow: (inout Query) -> Void = { _ in }) throws -> [NetworkPort] {
+    var query = Query(
+      """
+      SELECT p.id, p.network_id, p.project_id, p.name, p.description, p.mac_address, p.is_admin_state_up, p.status, p.device_id, \
+      p.device_owner, p.host_id, p.vnic_type, p.profile, p.dns_name, p.is_being_deleted, p.revision, p.created_at, p.updated_at \
+      FROM network_ports p
+      """)
+    narrow(&query)
+    var ports = try session.query(query) { port($0) }
+    if ports.isEmpty { return [] }
+    let ids = ports.map(\.id)
+    var addresses: [String: [NetworkPort.FixedIP]] = [:]
+    let rows = try session.queryMany(
+      "SELECT port_id, subnet_id, version, address_key FROM network_addresses", "port_id", ids,
+      order: "ORDER BY position"
+    ) { ($0.text(0), $0.text(1), IPAddress(version: $0.int(2), key: $0.text(3))) }
+    for (port, subnet, address) in rows {
+      if let address { addresses[port, default: []].append(NetworkPort.FixedIP(subnetID: subnet, address: address)) }
+    }
+    let tags = try NetworkTagStore.tags(of: ids, in: session)
+    for index in ports.indices {
+      ports[index].fixedIPs = addresses[ports[index].id] ?? []
+      ports[index].tags = tags[ports[index].id] ?? []
+    }
+    return ports
+  }
+  /// Also one that is being deleted: look at ``NetworkPort/isBeingDeleted``.
+  public static func get(_ id: String, in session: any Session) throws -> NetworkPort? {
+    try list(in: session) { $0.append("WHERE p.id = ?", .text(id)) }.first
+  }
+  /// The ports with any of these ids, by id, whether or not they are being deleted.
+  public static func byID(_ ids: [String], in session: any Session) throws -> [String: NetworkPort] {
+    let found = try list(in: session) { $0.appendIn("WHERE p.id IN", ids.map { .text($0) }) }
+    return Dictionary(found.map { ($0.id, $0) }) { first, _ in first }
+  }
+
+  /// - Throws: ``StoreError`` `.conflict` when the MAC is on the network already, or an address is another port's.
+  public static func insert(_ port: NetworkPort, in session: any Session) throws {
+    try session.execute(
+      """
+      INSERT INTO network_ports (id, network_id, project_id, name, description, mac_address, is_admin_state_up, status, device_id, \
+      device_owner, host_id, vnic_type, profile, dns_name, is_being_deleted, revision, created_at, updated_at) \
+      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+      """,
+      [
+        .text(port.id), .text(port.networkID), .text(port.projectID), .text(port.name), .text(port.description),
+        .text(port.macAddress), .bool(port.isAdminStateUp), .text(port.status.rawValue), .text(port.deviceID),
+        .text(port.deviceOwner), .text(port.bindingHostID), .text(port.vnicType), Value(port.bindingProfile),
+        .text(port.dnsName), .bool(port.isBeingDeleted), .int(port.revision), Value(port.createdAt),
+        Value(port.updatedAt),
+      ])
+    try setAddresses(of: port, in: session)
+    try NetworkTagStore.set(port.tags, of: port.id, in: session)
+  }
+  /// Writes what may change but the addresses (``setAddresses(of:in:)``) and tags, and counts the revision up.
+  public static func update(_ port: inout NetworkPort, at now: Timestamp, in session: any Session) throws {
+    port.revision += 1
+    port.updatedAt = now
+    try session.execute(
+      """
+      UPDATE network_ports SET name = $1, description = $2, mac_address = $3, is_admin_state_up = $4, status = $5, device_id = $6, \
+      device_owner = $7, host_id = $8, vnic_type = $9, profile = $10, dns_name = $11, is_being_deleted = $12, revision = $13, \
+      updated_at = $14 WHERE id = $15
+      """,
+      [
+        .text(port.name), .text(port.description), .text(port.macAddress), .bool(port.isAdminStateUp),
+        .text(port.status.rawValue), .text(port.deviceID), .text(port.deviceOwner), .text(port.bindingHostID),
+        .text(port.vnicType), Value(port.bindingProfile), .text(port.dnsName), .bool(port.isBeingDeleted),
+        .int(port.revision), Value(port.updatedAt), .text(port.id),
+      ])
+  }
+  /// Replaces the port's addresses.
+  /// - Throws: ``StoreError`` `.conflict` when one is another port's.
+  public static func setAddresses(of port: NetworkPort, in session: any Session) throws {
+    try session.execute("DELETE FROM network_addresses WHERE port_id = $1", [.text(port.id)])
+    for (position, fixed) in port.fixedIPs.enumerated() {
+      try session.execute(
+        "INSERT INTO network_addresses (subnet_id, address_key, version, port_id, position) VALUES ($1, $2, $3, $4, $5)",
+        [.text(fixed.subnetID), .text(fixed.address.key), .int(fixed.address.version), .text(port.id), .int(position)])
+    }
+  }
+  /// Deletes it and frees its addresses. For one that a machine is attached to, ``markBeingDeleted(_:at:in:)`` comes first.
+  public static func delete(_ id: String, in session: any Session) throws {
+    try NetworkTagStore.set([], of: id, in: session)
+    try session.execute("DELETE FROM network_ports WHERE id = $1", [.text(id)])
+  }
+
+  // What the conductor does with a port when it attaches and detaches machines.
+
+  /// Ties the port to a node's NIC: its MAC becomes the NIC's, as Ironic does it. The status stays `DOWN` until the switch
+  /// was read back (``setStatus(_:of:at:in:)``).
+  /// - Throws: ``StoreError`` `.conflict` when the NIC is on the same network through another port.
+  public static func bind(
+    _ id: String, hostID: String, macAddress: String, at now: Timestamp, in session: any Session
+  ) throws {
+    try session.execute(
+      """
+      UPDATE network_ports SET host_id = $1, mac_address = $2, vnic_type = 'baremetal', revision = revision + 1, updated_at = $3 \
+      WHERE id = $4
+      """, [.text(hostID), .text(macAddress), Value(now), .text(id)])
+  }
+  public static func setStatus(
+    _ status: NetworkPort.Status, of id: String, at now: Timestamp, in session: any Session
+  ) throws {
+    try session.execute(
+      "UPDATE network_ports SET status = $1, revision = revision + 1, updated_at = $2 WHERE id = $3",
+      [.text(status.rawValue), Value(now), .text(id)])
+  }
+  /// The switch was read back without the network: the port is free again under a MAC of its own, or gone when its owner
+  /// has deleted it meanwhile. Nothing happens for a port that does not exist.
+  public static func release(_ id: String, at now: Timestamp, in session: any Session) throws {
+    guard let port = try get(id, in: session) else { return }
+    if port.isBeingDeleted { return try delete(id, in: session) }
+    try session.execute(
+      """
+      UPDATE network_ports SET status = 'DOWN', host_id = '', mac_address = $1, revision = revision + 1, updated_at = $2 \
+      WHERE id = $3
+      """, [.text(NetworkPort.newMACAddress()), Value(now), .text(id)])
+  }
+  /// The API shows it no more; it goes away with ``release(_:at:in:)``.
+  public static func markBeingDeleted(_ id: String, at now: Timestamp, in session: any Session) throws {
+    try session.execute(
+      "UPDATE network_ports SET is_being_deleted = 1, updated_at = $1 WHERE id = $2", [Value(now), .text(id)])
+  }
+
+  public static func count(project id: String, in session: any Session) throws -> Int {
+    try session.first(
+      "SELECT COUNT(*) FROM network_ports WHERE project_id = $1 AND is_being_deleted = 0", [.text(id)]
+    ) { $0.int(0) } ?? 0
+  }
+  /// The ports on a network, those that are being deleted included.
+  public static func list(network id: String, in session: any Session) throws -> [NetworkPort] {
+    try list(in: session) { $0.append("WHERE p.network_id = ? ORDER BY p.created_at, p.id", .text(id)) }
+  }
+}

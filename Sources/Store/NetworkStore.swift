@@ -1,0 +1,138 @@
+import Domain
+import Wire
+
+/// Tenant networks.
+public enum NetworkStore {
+  private static func network(_ row: borrowing Row) -> Network {
+    var network = Network(
+      id: row.text(0), projectID: row.text(1), name: row.text(2), physicalNetwork: row.text(9), vlan: row.int(10),
+      createdAt: row.time(13), updatedAt: row.time(14))
+    network.description = row.text(3)
+    network.isAdminStateUp = row.bool(4)
+    network.isShared = row.bool(5)
+    network.isExternal = row.bool(6)
+    network.isDefault = row.bool(7)
+    network.mtu = row.int(8)
+    network.dnsDomain = row.text(11)
+    network.revision = row.int(12)
+    return network
+  }
+
+  /// The networks that `narrow` leaves (it appends `WHERE …`, `ORDER BY …`), with tags and subnets: three statements
+  /// however many there are.
+  public static func list(in session: any Session, _ narrow: (inout Query) -> Void = { _ in }) throws -> [Network] {
+    var query = Query(
+      """
+      SELECT id, project_id, name, description, is_admin_state_up, is_shared, is_external, is_default, mtu, physical_network, \
+      vlan, dns_domain, revision, created_at, updated_at FROM networks
+      """)
+    narrow(&query)
+    var networks = try session.query(query) { network($0) }
+    if networks.isEmpty { return [] }
+    let ids = networks.map(\.id)
+    let tags = try NetworkTagStore.tags(of: ids, in: session)
+    var subnets: [String: [String]] = [:]
+    let rows = try session.queryMany(
+      "SELECT network_id, id FROM subnets", "network_id", ids, order: "ORDER BY created_at, id"
+    ) {
+      ($0.text(0), $0.text(1))
+    }
+    for (network, subnet) in rows { subnets[network, default: []].append(subnet) }
+    for index in networks.indices {
+      networks[index].tags = tags[networks[index].id] ?? []
+      networks[index].subnetIDs = subnets[networks[index].id] ?? []
+    }
+    return networks
+  }
+  public static func get(_ id: String, in session: any Session) throws -> Network? {
+    try list(in: session) { $0.append("WHERE id = ?", .text(id)) }.first
+  }
+  /// Those of them that exist, by id.
+  public static func byID(_ ids: some Sequence<String>, in session: any Session) throws -> [String: Network] {
+    let wanted = Array(Set(ids))
+    if wanted.isEmpty { return [:] }
+    let found = try list(in: session) { query in
+      // Past a few hundred one look at the whole table is cheaper than as many placeholders.
+      if wanted.count <= manyLimit { query.appendIn("WHERE id IN", wanted.map { .text($0) }) }
+    }
+    return Dictionary(found.map { ($0.id, $0) }) { first, _ in first }
+  }
+
+  /// - Throws: ``StoreError`` `.conflict` when the VLAN is another network's.
+  public static func insert(_ network: Network, in session: any Session) throws {
+    try session.execute(
+      """
+      INSERT INTO networks (id, project_id, name, description, is_admin_state_up, is_shared, is_external, is_default, mtu, \
+      physical_network, vlan, dns_domain, revision, created_at, updated_at) \
+      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+      """,
+      [
+        .text(network.id), .text(network.projectID), .text(network.name), .text(network.description),
+        .bool(network.isAdminStateUp), .bool(network.isShared), .bool(network.isExternal), .bool(network.isDefault),
+        .int(network.mtu), .text(network.physicalNetwork), .int(network.vlan), .text(network.dnsDomain),
+        .int(network.revision), Value(network.createdAt), Value(network.updatedAt),
+      ])
+    try NetworkTagStore.set(network.tags, of: network.id, in: session)
+  }
+  /// Writes everything but the project and the VLAN, and counts the revision up. Tags are ``NetworkTagStore``'s.
+  public static func update(_ network: inout Network, at now: Timestamp, in session: any Session) throws {
+    network.revision += 1
+    network.updatedAt = now
+    try session.execute(
+      """
+      UPDATE networks SET name = $1, description = $2, is_admin_state_up = $3, is_shared = $4, is_external = $5, \
+      is_default = $6, mtu = $7, dns_domain = $8, revision = $9, updated_at = $10 WHERE id = $11
+      """,
+      [
+        .text(network.name), .text(network.description), .bool(network.isAdminStateUp), .bool(network.isShared),
+        .bool(network.isExternal), .bool(network.isDefault), .int(network.mtu), .text(network.dnsDomain),
+        .int(network.revision), Value(network.updatedAt), .text(network.id),
+      ])
+  }
+  /// Deletes it with its subnets.
+  /// - Throws: ``StoreError`` `.conflict` when a port is on it.
+  public static func delete(_ id: String, in session: any Session) throws {
+    try NetworkTagStore.remove(ofSubnetsOf: id, in: session)
+    try NetworkTagStore.set([], of: id, in: session)
+    try session.execute("DELETE FROM networks WHERE id = $1", [.text(id)])
+  }
+
+  public static func count(project id: String, in session: any Session) throws -> Int {
+    try session.first("SELECT COUNT(*) FROM networks WHERE project_id = $1", [.text(id)]) { $0.int(0) } ?? 0
+  }
+  /// The VLANs that networks of one physical network have.
+  public static func vlansTaken(on physicalNetwork: String, in session: any Session) throws -> Set<Int> {
+    Set(
+      try session.query("SELECT vlan FROM networks WHERE physical_network = $1", [.text(physicalNetwork)]) { $0.int(0) }
+    )
+  }
+  /// Every VLAN in use, by physical network, with the project that has it.
+  public static func allVLANs(in session: any Session) throws -> [(
+    physicalNetwork: String, vlan: Int, projectID: String
+  )] {
+    try session.query("SELECT physical_network, vlan, project_id FROM networks", []) {
+      ($0.text(0), $0.int(1), $0.text(2))
+    }
+  }
+}
+
+/// Above this many ids a list is read whole and picked from in memory.
+let manyLimit = 400
+
+extension Session {
+  /// Rows whose `column` is one of `ids`: one statement. Past ``manyLimit`` ids the whole table is read, and those who
+  /// call pick theirs.
+  func queryMany<T>(
+    _ sql: StaticString, _ column: StaticString, _ ids: [String], order: StaticString = "",
+    _ body: (borrowing Row) throws -> T
+  ) throws -> [T] {
+    var query = Query(sql)
+    if ids.count <= manyLimit {
+      query.append("WHERE")
+      query.append(column)
+      query.appendIn("IN", ids.map { .text($0) })
+    }
+    query.append(order)
+    return try self.query(query, body)
+  }
+}
