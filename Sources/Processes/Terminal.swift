@@ -17,6 +17,7 @@ public final class Terminal: Sendable {
 
   private let interruption: Interruption
   private let master: Int32
+  private let watched: Int32
   private let state: Mutex<State>
 
   private struct State {
@@ -26,21 +27,45 @@ public final class Terminal: Sendable {
     var hasDropped = false
   }
 
-  /// Starts the program. Blocks for the few milliseconds until it is loaded.
+  /// Starts a program in a new terminal, on a thread of its own.
   /// - Parameters: as of ``run(_:_:environment:input:namespace:timeout:outputLimit:)``.
   ///   - buffered: pieces of output (each up to 4 KiB) kept for a reader that is slow.
   ///   - grace: time between the signal to end and SIGKILL.
   /// - Throws: ``CommandError``.
-  public init(
+  public static func start(
     _ program: String, _ arguments: [String], environment: [String: String] = [:], namespace: String? = nil,
     buffered: Int = 1024, grace: Duration = .seconds(1)
-  ) throws {
+  ) async throws -> Terminal {
     let launch = try Launch(program, arguments, environment: environment, namespace: namespace)
+    return try await withCheckedThrowingContinuation { continuation in
+      startThread("terminal") {
+        let terminal: Terminal
+        let output: AsyncStream<[UInt8]>.Continuation
+        do {
+          (terminal, output) = try Terminal.make(launch, buffered: buffered)
+        } catch {
+          continuation.resume(throwing: error)
+          return
+        }
+        continuation.resume(returning: terminal)
+        terminal.wait(grace: grace, into: output)
+      }
+    }
+  }
+
+  private static func make(_ launch: Launch, buffered: Int) throws -> (Terminal, AsyncStream<[UInt8]>.Continuation) {
+    let (stream, continuation) = AsyncStream.makeStream(of: [UInt8].self, bufferingPolicy: .bufferingNewest(buffered))
+    let terminal = try Terminal(launch, output: stream)
+    continuation.onTermination = { [interruption = terminal.interruption] _ in interruption.signal() }
+    return (terminal, continuation)
+  }
+
+  private init(_ launch: Launch, output: AsyncStream<[UInt8]>) throws {
     interruption = try Interruption()
     var path = [CChar](repeating: 0, count: 128)
     var slave: Int32 = -1
     let master = clinux_open_pty(&path, path.count, &slave)
-    guard master >= 0 else { throw CommandError(program: program, reason: .notStarted(errno)) }
+    guard master >= 0 else { throw CommandError(program: launch.program, reason: .notStarted(errno)) }
     defer { close(slave) }
     let name = String(decoding: path.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     let process: pid_t
@@ -50,15 +75,11 @@ public final class Terminal: Sendable {
       close(master)
       throw error
     }
-    let watched = clinux_pidfd_open(process)
+    watched = clinux_pidfd_open(process)
     self.master = master
     self.process = process
-    let (stream, continuation) = AsyncStream.makeStream(of: [UInt8].self, bufferingPolicy: .bufferingNewest(buffered))
-    output = stream
+    self.output = output
     state = Mutex(State())
-    let interruption = interruption
-    continuation.onTermination = { _ in interruption.signal() }
-    startThread("terminal") { self.wait(watched: watched, grace: grace, into: continuation) }
   }
 
   /// Asks the program to end: SIGTERM, SIGKILL after the grace. Returns at once; may be called twice.
@@ -89,7 +110,7 @@ public final class Terminal: Sendable {
     }
   }
 
-  private func wait(watched: Int32, grace: Duration, into continuation: AsyncStream<[UInt8]>.Continuation) {
+  private func wait(grace: Duration, into continuation: AsyncStream<[UInt8]>.Continuation) {
     var chunk = [UInt8](repeating: 0, count: 4096)
     var isRunning = watched >= 0
     var isReadable = true

@@ -95,7 +95,7 @@ import Testing
 
 @Suite struct TerminalTests {
   @Test func aProgramInATerminalHasAControllingTerminal() async throws {
-    let terminal = try Terminal("sh", ["-c", "test -t 0 && test -t 1 && echo yes >/dev/tty; ps -o tty= -p $$"])
+    let terminal = try await Terminal.start("sh", ["-c", "test -t 0 && test -t 1 && echo yes >/dev/tty; ps -o tty= -p $$"])
     var text = ""
     for try await bytes in terminal.output { text += String(decoding: bytes, as: UTF8.self) }
     #expect(text.contains("yes") && text.contains("pts/"))
@@ -103,7 +103,7 @@ import Testing
   }
 
   @Test func endingATerminalKillsWhatRunsInIt() async throws {
-    let terminal = try Terminal("sh", ["-c", "trap '' TERM HUP; echo ready; sleep 60; sleep 60"])
+    let terminal = try await Terminal.start("sh", ["-c", "trap '' TERM HUP; echo ready; sleep 60; sleep 60"])
     var text = ""
     for try await bytes in terminal.output {
       text += String(decoding: bytes, as: UTF8.self)
@@ -114,7 +114,7 @@ import Testing
   }
 
   @Test func whatIsTypedArrives() async throws {
-    let terminal = try Terminal("sh", ["-c", "read line; echo got $line"])
+    let terminal = try await Terminal.start("sh", ["-c", "read line; echo got $line"])
     try terminal.write(Array("hello\n".utf8))
     var text = ""
     for try await bytes in terminal.output { text += String(decoding: bytes, as: UTF8.self) }
