@@ -1,0 +1,111 @@
+import DriverInterfaces
+import Domain
+import Store
+import Wire
+import Workflows
+
+/// What agents in the ramdisk ask of the server (docs/agent-protocol.md).
+extension Conductor {
+  /// The boot script's content for a NIC: the agent with its one-time token, or nil for the local disk.
+  public func bootRequest(mac: MACAddress) async throws -> (node: String, token: String)? {
+    try await database.read { try AgentStore.boot(mac: mac.description, in: $0) }
+  }
+
+  /// An agent's first call: the boot token is used up.
+  /// - Returns: nil when no node waits for this token from this NIC.
+  public func agentClaim(token: String, mac: MACAddress, inventory: JSON) async throws -> (node: String, session: String)? {
+    let now = clock(), runner = runner
+    return try await database.write { session in
+      guard let claimed = try AgentStore.claim(token: token, mac: mac.description, at: now, in: session) else { return nil }
+      try NodeStore.setInventory(inventory, of: claimed.node, at: now, in: session)
+      session.afterCommit { runner.signal(agentEvent(claimed.node)) }
+      return (claimed.node, claimed.session)
+    }
+  }
+
+  /// The node and workflow of an agent's session; nil when it is over.
+  public func agentHolder(session token: String) async throws -> (node: String, workflow: String)? {
+    try await database.read { try AgentStore.holder(ofSession: token, in: $0) }
+  }
+
+  /// The next command, waiting for one up to `limit`.
+  /// - Returns: nil when there is none yet.
+  /// - Throws: ``ConductorError`` `.notFound` when the session ended meanwhile.
+  public func agentCommand(node: String, workflow: String, limit: Duration) async throws -> AgentStore.Command? {
+    let deadline = ContinuousClock.now + limit
+    while true {
+      let now = clock()
+      let (holder, command) = try await database.write { session -> (String?, AgentStore.Command?) in
+        guard let seen = try AgentStore.seen(node: node, workflow: workflow, in: session) else { return (nil, nil) }
+        if now - seen.last > .seconds(5) { try AgentStore.touch(node: node, at: now, in: session) }
+        return (node, try AgentStore.pending(node: node, workflow: workflow, in: session))
+      }
+      guard holder != nil else { throw ConductorError(.notFound, "The session is over.") }
+      if let command { return command }
+      let left = deadline - ContinuousClock.now
+      if left <= .zero || Task.isCancelled { return nil }
+      await agentCalls.wait(for: node, limit: min(left, .seconds(5)))
+    }
+  }
+
+  /// Progress of a running command; shown in the node's `deploy_step` or `clean_step`.
+  public func agentProgress(id: String, node uuid: String, percent: Int, message: String?, remaining: Int?) async throws -> Bool {
+    let now = clock()
+    return try await database.write { session in
+      try AgentStore.touch(node: uuid, at: now, in: session)
+      guard
+        try AgentStore.progress(
+          id, node: uuid, percent: min(max(percent, 0), 100), message: message, remaining: remaining, at: now, in: session),
+        var node = try NodeStore.get(uuid, in: session)
+      else { return false }
+      var step: JSONObject = node.deployStep.isEmpty ? node.cleanStep : node.deployStep
+      step["percent"] = .int(min(max(percent, 0), 100))
+      step["message"] = JSON(message)
+      step["remaining_seconds"] = JSON(remaining)
+      if node.deployStep.isEmpty { node.cleanStep = step } else { node.deployStep = step }
+      try NodeStore.update(node, in: session)
+      return true
+    }
+  }
+
+  /// The result of a command; only the first one counts.
+  /// - Returns: false when the command is not one of this node's.
+  public func agentResult(id: String, node uuid: String, error: String?, output: JSONObject) async throws -> Bool {
+    let now = clock(), runner = runner
+    return try await database.write { session in
+      try AgentStore.touch(node: uuid, at: now, in: session)
+      session.afterCommit { runner.signal(agentEvent(uuid)) }
+      return try AgentStore.result(id, node: uuid, error: error, output: output, at: now, in: session)
+    }
+  }
+
+  /// The image or config drive that this node's running workflow wants written.
+  public func agentFile(_ name: AgentFile, node uuid: String, workflow: String) async throws -> RawImage? {
+    guard let record = try await database.read({ try WorkflowStore.get(workflow, in: $0) }), record.subject == uuid,
+      record.state.isOpen
+    else { return nil }
+    let outputs = try await database.read { try WorkflowStore.events(of: workflow, in: $0) }
+    guard let prepared = outputs.last(where: { $0.step == "prepare-image" && $0.kind == .succeeded })?.data,
+      let json = try? JSON(parsing: prepared)
+    else { return nil }
+    let file: JSON?
+    switch name {
+    case .image(let id):
+      guard json["image_id"]?.string == id else { return nil }
+      file = json["image"]
+    case .configDrive(let id):
+      guard id == workflow else { return nil }
+      file = json["config_drive"]
+    }
+    guard let path = file?["path"]?.string, let size = file?["size_bytes"]?.int, let sha256 = file?["sha256"]?.string else { return nil }
+    return RawImage(path: path, size: size, sha256: sha256)
+  }
+}
+
+public enum AgentFile: Sendable {
+  case image(id: String)
+  case configDrive(workflow: String)
+}
+
+/// The event that a workflow waits for when it waits for a node's agent.
+func agentEvent(_ node: String) -> String { "agent/\(node)" }

@@ -1,0 +1,66 @@
+import Domain
+import DriverInterfaces
+import Store
+import Wire
+
+extension Conductor {
+  /// Checks a node's driver and `driver_info` without touching hardware.
+  /// - Throws: ``ConductorError`` `.badRequest` for an unknown driver.
+  public func checkDriver(_ name: String) throws -> any HardwareType {
+    guard let type = hardwareType(named: name) else {
+      throw ConductorError(
+        .badRequest,
+        "No valid host was found. Reason: No conductor service registered which supports driver \(name) for conductor group \"\"; there are \(hardwareTypes.map(\.name).joined(separator: ", ")).")
+    }
+    return type
+  }
+
+  /// Members of `driver_info` that are kept sealed for this driver.
+  public func secretNames(driver: String) -> Set<String> {
+    Set(hardwareType(named: driver)?.properties.filter(\.isSecret).map(\.name) ?? [])
+  }
+
+  /// Whether each interface of a node could do its work, and why not. Source: Ironic API reference v1, "Validate Node".
+  public func validate(_ node: Node, in session: any Session) throws -> [(interface: String, result: Bool?, reason: String?)] {
+    let type = hardwareType(named: node.driver)
+    let info = try NodeStore.driverInfoWithSecrets(of: node.uuid, box: database.secrets, in: session)
+    let problems = type?.problems(in: info) ?? ["there is no driver '\(node.driver)'"]
+    let hardware: (Bool?, String?) = problems.isEmpty ? (true, nil) : (false, problems.joined(separator: "; "))
+    let ports = try PortStore.list(node: node.uuid, in: session)
+    let pxe: (Bool?, String?) =
+      ports.contains(where: \.isPXEEnabled) ? (true, nil) : (false, "no port of the node may boot over the network")
+    let unwired = ports.filter { $0.switchPort == nil }.map(\.address)
+    let network: (Bool?, String?) =
+      unwired.isEmpty
+      ? (true, nil) : (false, "these ports have no local_link_connection: \(unwired.joined(separator: ", "))")
+    let image = node.instanceInfo["image_source"]?.string
+    let deploy: (Bool?, String?) = image == nil ? (false, "instance_info has no image_source") : pxe
+    return [
+      ("bios", nil, "not supported"), ("boot", pxe.0, pxe.1), ("console", hardware.0, hardware.1), ("deploy", deploy.0, deploy.1),
+      ("firmware", nil, "not supported"), ("inspect", pxe.0, pxe.1), ("management", hardware.0, hardware.1),
+      ("network", network.0, network.1), ("power", hardware.0, hardware.1), ("raid", nil, "not supported"),
+      ("rescue", nil, "not supported"), ("storage", true, nil), ("vendor", nil, "not supported"),
+    ].map { (interface: $0.0, result: $0.1, reason: $0.2) }
+  }
+
+  /// Forgets what the server keeps of a node beside its row; call it in the transaction that deletes it.
+  /// - Throws: ``ConductorError`` `.conflict` when the node may not be deleted now.
+  public func nodeDeleted(_ node: Node, in session: any Session) throws {
+    try requireFree(node)
+    let allowed: Set<ProvisionState> = [.enroll, .manageable, .available, .inspectFailed, .cleanFailed, .adoptFailed]
+    guard allowed.contains(node.provisionState) || node.maintenance else {
+      throw ConductorError(
+        .conflict,
+        "Cannot delete node \"\(node.uuid)\" while it is in provision state \"\(node.provisionState.rawValue)\": undeploy it, or set maintenance.")
+    }
+    if node.lessee != nil {
+      throw ConductorError(.conflict, "Node \(node.uuid) is leased: delete the lease first.")
+    }
+    for port in try PortStore.list(node: node.uuid, in: session) {
+      if let place = port.switchPort { try SwitchPortStore.forget(place, in: session) }
+    }
+    session.afterCommit { [consoles] in
+      if let consoles { Task { await consoles.stop(node: node.uuid) } }
+    }
+  }
+}

@@ -1,0 +1,85 @@
+import Domain
+import Store
+import Wire
+
+extension Conductor {
+  /// Attaches a network port (VIF) to a NIC of a node, in the caller's transaction.
+  ///
+  /// On a machine that is at rest or runs, the switch follows at once by a workflow; while it is provisioned the networks come
+  /// into force at the end of that.
+  /// - Parameter portUUID: the NIC; nil takes the first free one.
+  /// - Throws: ``ConductorError`` `.conflict` when the VIF is attached or no NIC is free, `.badRequest` for an unknown VIF.
+  public func attachVIF(
+    networkPortID: String, node: inout Node, port portUUID: String?, by requester: Requester, in session: any Session
+  ) throws {
+    try requireFree(node)
+    guard let networkPort = try NetworkPortStore.get(networkPortID, in: session), !networkPort.isBeingDeleted else {
+      throw ConductorError(.badRequest, "Port \(networkPortID) could not be found.")
+    }
+    if let holder = try PortStore.holding(vif: networkPortID, in: session) {
+      throw ConductorError(
+        .conflict, "Unable to attach VIF because VIF \(networkPortID) is already attached to Ironic Port \(holder.uuid)")
+    }
+    let ports = try PortStore.list(node: node.uuid, in: session)
+    var port: Port
+    if let portUUID {
+      guard let found = ports.first(where: { $0.uuid == portUUID }) else {
+        throw ConductorError(.badRequest, "Port \(portUUID) is not a port of node \(node.uuid).")
+      }
+      guard found.vifPortID == nil else {
+        throw ConductorError(.conflict, "Unable to attach VIF \(networkPortID): port \(portUUID) already has a VIF attached.")
+      }
+      port = found
+    } else {
+      // The NIC that boots first, as Ironic prefers PXE-enabled ports.
+      guard let free = ports.filter({ $0.vifPortID == nil }).max(by: { !$0.isPXEEnabled && $1.isPXEEnabled }) else {
+        throw ConductorError(
+          .badRequest,
+          "Unable to attach VIF \(networkPortID) to node \(node.uuid), reason: not enough free physical ports: all \(ports.count) have one.")
+      }
+      port = ports.first { $0.vifPortID == nil && $0.isPXEEnabled == free.isPXEEnabled } ?? free
+    }
+    guard let place = port.switchPort else {
+      throw ConductorError(
+        .badRequest,
+        "Port \(port.uuid) does not say which switch port it is wired to: set it with `openstack baremetal port set --local-link-connection`, or inspect the node.")
+    }
+    _ = try parts.switches.switchNamed(place.switchName)
+    let now = clock()
+    port.vifPortID = networkPortID
+    port.updatedAt = now
+    try PortStore.update(port, in: session)
+    try NetworkPortStore.bind(networkPort.id, hostID: node.uuid, macAddress: port.address, at: now, in: session)
+    try change(networkPortID, port, "attach-network", &node, by: requester, in: session)
+  }
+
+  /// Detaches a network port from a node, in the caller's transaction; it stays attached nowhere, DOWN, once the switch
+  /// was read back.
+  public func detachVIF(networkPortID: String, node: inout Node, by requester: Requester, in session: any Session) throws {
+    guard var port = try PortStore.holding(vif: networkPortID, in: session), port.nodeUUID == node.uuid else {
+      throw ConductorError(
+        .badRequest, "Unable to detach VIF \(networkPortID) from node \(node.uuid) because it is not attached to it.")
+    }
+    try requireFree(node)
+    port.vifPortID = nil
+    port.updatedAt = clock()
+    try PortStore.update(port, in: session)
+    try change(networkPortID, port, "detach-network", &node, by: requester, in: session)
+  }
+
+  private func change(
+    _ vif: String, _ port: Port, _ kind: String, _ node: inout Node, by requester: Requester, in session: any Session
+  ) throws {
+    let id = Identifier.uuid()
+    node.reservation = id
+    node.updatedAt = clock()
+    try NodeStore.update(node, in: session)
+    _ = try start(
+      kind, id: id, subject: node.uuid, params: ["port": .string(port.uuid), "vif": .string(vif)], by: requester, in: session)
+  }
+
+  /// The network ports attached to a node.
+  public func vifs(_ node: Node, in session: any Session) throws -> [String] {
+    try PortStore.list(node: node.uuid, in: session).compactMap(\.vifPortID)
+  }
+}

@@ -1,0 +1,166 @@
+import Domain
+import Store
+import Wire
+import Workflows
+
+extension Conductor {
+  /// Starts what `verb` asks for, in the caller's transaction.
+  ///
+  /// - Parameters:
+  ///   - node: as read in this transaction; written back with its new state and reservation.
+  ///   - parameters: `configdrive` with `active` and `rebuild`.
+  /// - Throws: ``ConductorError`` `.conflict` while another workflow holds the node, `.badRequest` when the state does not
+  ///   allow the verb or what it needs is missing.
+  public func provision(
+    _ verb: ProvisionVerb, node: inout Node, parameters: JSONObject, by requester: Requester, in session: any Session
+  ) throws {
+    if verb == .abort { return try abort(&node, in: session) }
+    try requireFree(node)
+    let now = clock()
+    switch verb {
+    case .manage:
+      // From everywhere but enroll this is a matter of words: the credentials were verified before.
+      if node.provisionState == .enroll {
+        try begin("verify-node", .manage, "manageable", &node, [:], by: requester, in: session)
+      } else {
+        try step(.manage, verb, &node)
+        node.lastError = nil
+        if node.fault == "clean failure" { leaveMaintenance(&node) }
+        node.updatedAt = now
+        try NodeStore.update(node, in: session)
+      }
+    case .inspect:
+      try requireNetworkBoot(node, in: session)
+      node.inspectionStartedAt = now
+      node.inspectionFinishedAt = nil
+      try begin("inspect-node", .inspect, "manageable", &node, [:], by: requester, in: session)
+    case .provide, .clean:
+      guard verb == .provide || node.provisionState == .manageable else { throw refusal(verb, node) }
+      try requireNetworkBoot(node, in: session)
+      try begin("clean-node", .provide, "available", &node, [:], by: requester, in: session)
+    case .active, .rebuild:
+      try requireNotInMaintenance(node)
+      try requireNetworkBoot(node, in: session)
+      let params = try deployment(node, parameters, in: session)
+      if node.instanceUUID == nil { node.instanceUUID = Identifier.uuid() }
+      try begin("deploy-node", verb == .active ? .deploy : .rebuild, "active", &node, params, by: requester, in: session)
+    case .deleted, .undeploy:
+      guard !node.isProtected else {
+        throw ConductorError(.conflict, "Node \(node.uuid) is protected and cannot be undeployed, rebuilt or deleted.")
+      }
+      try undeploy(&node, by: requester, in: session)
+    case .adopt:
+      try step(.adopt, verb, &node)
+      _ = node.apply(.done, at: now)
+      node.updatedAt = now
+      try NodeStore.update(node, in: session)
+    case .abort: break
+    }
+    try NodeStore.addEvent(
+      "Asked to \(verb.rawValue).", type: "provision", user: requester.userID, of: node.uuid, at: now, in: session)
+  }
+
+  /// Makes the workflow, the state and the reservation one change.
+  private func begin(
+    _ kind: String, _ event: ProvisionEvent, _ target: String, _ node: inout Node, _ params: JSONObject, by requester: Requester,
+    in session: any Session
+  ) throws {
+    guard node.apply(event, at: clock()) else {
+      throw ConductorError(
+        .badRequest, "The requested action can not be performed on node \(node.uuid) while it is in state \"\(node.provisionState.rawValue)\".")
+    }
+    let id = Identifier.uuid()
+    node.reservation = id
+    node.targetProvisionState = target
+    node.lastError = nil
+    node.updatedAt = clock()
+    try NodeStore.update(node, in: session)
+    _ = try start(kind, id: id, subject: node.uuid, params: params, by: requester, in: session)
+  }
+
+  private func undeploy(_ node: inout Node, by requester: Requester, in session: any Session) throws {
+    let now = clock()
+    if let allocation = node.allocationUUID {
+      try AllocationStore.delete(allocation, in: session)
+      node.allocationUUID = nil
+    }
+    if node.consoleEnabled {
+      node.consoleEnabled = false
+      closeConsole(node.uuid, in: session)
+    }
+    guard node.provisionState == .available else {
+      try begin("undeploy-node", .delete, "available", &node, [:], by: requester, in: session)
+      return
+    }
+    // Nothing runs there: only what was recorded for a deployment is forgotten.
+    clearInstance(&node)
+    node.updatedAt = now
+    try NodeStore.update(node, in: session)
+  }
+
+  /// Stops what waits for the agent; it unwinds to the failed state.
+  private func abort(_ node: inout Node, in session: any Session) throws {
+    let abortable: Set<ProvisionState> = [.deployWait, .cleanWait, .inspectWait, .deploying, .cleaning, .inspecting]
+    guard abortable.contains(node.provisionState), let workflow = node.reservation else { throw refusal(.abort, node) }
+    try cancel(workflow, reason: "aborted on request", in: session)
+  }
+
+  /// Asks a workflow to stop and unwind.
+  func cancel(_ workflow: String, reason: String, in session: any Session) throws {
+    try WorkflowStore.requestCancel(workflow, reason: reason, in: session)
+    session.afterCommit { [runner] in runner.wake(workflow: workflow) }
+  }
+
+  private func step(_ event: ProvisionEvent, _ verb: ProvisionVerb, _ node: inout Node) throws {
+    guard node.apply(event, at: clock()) else { throw refusal(verb, node) }
+  }
+  private func refusal(_ verb: ProvisionVerb, _ node: Node) -> ConductorError {
+    ConductorError(
+      .badRequest,
+      "The requested action \"\(verb.rawValue)\" can not be performed on node \"\(node.uuid)\" while it is in state \"\(node.provisionState.rawValue)\".")
+  }
+  private func leaveMaintenance(_ node: inout Node) {
+    node.maintenance = false
+    node.maintenanceReason = nil
+    node.fault = nil
+  }
+
+  // MARK: Conditions
+
+  func locked(_ node: Node) -> ConductorError {
+    ConductorError(
+      .conflict, "Node \(node.uuid) is locked by workflow \(node.reservation ?? ""), please retry after the current operation is completed.")
+  }
+  func requireFree(_ node: Node) throws {
+    if node.reservation != nil { throw locked(node) }
+  }
+  private func requireNotInMaintenance(_ node: Node) throws {
+    if node.maintenance {
+      throw ConductorError(.badRequest, "The node \(node.uuid) is in maintenance mode and cannot be deployed: \(node.maintenanceReason ?? "no reason given").")
+    }
+  }
+  private func requireNetworkBoot(_ node: Node, in session: any Session) throws {
+    guard try PortStore.list(node: node.uuid, in: session).contains(where: \.isPXEEnabled) else {
+      throw ConductorError(
+        .badRequest,
+        "Node \(node.uuid) has no port that may boot over the network: create one with `openstack baremetal port create MAC --node \(node.uuid)`.")
+    }
+  }
+
+  /// Checks what a deployment needs and collects its parameters.
+  private func deployment(_ node: Node, _ parameters: JSONObject, in session: any Session) throws -> JSONObject {
+    guard let source = node.instanceInfo["image_source"]?.string, !source.isEmpty else {
+      throw ConductorError(
+        .badRequest,
+        "Node \(node.uuid) has no image: set it with `openstack baremetal node set --instance-info image_source=IMAGE_ID \(node.uuid)`.")
+    }
+    var params: JSONObject = ["image": .string(imageID(source))]
+    if let drive = parameters["configdrive"], !drive.isNull { params["config_drive"] = drive }
+    if let hint = node.instanceInfo["root_device"]?.object ?? node.properties["root_device"]?.object { params["disk"] = .object(hint) }
+    return params
+  }
+  /// "glance://ID", a UUID, or an image's URL of ours.
+  private func imageID(_ source: String) -> String {
+    source.hasPrefix("glance://") ? String(source.dropFirst("glance://".count)) : source
+  }
+}

@@ -1,0 +1,73 @@
+import Domain
+import DriverInterfaces
+import Store
+import Wire
+import Workflows
+
+extension Conductor {
+  /// A network port on a NIC of a running machine. Params: `port` (baremetal port), `vif` (network port).
+  ///
+  /// The transaction that inserts it records the attachment; the network port is ACTIVE only when the switch was read back.
+  static func attachNetwork(_ parts: Parts) -> WorkflowDefinition {
+    WorkflowDefinition(
+      kind: "attach-network",
+      steps: [
+        Step(
+          "attach-port",
+          run: { context in
+            try await parts.applyNetworks(.tenant, node: context.subject, label: context.key)
+            return .done
+          },
+          commit: { context, _, session in try showVIFs(.active, node: context.subject, at: context.now, in: session) },
+          undo: { context in
+            // The attachment is taken back: what could not be put in force is not shown as attached.
+            try await parts.database.write { session in
+              guard let vif = context.params["vif"]?.string, var port = try PortStore.holding(vif: vif, in: session) else { return }
+              port.vifPortID = nil
+              try PortStore.update(port, in: session)
+              try NetworkPortStore.release(vif, at: context.now, in: session)
+            }
+            // A switch that cannot be reached keeps the machine reserved for nothing: the intent is written, and the drift
+            // reconciler brings it about.
+            do {
+              try await parts.applyNetworks(.tenant, node: context.subject, label: context.key)
+            } catch let error as DriverError where error.isTransient {}
+          })
+      ],
+      done: { context, session in try endAttachment(context, session) },
+      undone: { context, session in try endAttachment(context, session) },
+      stuck: giveToOperator)
+  }
+
+  /// Takes a network port off a NIC. Params: `port`, `vif`.
+  static func detachNetwork(_ parts: Parts) -> WorkflowDefinition {
+    WorkflowDefinition(
+      kind: "detach-network",
+      steps: [
+        Step(
+          "detach-port", retries: 5,
+          run: { context in
+            try await parts.applyNetworks(.tenant, node: context.subject, label: context.key)
+            return .done
+          },
+          commit: { context, _, session in
+            if let vif = context.params["vif"]?.string { try NetworkPortStore.release(vif, at: context.now, in: session) }
+          })
+      ],
+      done: { context, session in try endAttachment(context, session) },
+      undone: { context, session in try endAttachment(context, session) },
+      stuck: giveToOperator)
+  }
+}
+
+private func endAttachment(_ context: StepContext, _ session: any Session) throws {
+  try change(context.subject, session) { node in
+    guard node.reservation == context.workflow else { return }
+    node.reservation = nil
+    node.lastError = context.failure
+  }
+  if let failure = context.failure {
+    try NodeStore.addEvent(failure, type: "network", severity: "ERROR", of: context.subject, at: context.now, in: session)
+  }
+}
+

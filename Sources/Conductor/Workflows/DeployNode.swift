@@ -1,0 +1,133 @@
+import Domain
+import DriverInterfaces
+import Store
+import Wire
+import Workflows
+
+extension Conductor {
+  /// `active`: an image to the local disk, a config drive beside it, the tenant's networks, and the machine boots it.
+  ///
+  /// Params: `image` (id), `config_drive` (what the caller gave), `disk` (a root device hint).
+  static func deployNode(_ parts: Parts) -> WorkflowDefinition {
+    WorkflowDefinition(
+      kind: "deploy-node",
+      steps: [
+        prepareImage(parts),
+        parts.provisioningNetwork(),
+      ] + parts.agentSteps() + [
+        parts.command("write-image", "write-image", shownIn: \.deployStep) { context in
+          let prepared = context.outputs["prepare-image"] ?? .null
+          let image = prepared["image"] ?? .null
+          var parameters: JSONObject = [
+            "disk": context.params["disk"] ?? .emptyObject,
+            "image": [
+              "url": .string("/agent/v1/image/\(prepared["image_id"]?.string ?? "")"), "size_bytes": image["size_bytes"] ?? 0,
+              "sha256": image["sha256"] ?? "",
+            ],
+            "config_drive": nil,
+          ]
+          if let drive = prepared["config_drive"], !drive.isNull {
+            parameters["config_drive"] = [
+              "url": .string("/agent/v1/config-drive/\(context.workflow)"), "size_bytes": drive["size_bytes"] ?? 0,
+              "sha256": drive["sha256"] ?? "",
+            ]
+          }
+          return parameters
+        },
+        parts.endAgent(),
+        parts.tenantNetworks(),
+        bootInstance(parts),
+      ],
+      done: { context, session in
+        try finish(context, session, .done, "Deployment finished.") { node in
+          node.powerState = .on
+          if node.instanceUUID == nil { node.instanceUUID = context.workflow }
+        }
+      },
+      undone: { context, session in try finish(context, session, .fail, context.failure) },
+      stuck: giveToOperator)
+  }
+
+  /// The raw form of the image in the cache and the config drive on disk, before anything is done to the machine.
+  private static func prepareImage(_ parts: Parts) -> Step {
+    @Sendable func drivePath(_ context: StepContext) -> String {
+      "\(parts.settings.dataFolder)/config-drives/\(context.workflow).iso"
+    }
+    return Step(
+      "prepare-image", retries: 1,
+      run: { context in
+        let id = context.params["image"]?.string ?? ""
+        let image = try await parts.images.ensureRaw(imageID: id)
+        var output: JSONObject = ["image_id": .string(id), "image": describe(image), "config_drive": nil]
+        let content = try await parts.configDriveContent(context)
+        if !content.isNull { output["config_drive"] = describe(try await parts.configDrives.make(content, at: drivePath(context))) }
+        return .done(.object(output))
+      },
+      undo: { context in unlinkFile(drivePath(context)) })
+  }
+
+  private static func describe(_ image: RawImage) -> JSON {
+    ["path": .string(image.path), "size_bytes": .int(image.size), "sha256": .string(image.sha256)]
+  }
+
+  private static func bootInstance(_ parts: Parts) -> Step {
+    Step(
+      "boot-instance",
+      run: { context in
+        let driver = try await parts.driver(of: context.subject)
+        // Off first: a step that runs again must not leave the machine in the middle of an earlier boot's choice.
+        try await driver.power.ensurePower(.off, graceful: false, patience: parts.settings.powerPatience)
+        try await driver.management.ensureBootOverride(BootOverride(.disk, persistent: true))
+        await parts.consoles?.markPowerOn(node: context.subject)
+        try await driver.power.ensurePower(.on, graceful: false, patience: parts.settings.powerPatience)
+        unlinkFile("\(parts.settings.dataFolder)/config-drives/\(context.workflow).iso")
+        return .done
+      },
+      undo: { context in
+        try await parts.driver(of: context.subject).power.ensurePower(.off, graceful: false, patience: parts.settings.powerPatience)
+      })
+  }
+}
+
+extension Parts {
+  /// What goes on the config drive: what the caller gave, with the networks filled in where he left them out.
+  fileprivate func configDriveContent(_ context: StepContext) async throws -> JSON {
+    let given = context.params["config_drive"] ?? .null
+    if case .string = given { return given }
+    let (node, networks) = try await database.read { session in
+      (try NodeStore.get(context.subject, in: session), try networkData(of: context.subject, in: session))
+    }
+    guard let node else { throw ConductorError(.notFound, "Node \(context.subject) is gone.") }
+    var content = given.object ?? [:]
+    var meta = content["meta_data"]?.object ?? [:]
+    if meta["uuid"] == nil { meta["uuid"] = .string(node.instanceUUID ?? node.uuid) }
+    if meta["hostname"] == nil { meta["hostname"] = .string(hostname(node)) }
+    if meta["name"] == nil { meta["name"] = meta["hostname"] }
+    content["meta_data"] = .object(meta)
+    if content["network_data"] == nil || content["network_data"]?.object?.isEmpty == true {
+      content["network_data"] = node.networkData.isEmpty ? networks : .object(node.networkData)
+    }
+    return .object(content)
+  }
+
+  /// A host name made of the node's name: letters, digits and dashes only (RFC 1123).
+  private func hostname(_ node: Node) -> String {
+    let text = node.instanceInfo["display_name"]?.string ?? node.label
+    let name = String(text.lowercased().map { $0.isASCII && ($0.isLetter || $0.isNumber) ? $0 : "-" }.prefix(63))
+    return name.isEmpty ? node.uuid : name
+  }
+
+  private func networkData(of node: String, in session: any Session) throws -> JSON {
+    var attachments: [NetworkData.Attachment] = []
+    for port in try PortStore.list(node: node, in: session) {
+      guard let vif = port.vifPortID, let networkPort = try NetworkPortStore.get(vif, in: session),
+        let network = try NetworkStore.get(networkPort.networkID, in: session)
+      else { continue }
+      attachments.append(
+        .init(
+          macAddress: port.address, port: networkPort, network: network,
+          subnets: try SubnetStore.list(network: network.id, in: session)))
+    }
+    return NetworkData.make(attachments)
+  }
+}

@@ -1,0 +1,104 @@
+import Domain
+import DriverInterfaces
+import Store
+import Wire
+import Workflows
+
+/// What the wired ports of one node carry.
+enum NetworkMode: Sendable, Equatable {
+  /// The provisioning VLAN on the NICs that may boot there, quarantine on the others.
+  case provisioning
+  /// Each NIC's attached network, quarantine where there is none.
+  case tenant
+  /// Nobody, in both directions.
+  case quarantine
+}
+
+extension Parts {
+  /// Brings every wired port of a node to `mode`: the intent is written first, then the switches are told (each once, for
+  /// all its ports), read back, and what they show is recorded.
+  ///
+  /// The intent is computed in the transaction that writes it, so a lease that ended meanwhile leaves quarantine, not its
+  /// network.
+  /// - Throws: ``DriverError`` of the first switch that failed; the intent stays and the drift reconciler goes on trying.
+  func applyNetworks(_ mode: NetworkMode, node: String, label: String?) async throws {
+    let now = clock()
+    let wanted = try await database.write { session -> [String: [String: PortConfiguration]] in
+      var wanted: [String: [String: PortConfiguration]] = [:]
+      for port in try PortStore.list(node: node, in: session) {
+        guard let place = port.switchPort else { continue }
+        let configuration = try configuration(of: port, mode, in: session)
+        try SwitchPortStore.want(configuration, on: place, label: label, at: now, in: session)
+        wanted[place.switchName, default: [:]][place.port] = configuration
+      }
+      return wanted
+    }
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for (name, ports) in wanted {
+        group.addTask { try await self.apply(ports, on: name, label: label) }
+      }
+      try await group.waitForAll()
+    }
+  }
+
+  /// Tells one switch, and records what came of it.
+  func apply(_ ports: [String: PortConfiguration], on name: String, label: String?) async throws {
+    do {
+      try await switches.switchNamed(name).apply(ports, label: label)
+    } catch let error as DriverError {
+      try await record(.error, ports.keys.map { SwitchPort(switchName: name, port: $0) }, detail: error.description)
+      throw error
+    }
+    try await record(.inForce, ports.keys.map { SwitchPort(switchName: name, port: $0) }, detail: nil)
+  }
+
+  func record(_ state: SwitchPortStore.Intent.State, _ ports: [SwitchPort], detail: String?) async throws {
+    let now = clock()
+    try await database.write { session in
+      for port in ports { try SwitchPortStore.record(state, port, detail: detail, at: now, in: session) }
+    }
+  }
+
+  private func configuration(of port: Port, _ mode: NetworkMode, in session: any Session) throws -> PortConfiguration {
+    switch mode {
+    case .quarantine: return .quarantine
+    case .provisioning: return port.isPXEEnabled ? PortConfiguration(native: settings.provisioningVLAN) : .quarantine
+    case .tenant:
+      guard let vif = port.vifPortID, let networkPort = try NetworkPortStore.get(vif, in: session), networkPort.isAdminStateUp,
+        let network = try NetworkStore.get(networkPort.networkID, in: session), network.isAdminStateUp
+      else { return .quarantine }
+      return PortConfiguration(native: network.vlan)
+    }
+  }
+
+  /// Puts the tenant's networks in force and shows the attached ports ACTIVE; the inverse is quarantine.
+  func tenantNetworks() -> Step {
+    Step(
+      "tenant-networks",
+      run: { context in
+        try await applyNetworks(.tenant, node: context.subject, label: context.key)
+        return .done
+      },
+      commit: { context, _, session in try showVIFs(.active, node: context.subject, at: context.now, in: session) },
+      undo: { context in try await applyNetworks(.quarantine, node: context.subject, label: nil) },
+      uncommit: { context, session in try showVIFs(.down, node: context.subject, at: context.now, in: session) })
+  }
+}
+
+/// Sets the status of the network ports attached to a node's NICs.
+func showVIFs(_ status: NetworkPort.Status, node: String, at now: Timestamp, in session: any Session) throws {
+  for vif in try PortStore.list(node: node, in: session).compactMap(\.vifPortID) {
+    try NetworkPortStore.setStatus(status, of: vif, at: now, in: session)
+  }
+}
+
+/// Takes the attached network ports off a node's NICs; the network ports themselves stay, DOWN and free.
+func releaseVIFs(node: String, at now: Timestamp, in session: any Session) throws {
+  for var port in try PortStore.list(node: node, in: session) {
+    guard let vif = port.vifPortID else { continue }
+    port.vifPortID = nil
+    port.updatedAt = now
+    try PortStore.update(port, in: session)
+    try NetworkPortStore.release(vif, at: now, in: session)
+  }
+}

@@ -1,0 +1,44 @@
+import Domain
+import Store
+import Wire
+import Workflows
+
+extension Conductor {
+  /// `deleted`: power off, networks off and read back, disks erased, available again.
+  static func undeployNode(_ parts: Parts) -> WorkflowDefinition {
+    WorkflowDefinition(
+      kind: "undeploy-node",
+      steps: [
+        parts.powerOff(),
+        parts.quarantine("detach-networks"),
+        Step(
+          "release",
+          commit: { context, _, session in
+            try releaseVIFs(node: context.subject, at: context.now, in: session)
+            try change(context.subject, session) { node in
+              clearInstance(&node)
+              _ = node.apply(.clean, at: context.now)
+            }
+          }),
+      ] + parts.cleaningSteps(),
+      done: { context, session in try finish(context, session, .done, "The machine is clean and available.") },
+      undone: { context, session in
+        // Before the release the machine is still the tenant's (`error`); after it, it could not be cleaned.
+        if context.outputs["release"] == nil {
+          try finish(context, session, .fail, context.failure)
+        } else {
+          try cleaningFailed(context, session)
+        }
+      },
+      stuck: giveToOperator)
+  }
+}
+
+/// Forgets what ran on a node.
+func clearInstance(_ node: inout Node) {
+  node.instanceInfo = [:]
+  node.instanceUUID = nil
+  node.networkData = [:]
+  node.deployStep = [:]
+  node.consoleEnabled = false
+}

@@ -1,0 +1,70 @@
+import Domain
+import Store
+import Wire
+import Workflows
+
+extension Conductor {
+  /// `manage`: the controller's address and credentials are tried.
+  static func verifyNode(_ parts: Parts) -> WorkflowDefinition {
+    WorkflowDefinition(
+      kind: "verify-node",
+      steps: [
+        Step(
+          "verify", retries: 1,
+          run: { context in
+            let driver = try await parts.driver(of: context.subject)
+            let identity = try await driver.management.verify()
+            let power = try await driver.power.observePower()
+            return .done(["power": .string(power.rawValue), "controller": .object(identity)])
+          },
+          commit: { context, output, session in
+            try change(context.subject, session) { node in
+              node.powerState = output["power"]?.string.flatMap { Power(rawValue: $0) }
+              node.powerObservedAt = context.now
+              if let controller = output["controller"] { node.driverInternalInfo["controller"] = controller }
+            }
+          })
+      ],
+      done: { context, session in
+        try finish(context, session, .done, "The management controller answers.")
+      },
+      undone: { context, session in try finish(context, session, .fail, context.failure) })
+  }
+}
+
+/// Ends a node's workflow in what the API shows: the state after `event`, the reservation given back, the failure told.
+func finish(
+  _ context: StepContext, _ session: any Session, _ event: ProvisionEvent, _ message: String?,
+  _ more: (inout Node) throws -> Void = { _ in }
+) throws {
+  let failed = context.failure != nil
+  try change(context.subject, session) { node in
+    guard node.reservation == context.workflow else { return }
+    _ = node.apply(event, at: context.now)
+    node.targetProvisionState = nil
+    node.reservation = nil
+    node.deployStep = [:]
+    node.cleanStep = [:]
+    node.lastError = failed ? message : nil
+    node.updatedAt = context.now
+    try more(&node)
+  }
+  try AgentStore.forget(workflow: context.workflow, in: session)
+  if let message {
+    try NodeStore.addEvent(
+      message, type: "provision", severity: failed ? "ERROR" : "INFO", of: context.subject, at: context.now, in: session)
+  }
+}
+
+/// An undo that does not succeed: the node goes to the operator.
+func giveToOperator(_ context: StepContext, _ reason: String, _ session: any Session) throws {
+  try change(context.subject, session) { node in
+    node.maintenance = true
+    node.maintenanceReason = "workflow \(context.workflow) is stuck: \(reason)"
+    node.fault = "workflow stuck"
+    node.lastError = reason
+  }
+  try NodeStore.addEvent(
+    "Workflow \(context.workflow) is stuck: \(reason). `steelyard workflow retry \(context.workflow)` tries again.", type: "workflow",
+    severity: "ERROR", of: context.subject, at: context.now, in: session)
+}
