@@ -1,0 +1,69 @@
+import Hummingbird
+import HummingbirdCore
+import HummingbirdTLS
+import Logging
+import NIOCore
+import NIOPosix
+import NIOSSL
+import ServiceLifecycle
+
+/// Serves one responder on one listening socket until graceful shutdown: running requests finish, idle connections are cut.
+public struct Listener: ServiceLifecycle.Service {
+  private let socket: ListeningSocket
+  private let responder: APIResponder
+  private let tls: TLSConfiguration?
+  private let logger: Logger
+  private let serverName = "steelyard"
+
+  /// - Parameter tls: certificate chain and key; nil serves plain HTTP.
+  public init(socket: ListeningSocket, responder: APIResponder, tls: TLSConfiguration? = nil, logger: Logger) {
+    self.socket = socket
+    self.responder = responder
+    self.tls = tls
+    self.logger = logger
+  }
+
+  public func run() async throws {
+    let http = HTTP1Channel(responder: respond, configuration: .init(idleTimeout: .seconds(75)))
+    if let tls {
+      try await serve(TLSChannel(http, tlsConfiguration: tls))
+    } else {
+      try await serve(http)
+    }
+  }
+
+  @Sendable private func respond(
+    _ request: Request, _ writer: consuming ResponseWriter, _ channel: any Channel
+  ) async throws {
+    let context = APIResponder.Context(source: ApplicationRequestContextSource(channel: channel, logger: logger))
+    var response = try await responder.respond(to: request, context: context)
+    response.headers[.server] = serverName
+    try await writer.write(response: response.head, body: response.body)
+  }
+
+  private func serve<Child: ServerChildChannel>(_ child: Child) async throws {
+    let logger = logger
+    let server = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+      .serverChannelOption(.backlog, value: 1024)
+      .childChannelOption(.socketOption(.so_reuseaddr), value: 1)
+      .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+      .childChannelOption(.maxMessagesPerRead, value: 1)
+      .childChannelOption(.allowRemoteHalfClosure, value: true)
+      .bind(socket.descriptor) { channel in child.setup(channel: channel, logger: logger) }
+    await cancelWhenGracefulShutdown {
+      await withDiscardingTaskGroup { group in
+        do {
+          try await server.executeThenClose { connections in
+            for try await connection in connections {
+              group.addTask { await child.handle(value: connection, logger: logger) }
+            }
+          }
+        } catch is CancellationError {
+        } catch {
+          logger.error("the listener on \(socket.host):\(socket.port) stopped: \(error)")
+        }
+        group.cancelAll()
+      }
+    }
+  }
+}
