@@ -1,0 +1,193 @@
+import CLinux
+import Glibc
+import Wire
+
+/// Does what the server's commands say (docs/agent-protocol.md, "Commands").
+final class CommandRunner {
+  /// A config drive is kept in memory on its way, and the ramdisk has little.
+  static let configDriveLimit = 64 << 20
+
+  private let machine: Machine
+  private let session: ServerSession
+  private let progress: Progress
+  private let lldp: LLDPListener
+  private var log: AgentLog { session.log }
+
+  init(machine: Machine, session: ServerSession, progress: Progress, lldp: LLDPListener) {
+    self.machine = machine
+    self.session = session
+    self.progress = progress
+    self.lldp = lldp
+  }
+
+  /// - Returns: the result's `output`.
+  /// - Throws: ``AgentError`` with the sentence that becomes the result's `error`.
+  func run(_ command: ServerSession.Command) throws -> JSON {
+    switch command.kind {
+    case "inspect": return inspect(command.parameters)
+    case "write-image": return try writeImage(command.parameters)
+    case "erase": return try erase(command.parameters)
+    case "power-off": return .emptyObject
+    default:
+      throw AgentError(.refused, "This agent knows no command \"\(printable(command.kind, limit: 40))\".")
+    }
+  }
+
+  // MARK: - inspect
+
+  private func inspect(_ parameters: JSON) -> JSON {
+    let inventory = Inventory(machine: machine)
+    let seconds = max(0, min(parameters["lldp_seconds"]?.int ?? 5, 120))
+    let listening = inventory.interfaces().filter(\.hasLink).map(\.index)
+    if !listening.isEmpty, seconds > 0 {
+      log.say("listening for LLDP on \(listening.count) interfaces, at most \(seconds) s")
+      lldp.wait(for: listening, seconds: seconds)
+    }
+    return ["inventory": inventory.json(neighbors: lldp.neighbors)]
+  }
+
+  // MARK: - write-image
+
+  private func writeImage(_ parameters: JSON) throws -> JSON {
+    let started = clinux_monotonic_seconds()
+    guard let description = parameters["image"] else {
+      throw AgentError(.refused, "The command names no image.")
+    }
+    let image = try ImageSource(description, what: "image")
+    let disk = try DiskHint(parameters["disk"]).choose(from: Disk.all(on: machine))
+    var drive: ImageSource?
+    if let json = parameters["config_drive"], !json.isNull { drive = try ImageSource(json, what: "config drive") }
+    try requireRoom(on: disk, image: image, drive: drive)
+    let device = try BlockDevice(path: disk.name)
+    // First, because a config drive that cannot be had makes the long part pointless.
+    let driveBytes = try drive.map(fetchConfigDrive)
+
+    log.say("writing an image of \(image.size) bytes to \(disk.name) (\(device.size) bytes)")
+    var lastSaid = 0
+    let transfer = ImageTransfer(image, to: device, session: session) { [log, progress] position in
+      let tenth = position * 10 / image.size
+      if tenth > lastSaid {
+        lastSaid = tenth
+        log.say("\(tenth * 10) % of the image written")
+      }
+      try progress.update(0.97 * Double(position) / Double(image.size), "writing the image")
+    }
+    do {
+      try transfer.run()
+      log.say("the image's SHA-256 is right")
+      try progress.update(0.98, "finishing the disk")
+      log.say(try DiskLayout.finish(device, configDrive: driveBytes))
+      try device.sync()
+    } catch {
+      // Half an image, or one that is not what it claims to be, must not boot.
+      DiskLayout.spoil(device)
+      throw error
+    }
+    sync()
+    dropCaches()
+    let seconds = Int(clinux_monotonic_seconds() - started + 0.5)
+    let writer = transfer.writer
+    log.say("wrote \(writer.bytesWritten) bytes and zeroed \(writer.bytesZeroed) in \(seconds) s")
+    return [
+      "disk": .string(disk.name), "bytes_written": .int(writer.bytesWritten),
+      "bytes_zeroed": .int(writer.bytesZeroed), "seconds": .int(seconds),
+    ]
+  }
+
+  private func requireRoom(on disk: Disk, image: ImageSource, drive: ImageSource?) throws {
+    guard image.size <= disk.sizeBytes else {
+      throw AgentError(
+        .refused,
+        "The disk \(disk.name) has \(disk.sizeBytes) bytes; the image needs \(image.size) bytes.")
+    }
+    guard let drive else { return }
+    guard drive.size <= Self.configDriveLimit else {
+      throw AgentError(
+        .refused, "The config drive has \(drive.size) bytes; \(Self.configDriveLimit) bytes is the most.")
+    }
+    // A partition of whole megabytes that begins at one; whether the image's own partitions leave room shows later.
+    guard drive.size <= disk.sizeBytes - (2 << 20) else {
+      throw AgentError(
+        .refused, "The disk \(disk.name) has \(disk.sizeBytes) bytes; the config drive needs \(drive.size) bytes.")
+    }
+  }
+
+  private func fetchConfigDrive(_ source: ImageSource) throws -> [UInt8] {
+    log.say("fetching the config drive of \(source.size) bytes")
+    let bytes: [UInt8] = try session.persistently("fetch the config drive") {
+      let connection = HTTPConnection(server: session.server)
+      let request = HTTPRequest(
+        method: "GET", path: source.path, headers: [("Authorization", "Bearer \(session.token)")])
+      let response = try connection.send(request, timeout: session.timing.silence)
+      let body = try connection.readWholeBody(limit: max(source.size, 65536))
+      try ServerSession.check(response.status, body)
+      return body
+    }
+    guard bytes.count == source.size else {
+      throw AgentError(.refused, "The config drive has \(bytes.count) bytes instead of \(source.size).")
+    }
+    var hash = SHA256()
+    hash.update(bytes)
+    guard hash.hexDigest() == source.sha256 else {
+      throw AgentError(.refused, "The config drive's SHA-256 is \(hash.hexDigest()) instead of \(source.sha256).")
+    }
+    return bytes
+  }
+
+  /// What a first boot or a later check reads must come from the disk.
+  private func dropCaches() {
+    let descriptor = open("\(machine.proc)/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return }
+    _ = write(descriptor, "3\n", 2)
+    close(descriptor)
+  }
+
+  // MARK: - erase
+
+  private func erase(_ parameters: JSON) throws -> JSON {
+    let started = clinux_monotonic_seconds()
+    guard let mode = parameters["mode"]?.string.flatMap({ DiskErasure.Mode(rawValue: $0) }) else {
+      throw AgentError(.refused, "The mode of an erasure is \"full\" or \"metadata\".")
+    }
+    let disks = try disksToErase(parameters["disks"])
+    let total = disks.reduce(0) { $0 + $1.sizeBytes }
+    var before = 0
+    var reports: [JSON] = []
+    for disk in disks {
+      log.say("erasing \(disk.name) (\(disk.sizeBytes) bytes, \(mode.rawValue))")
+      let erasure = DiskErasure(mode: mode) { [progress] part in
+        let done = Double(before) + part * Double(disk.sizeBytes)
+        try progress.update(done / Double(max(total, 1)), "erasing \(disk.name)")
+      }
+      let outcome = try erasure.run(try BlockDevice(path: disk.name))
+      before += disk.sizeBytes
+      log.say("\(disk.name) is erased (\(outcome.method.rawValue)); \(outcome.verifiedBytes) bytes read back as zero")
+      reports.append([
+        "name": .string(disk.name), "serial": .string(disk.serial), "size_bytes": .int(disk.sizeBytes),
+        "method": .string(outcome.method.rawValue), "verified_bytes": .int(outcome.verifiedBytes),
+      ])
+    }
+    return ["disks": .array(reports), "seconds": .int(Int(clinux_monotonic_seconds() - started + 0.5))]
+  }
+
+  private func disksToErase(_ hints: JSON?) throws -> [Disk] {
+    let disks = Disk.all(on: machine)
+    if let hints, !hints.isNull {
+      guard let list = hints.array, !list.isEmpty else {
+        throw AgentError(.refused, "The disks to erase are a list of hints, or null for every disk.")
+      }
+      var chosen: [Disk] = []
+      for hint in list {
+        let disk = try DiskHint(hint).choose(from: disks)
+        if !chosen.contains(disk) { chosen.append(disk) }
+      }
+      return chosen
+    }
+    // A disk that cannot be written keeps what the last tenant left on it. Removable read-only media (the BMC's
+    // virtual CD and the like) are nobody's storage.
+    if let locked = disks.first(where: { $0.isReadOnly && !$0.isRemovable }) {
+      throw AgentError(.refused, "The disk \(locked.name) is read-only and cannot be erased.")
+    }
+    return disks.filter { !$0.isReadOnly }
+  }
+}

@@ -1,0 +1,66 @@
+#define _GNU_SOURCE
+#include "machine.h"
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/if_packet.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/klog.h>
+#include <sys/reboot.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+int64_t clinux_block_size_bytes(int fd) {
+  uint64_t size = 0;
+  return ioctl(fd, BLKGETSIZE64, &size) < 0 ? -1 : (int64_t)size;
+}
+int clinux_block_sector_bytes(int fd) {
+  int size = 0;
+  return ioctl(fd, BLKSSZGET, &size) < 0 ? -1 : size;
+}
+int clinux_block_zero(int fd, uint64_t offset, uint64_t length) {
+  uint64_t range[2] = {offset, length};
+  return ioctl(fd, BLKZEROOUT, range);
+}
+int clinux_block_reread_partitions(int fd) { return ioctl(fd, BLKRRPART); }
+int clinux_file_punch(int fd, uint64_t offset, uint64_t length) {
+  return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length);
+}
+int clinux_open_direct_flag(void) { return O_DIRECT; }
+
+int clinux_open_packet_socket(uint16_t ethertype) {
+  return socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ethertype));
+}
+int clinux_join_multicast(int socket, int interface_index, const uint8_t address[6]) {
+  struct packet_mreq request;
+  memset(&request, 0, sizeof request);
+  request.mr_ifindex = interface_index;
+  request.mr_type = PACKET_MR_MULTICAST;
+  request.mr_alen = 6;
+  memcpy(request.mr_address, address, 6);
+  return setsockopt(socket, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &request, sizeof request);
+}
+long clinux_receive_frame(int socket, void *buffer, size_t length, int *interface_index, int wait_ms) {
+  struct pollfd ready = {.fd = socket, .events = POLLIN};
+  int events = poll(&ready, 1, wait_ms);
+  if (events <= 0) return events;
+  struct sockaddr_ll from;
+  socklen_t size = sizeof from;
+  long count = recvfrom(socket, buffer, length, MSG_DONTWAIT, (struct sockaddr *)&from, &size);
+  if (count < 0) return -1;
+  /* What we send ourselves is seen too; it is nobody's announcement. */
+  if (from.sll_pkttype == PACKET_OUTGOING) return 0;
+  *interface_index = from.sll_ifindex;
+  return count;
+}
+
+long clinux_kernel_log(char *buffer, size_t length) { return klogctl(3, buffer, (int)length); }
+double clinux_monotonic_seconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+int clinux_power_off(void) { return reboot(RB_POWER_OFF); }
