@@ -13,7 +13,11 @@ final class SerialPort: Sendable {
   private let listener: Int32
   private let interruption: Interruption
 
-  init(port: Int) throws {
+  /// A free port of loopback.
+  let port: Int
+
+  init() throws {
+    port = freePort(SOCK_STREAM)
     interruption = try Interruption()
     listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     var one: Int32 = 1
@@ -43,7 +47,7 @@ final class SerialPort: Sendable {
   func send(_ text: String) {
     let bytes = Array(text.utf8)
     for connection in state.withLock({ $0.connections }) {
-      _ = Glibc.send(connection, bytes, bytes.count, Int32(MSG_NOSIGNAL.rawValue))
+      _ = Glibc.send(connection, bytes, bytes.count, Int32(MSG_NOSIGNAL))
     }
   }
   func close() { interruption.signal() }

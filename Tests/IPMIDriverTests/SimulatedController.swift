@@ -8,20 +8,23 @@ import Testing
 final class SimulatedController: Sendable {
   let folder: String
   let port: Int
-  let serialPort: Int
+  /// The machine's serial port. Up before the controller, which else looks for it every 10 s only.
+  let serial: SerialPort
   private let process: Mutex<Int32?>
 
-  private init(folder: String, port: Int, serialPort: Int) {
-    (self.folder, self.port, self.serialPort) = (folder, port, serialPort)
+  private init(folder: String) throws {
+    self.folder = folder
+    port = freePort(SOCK_DGRAM)
+    serial = try SerialPort()
     process = Mutex(nil)
   }
   deinit { process.withLock { if let process = $0 { kill(-process, SIGKILL) } } }
 
-  /// - Parameter sluggish: a machine that needs this many looks to follow, and ignores a soft shutdown when negative.
+  /// - Parameter stubborn: the machine ignores a soft shutdown.
   static func start(stubborn: Bool = false) async throws -> SimulatedController {
     var template = Array("/tmp/steelyard-ipmi-XXXXXX".utf8CString)
     let folder = mkdtemp(&template).map { String(cString: $0) } ?? "/tmp"
-    let controller = SimulatedController(folder: folder, port: freePort(SOCK_DGRAM), serialPort: freePort(SOCK_STREAM))
+    let controller = try SimulatedController(folder: folder)
     try controller.write("power", "0")
     if stubborn { try controller.write("stubborn", "1") }
     try controller.write("chassis.sh", chassis, mode: 0o755)
@@ -40,7 +43,7 @@ final class SimulatedController: Sendable {
           guid a123456789abcdefa123456700000001
         endlan
         chassis_control "\(folder)/chassis.sh 0x20"
-        sol "tcp:127.0.0.1:\(controller.serialPort)" 115200 history=16000
+        sol "tcp:127.0.0.1:\(controller.serial.port)" 115200 history=16000
         startnow false
         user 1 false "" "x" user 10 none
         user 2 true "admin" "password" admin 10 md5
@@ -95,6 +98,7 @@ final class SimulatedController: Sendable {
   /// Unplugs it and removes its files. Call at the end of a test.
   func remove() async throws {
     try await unplug()
+    serial.close()
     try await runChecked("rm", ["-rf", folder])
   }
 
