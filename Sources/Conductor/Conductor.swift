@@ -53,6 +53,12 @@ public struct ConductorSettings: Sendable {
   public var lldpSeconds = 5
   /// Machines that boot or are written at the same time; the others wait.
   public var provisioningSlots = 16
+  /// How often every machine's power is read.
+  public var powerSyncPeriod: Duration = .seconds(60)
+  /// How often every wired switch port is read back.
+  public var switchAuditPeriod: Duration = .seconds(60)
+  /// How long ended workflows are kept.
+  public var workflowRetention: Duration = .seconds(30 * 86_400)
   public init() {}
 }
 
@@ -71,6 +77,8 @@ public final class Conductor: Sendable {
   let definitions: [String: WorkflowDefinition]
   /// Agents that hold a request open, woken without a look at the database.
   public let agentCalls = Signals()
+  /// Wakes reconcilers by name.
+  let wakeups = Signals()
   /// Serial consoles of the nodes; nil where none are kept (tests).
   public let consoles: (any NodeConsoles)?
 

@@ -1,0 +1,62 @@
+import Logging
+import ServiceLifecycle
+import Wire
+
+/// A loop with no beginning and no end: woken by a timer and by a signal, it does a bounded round of work.
+struct Reconciler: Service {
+  let name: String
+  /// Between two rounds when nothing signals.
+  let period: Duration
+  let signals: Signals
+  let logger: Logger
+  let round: @Sendable () async throws -> Void
+
+  func run() async throws {
+    await cancelWhenGracefulShutdown {
+      while !Task.isCancelled {
+        do { try await round() } catch is CancellationError { return } catch {
+          logger.error("\(name): \(error)")
+        }
+        await signals.wait(for: name, limit: period)
+      }
+    }
+  }
+}
+
+/// Runs `body` for each item, at most `width` at a time; a failure of one does not stop the others.
+func forEachConcurrently<Item: Sendable>(
+  _ items: [Item], width: Int, _ body: @escaping @Sendable (Item) async -> Void
+) async {
+  await withTaskGroup(of: Void.self) { group in
+    var rest = items[...]
+    for item in rest.prefix(width) { group.addTask { await body(item) } }
+    rest = rest.dropFirst(width)
+    while await group.next() != nil {
+      if let item = rest.popFirst() { group.addTask { await body(item) } }
+    }
+  }
+}
+
+extension Conductor {
+  /// Every long-running part, for the program's service group: the workflow runner and the reconcilers.
+  public func services() -> [any Service] {
+    [
+      RunnerService(conductor: self),
+      reconciler("power-sync", settings.powerSyncPeriod) { try await self.syncPower() },
+      reconciler("switch-drift", settings.switchAuditPeriod) { try await self.repairSwitches() },
+      SwitchWatch(conductor: self),
+      reconciler("sweeper", .seconds(300)) { try await self.sweep() },
+      reconciler("consoles", .seconds(60)) { try await self.keepConsoles() },
+    ]
+  }
+  private func reconciler(_ name: String, _ period: Duration, _ round: @escaping @Sendable () async throws -> Void) -> Reconciler {
+    Reconciler(name: name, period: period, signals: wakeups, logger: logger, round: round)
+  }
+
+  struct RunnerService: Service {
+    let conductor: Conductor
+    func run() async throws {
+      try await cancelWhenGracefulShutdown { try await conductor.runner.run() }
+    }
+  }
+}

@@ -1,0 +1,66 @@
+import Domain
+import DriverInterfaces
+import Glibc
+import Store
+import Wire
+import Workflows
+
+extension Conductor {
+  /// Removes what workflows that have ended left outside: addresses on the provisioning network, agent sessions, config drives.
+  func sweep() async throws {
+    for orphan in try await leftovers() {
+      logger.warning("sweeper: \(orphan.description): removed")
+      switch orphan {
+      case .admitted(let mac, _): try await parts.boot.ensureDenied([mac])
+      case .session(let node, _): try await database.write { try AgentStore.dismiss(node: node, in: $0) }
+      case .configDrive(let path): unlinkFile(path)
+      }
+    }
+    let before = clock() - settings.workflowRetention
+    try await database.write { _ = try WorkflowStore.prune(before: before, in: $0) }
+  }
+
+  /// Something made outside by a workflow that has ended.
+  public enum Leftover: Sendable, Equatable, CustomStringConvertible {
+    case admitted(MACAddress, label: String)
+    case session(node: String, workflow: String)
+    case configDrive(path: String)
+    public var description: String {
+      switch self {
+      case .admitted(let mac, let label): "NIC \(mac) may boot on the provisioning network for \(label), which has ended"
+      case .session(let node, let workflow): "node \(node) has an agent session of workflow \(workflow), which has ended"
+      case .configDrive(let path): "config drive \(path) belongs to no workflow"
+      }
+    }
+  }
+
+  /// What is outside and has no open workflow. Empty when the server is idle.
+  public func leftovers() async throws -> [Leftover] {
+    let (open, sessions) = try await database.read { session in
+      (Set(try WorkflowStore.open(in: session).map(\.id)), try AgentStore.sessions(in: session))
+    }
+    func isOver(_ label: String) -> Bool { !open.contains(String(label.prefix { $0 != "/" })) }
+    var found: [Leftover] = []
+    for (mac, label) in try await parts.boot.admitted() where isOver(label) { found.append(.admitted(mac, label: label)) }
+    for holder in sessions where !open.contains(holder.workflow) {
+      found.append(.session(node: holder.node, workflow: holder.workflow))
+    }
+    let folder = "\(settings.dataFolder)/config-drives"
+    for name in filesIn(folder) where isOver(String(name.prefix { $0 != "." })) { found.append(.configDrive(path: "\(folder)/\(name)")) }
+    return found
+  }
+}
+
+/// The names in a folder; none when there is no such folder.
+func filesIn(_ folder: String) -> [String] {
+  guard let handle = opendir(folder) else { return [] }
+  defer { closedir(handle) }
+  var names: [String] = []
+  while let entry = readdir(handle) {
+    let name = withUnsafePointer(to: entry.pointee.d_name) {
+      $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+    }
+    if !name.hasPrefix(".") { names.append(name) }
+  }
+  return names.sorted()
+}
