@@ -18,6 +18,7 @@ public enum NetworkPortStore {
     port.dnsName = row.text(13)
     port.isBeingDeleted = row.bool(14)
     port.revision = row.int(15)
+    port.isBound = row.bool(18)
     return port
   }
 
@@ -27,7 +28,8 @@ public enum NetworkPortStore {
     var query = Query(
       """
       SELECT p.id, p.network_id, p.project_id, p.name, p.description, p.mac_address, p.is_admin_state_up, p.status, p.device_id, \
-      p.device_owner, p.host_id, p.vnic_type, p.profile, p.dns_name, p.is_being_deleted, p.revision, p.created_at, p.updated_at \
+      p.device_owner, p.host_id, p.vnic_type, p.profile, p.dns_name, p.is_being_deleted, p.revision, p.created_at, p.updated_at, \
+      p.is_bound \
       FROM network_ports p
       """)
     narrow(&query)
@@ -120,7 +122,7 @@ public enum NetworkPortStore {
   ) throws {
     try session.execute(
       """
-      UPDATE network_ports SET host_id = $1, mac_address = $2, vnic_type = 'baremetal', revision = revision + 1, updated_at = $3 \
+      UPDATE network_ports SET host_id = $1, mac_address = $2, vnic_type = 'baremetal', is_bound = 1, revision = revision + 1, updated_at = $3 \
       WHERE id = $4
       """, [.text(hostID), .text(macAddress), Value(now), .text(id)])
   }
@@ -138,7 +140,7 @@ public enum NetworkPortStore {
     if port.isBeingDeleted { return try delete(id, in: session) }
     try session.execute(
       """
-      UPDATE network_ports SET status = 'DOWN', host_id = '', mac_address = $1, revision = revision + 1, updated_at = $2 \
+      UPDATE network_ports SET status = 'DOWN', host_id = '', is_bound = 0, mac_address = $1, revision = revision + 1, updated_at = $2 \
       WHERE id = $3
       """, [.text(NetworkPort.newMACAddress()), Value(now), .text(id)])
   }

@@ -68,14 +68,16 @@ public enum SegmentRangeStore {
   }
 
   /// A VLAN for a new network of `project`: from the project's own pools first, then from those of all.
-  /// - Parameter physicalNetwork: nil for any.
+  /// - Parameters:
+  ///   - physicalNetwork: nil for any.
+  ///   - reserved: VLANs of the site itself, given to nobody.
   /// - Returns: nil when they are used up, or when there are none.
   public static func freeVLAN(
-    project: String, physicalNetwork: String?, in session: any Session
+    project: String, physicalNetwork: String?, except reserved: Set<Int> = [], in session: any Session
   ) throws -> (physicalNetwork: String, vlan: Int)? {
     for range in try candidates(project: project, physicalNetwork: physicalNetwork, in: session) {
       let taken = try NetworkStore.vlansTaken(on: range.physicalNetwork, in: session)
-      if let vlan = range.lowestFree(taken: taken) { return (range.physicalNetwork, vlan) }
+      if let vlan = range.lowestFree(taken: taken.union(reserved)) { return (range.physicalNetwork, vlan) }
     }
     return nil
   }

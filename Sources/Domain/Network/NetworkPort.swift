@@ -41,6 +41,8 @@ public struct NetworkPort: Sendable, Equatable {
   /// In the order in which they were given.
   public var fixedIPs: [FixedIP]
   public var tags: [String]
+  /// A machine's NIC has it, or had it until just now: true from the attachment until the switch was read back without it.
+  public var isBound: Bool
   /// Deleted by its owner while the switch still carries it: the API shows it no more, its network and its VLAN stay taken.
   public var isBeingDeleted: Bool
   public var revision: Int
@@ -53,7 +55,7 @@ public struct NetworkPort: Sendable, Equatable {
     deviceID: String = "",
     deviceOwner: String = "", bindingHostID: String = "", vnicType: String = "normal",
     bindingProfile: JSONObject = JSONObject(), dnsName: String = "", fixedIPs: [FixedIP] = [], tags: [String] = [],
-    isBeingDeleted: Bool = false, revision: Int = 1, createdAt: Timestamp, updatedAt: Timestamp? = nil
+    isBound: Bool = false, isBeingDeleted: Bool = false, revision: Int = 1, createdAt: Timestamp, updatedAt: Timestamp? = nil
   ) {
     self.id = id
     self.networkID = networkID
@@ -71,6 +73,7 @@ public struct NetworkPort: Sendable, Equatable {
     self.dnsName = dnsName
     self.fixedIPs = fixedIPs
     self.tags = tags
+    self.isBound = isBound
     self.isBeingDeleted = isBeingDeleted
     self.revision = revision
     self.createdAt = createdAt

@@ -30,7 +30,8 @@ extension Migration {
         description TEXT NOT NULL, mac_address TEXT NOT NULL, is_admin_state_up BIGINT NOT NULL,
         status TEXT NOT NULL CHECK (status IN ('ACTIVE','DOWN','BUILD','ERROR')), device_id TEXT NOT NULL,
         device_owner TEXT NOT NULL, host_id TEXT NOT NULL, vnic_type TEXT NOT NULL, profile TEXT NOT NULL,
-        dns_name TEXT NOT NULL, is_being_deleted BIGINT NOT NULL DEFAULT 0, revision BIGINT NOT NULL,
+        dns_name TEXT NOT NULL, is_bound BIGINT NOT NULL DEFAULT 0,
+        is_being_deleted BIGINT NOT NULL DEFAULT 0, revision BIGINT NOT NULL,
         created_at BIGINT NOT NULL, updated_at BIGINT NOT NULL,
         UNIQUE (network_id, mac_address)
       );

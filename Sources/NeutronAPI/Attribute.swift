@@ -1,0 +1,89 @@
+import Wire
+
+/// One attribute of a resource as the API shows it: the same line writes it, filters by it and sorts by it.
+struct Attribute<Resource>: Sendable {
+  enum Value: Sendable {
+    case text(@Sendable (Resource) -> String)
+    case optionalText(@Sendable (Resource) -> String?)
+    case bool(@Sendable (Resource) -> Bool)
+    case int(@Sendable (Resource) -> Int)
+    case strings(@Sendable (Resource) -> [String])
+    /// Shown only: neither filter nor sort key.
+    case json(@Sendable (Resource) -> JSON)
+  }
+  let name: StaticString
+  let value: Value
+
+  static func text(_ name: StaticString, _ get: @escaping @Sendable (Resource) -> String) -> Attribute {
+    Attribute(name: name, value: .text(get))
+  }
+  static func optionalText(_ name: StaticString, _ get: @escaping @Sendable (Resource) -> String?) -> Attribute {
+    Attribute(name: name, value: .optionalText(get))
+  }
+  static func bool(_ name: StaticString, _ get: @escaping @Sendable (Resource) -> Bool) -> Attribute {
+    Attribute(name: name, value: .bool(get))
+  }
+  static func int(_ name: StaticString, _ get: @escaping @Sendable (Resource) -> Int) -> Attribute {
+    Attribute(name: name, value: .int(get))
+  }
+  static func strings(_ name: StaticString, _ get: @escaping @Sendable (Resource) -> [String]) -> Attribute {
+    Attribute(name: name, value: .strings(get))
+  }
+  static func json(_ name: StaticString, _ get: @escaping @Sendable (Resource) -> JSON) -> Attribute {
+    Attribute(name: name, value: .json(get))
+  }
+  static func time(_ name: StaticString, _ get: @escaping @Sendable (Resource) -> Timestamp) -> Attribute {
+    Attribute(name: name, value: .text { get($0).iso8601Zulu })
+  }
+
+  func write(_ resource: Resource, to writer: inout JSONWriter) {
+    writer.key(name)
+    switch value {
+    case .text(let get): writer.value(get(resource))
+    case .optionalText(let get): if let text = get(resource) { writer.value(text) } else { writer.null() }
+    case .bool(let get): writer.value(get(resource))
+    case .int(let get): writer.value(get(resource))
+    case .strings(let get):
+      writer.beginArray()
+      for text in get(resource) { writer.value(text) }
+      writer.endArray()
+    case .json(let get): writer.value(get(resource))
+    }
+  }
+
+  /// Whether the attribute has one of the values that a query names; nil when it is no filter, or the text is none of
+  /// its values.
+  func matcher(_ texts: [String]) -> ((Resource) -> Bool)? {
+    switch value {
+    case .text(let get): return { texts.contains(get($0)) }
+    case .optionalText(let get): return { texts.contains(get($0) ?? "") }
+    case .bool(let get):
+      let flags = texts.compactMap { Self.flag($0) }
+      return flags.count == texts.count ? { flags.contains(get($0)) } : nil
+    case .int(let get):
+      let numbers = texts.compactMap { Int($0) }
+      return numbers.count == texts.count ? { numbers.contains(get($0)) } : nil
+    case .strings(let get): return { resource in get(resource).contains { texts.contains($0) } }
+    case .json: return nil
+    }
+  }
+  /// Orders two resources by this attribute: negative, 0 or positive; nil when it is no sort key.
+  var comparator: ((Resource, Resource) -> Int)? {
+    func order<T: Comparable>(_ a: T, _ b: T) -> Int { a < b ? -1 : a == b ? 0 : 1 }
+    switch value {
+    case .text(let get): return { order(get($0), get($1)) }
+    case .optionalText(let get): return { order(get($0) ?? "", get($1) ?? "") }
+    case .bool(let get): return { order(get($0) ? 1 : 0, get($1) ? 1 : 0) }
+    case .int(let get): return { order(get($0), get($1)) }
+    case .strings, .json: return nil
+    }
+  }
+
+  private static func flag(_ text: String) -> Bool? {
+    switch text.lowercased() {
+    case "true", "1", "t", "yes", "on": true
+    case "false", "0", "f", "no", "off": false
+    default: nil
+    }
+  }
+}

@@ -1,0 +1,46 @@
+import APISupport
+import Wire
+
+/// The extensions that are spoken here, and no other: clients change their requests by this list.
+struct ExtensionRoutes: Sendable {
+  private static let spoken: [(alias: String, name: String, description: String)] = [
+    ("agent", "agent", "Agents: none are needed here, so the list is empty."),
+    ("availability_zone", "Availability Zone", "Availability zones: none, so the list is empty."),
+    ("binding", "Port Binding", "The node that a port is attached to."),
+    ("external-net", "Neutron external network", "Networks that lead outside."),
+    ("filter-validation", "Filter parameters validation", "An unknown filter is refused."),
+    ("net-mtu", "Network MTU", "The MTU of a network."),
+    ("network-segment-range", "Neutron Network Segment Range", "The administrator's pools of VLANs."),
+    ("pagination", "Pagination support", "limit and marker."),
+    ("project-id", "project_id field enabled", "project_id beside tenant_id."),
+    ("provider", "Provider Network", "The VLAN and physical network of a network."),
+    ("quota_details", "Quota details management support", "Quotas with what is used."),
+    ("quotas", "Quota management support", "Limits per project."),
+    ("sorting", "Sorting support", "sort_key and sort_dir."),
+    ("standard-attr-description", "standard-attr-description", "Descriptions."),
+    ("standard-attr-revisions", "Resource revision numbers", "revision_number counts changes."),
+    ("standard-attr-tag", "Tag support for resources with standard attribute: port, subnet, network", "Tags."),
+    ("standard-attr-timestamp", "Resource timestamps", "created_at and updated_at."),
+    ("tag-ports-during-bulk-creation", "Tag Ports During Bulk Creation", "Tags with the request that makes ports."),
+  ]
+  private static func json(_ item: (alias: String, name: String, description: String)) -> JSON {
+    [
+      "alias": .string(item.alias), "name": .string(item.name), "description": .string(item.description), "links": [],
+      "updated": "2026-11-01T00:00:00-00:00",
+    ]
+  }
+  var endpoints: [Endpoint] {
+    [
+      Endpoint(.get, "/v2.0/extensions", .authenticated, "Lists the extensions") { _ in
+        APIResponse(json: ["extensions": .array(Self.spoken.map { Self.json($0) })])
+      },
+      Endpoint(.get, "/v2.0/extensions/{alias}", .authenticated, "Shows an extension") { request in
+        let alias = try request.parameter("alias")
+        guard let item = Self.spoken.first(where: { $0.alias == alias }) else {
+          throw APIError.notFound("Extension with alias \(alias) does not exist", type: "ExtensionNotFound")
+        }
+        return APIResponse(json: ["extension": Self.json(item)])
+      },
+    ]
+  }
+}

@@ -1,0 +1,76 @@
+import APISupport
+import Domain
+import Store
+import Wire
+
+/// The networking service: Neutron's API v2.0 for what this site has. Source: Neutron API reference, v2.0.
+public struct NeutronAPI: Sendable {
+  /// Limits per project where the administrator has set none; -1 is no limit.
+  public struct Quotas: Sendable {
+    public var networks = 100
+    public var subnets = 100
+    public var ports = 500
+    public init() {}
+  }
+  public struct Settings: Sendable {
+    public var quotas = Quotas()
+    /// VLANs of the site itself (provisioning, quarantine), never a tenant's.
+    public var reservedVLANs: Set<Int> = []
+    public init() {}
+  }
+  /// Called in the transaction that deletes a port on a machine's NIC: starts to take the machine off the network. The port
+  /// stays in the store, unseen, until ``NetworkPortStore/release(_:at:in:)``.
+  ///
+  /// - Throws: what the caller should hear when it cannot be detached now.
+  public typealias Unplug =
+    @Sendable (_ port: NetworkPort, _ actor: Actor, _ requestID: String, _ session: any Session) throws -> Void
+
+  let database: Database
+  let settings: Settings
+  let unplug: Unplug
+
+  public init(database: Database, settings: Settings = Settings(), unplug: @escaping Unplug) {
+    self.database = database
+    self.settings = settings
+    self.unplug = unplug
+  }
+
+  public var service: Service {
+    Service(
+      name: "neutron", type: "network", prefix: "/network", errorShape: .neutron,
+      endpoints: VersionRoutes().endpoints + ExtensionRoutes().endpoints
+        + NetworkRoutes(neutron: self).endpoints + SubnetRoutes(neutron: self).endpoints
+        + PortRoutes(neutron: self).endpoints
+        + SegmentRangeRoutes(neutron: self).endpoints + TagRoutes(neutron: self).endpoints
+        + QuotaRoutes(neutron: self).endpoints + SecurityGroupRoutes().endpoints + UnofferedRoutes().endpoints)
+  }
+}
+
+extension EndpointRule {
+  /// Members of a project, in their own project; what they may touch is ``NetworkPolicy``.
+  static func member(_ name: String) -> EndpointRule {
+    EndpointRule("network:\(name)", "a member, in their own project") { NetworkPolicy.isMember($0) }
+  }
+}
+
+/// A resource that the caller may see, or 404 in the words of its kind.
+enum Lookup {
+  static func network(_ id: String, _ actor: Actor, _ session: any Session) throws -> Network {
+    guard let network = try NetworkStore.get(id, in: session), NetworkPolicy.sees(network, actor) else {
+      throw APIError.networkNotFound(id)
+    }
+    return network
+  }
+  static func subnet(_ id: String, _ actor: Actor, _ session: any Session) throws -> (Subnet, Network) {
+    guard let subnet = try SubnetStore.get(id, in: session),
+      let network = try NetworkStore.get(subnet.networkID, in: session), NetworkPolicy.sees(subnet, on: network, actor)
+    else { throw APIError.notFound("Subnet \(id) could not be found.", type: "SubnetNotFound") }
+    return (subnet, network)
+  }
+  static func port(_ id: String, _ actor: Actor, _ session: any Session) throws -> (NetworkPort, Network) {
+    guard let port = try NetworkPortStore.get(id, in: session), !port.isBeingDeleted,
+      let network = try NetworkStore.get(port.networkID, in: session), NetworkPolicy.sees(port, on: network, actor)
+    else { throw APIError.notFound("Port \(id) could not be found.", type: "PortNotFound") }
+    return (port, network)
+  }
+}

@@ -1,0 +1,273 @@
+import APISupport
+import Domain
+import Store
+import Wire
+
+/// `/v2.0/ports`. Source: Neutron API reference, "Ports", "Port binding extended attributes".
+struct PortRoutes: Sendable {
+  let neutron: NeutronAPI
+
+  var endpoints: [Endpoint] {
+    [
+      Endpoint(.get, "/v2.0/ports", .authenticated, "Lists ports", handler: list),
+      Endpoint(.post, "/v2.0/ports", .member("port:create"), "Makes ports", handler: create),
+      Endpoint(.get, "/v2.0/ports/{port}", .authenticated, "Shows a port", handler: show),
+      Endpoint(.put, "/v2.0/ports/{port}", .member("port:update"), "Changes a port", handler: update),
+      Endpoint(.delete, "/v2.0/ports/{port}", .member("port:delete"), "Deletes a port", handler: delete),
+    ]
+  }
+
+  static let view = ResourceView<NetworkPort>(
+    singular: "port", plural: "ports", path: "/v2.0/ports", id: { $0.id },
+    attributes: [
+      .text("id") { $0.id }, .text("name") { $0.name }, .text("description") { $0.description },
+      .text("tenant_id") { $0.projectID }, .text("project_id") { $0.projectID }, .text("network_id") { $0.networkID },
+      .bool("admin_state_up") { $0.isAdminStateUp }, .text("status") { $0.status.rawValue },
+      .text("mac_address") { $0.macAddress },
+      .json("fixed_ips") { port in
+        .array(
+          port.fixedIPs.map { ["subnet_id": .string($0.subnetID), "ip_address": .string($0.address.description)] })
+      },
+      .text("device_id") { $0.deviceID }, .text("device_owner") { $0.deviceOwner },
+      .text("binding:host_id") { $0.bindingHostID }, .text("binding:vnic_type") { $0.vnicType },
+      .json("binding:profile") { .object($0.bindingProfile) }, .json("binding:vif_details") { _ in [:] },
+      // Neutron's word for a port of an Ironic node that a switch driver has wired.
+      .text("binding:vif_type") { $0.bindingHostID.isEmpty ? "unbound" : "other" },
+      // Nothing filters a machine's port, and an empty list says so.
+      .json("security_groups") { _ in [] }, .json("allowed_address_pairs") { _ in [] },
+      .json("extra_dhcp_opts") { _ in [] },
+      .text("dns_name") { $0.dnsName }, .strings("tags") { $0.tags }, .int("revision_number") { $0.revision },
+      .time("created_at") { $0.createdAt }, .time("updated_at") { $0.updatedAt },
+    ], ownFilters: TagFilter.names.union(["fixed_ips", "security_groups", "ip_address"]))
+
+  private func list(_ request: APIRequest) async throws -> APIResponse {
+    let actor = try request.actor()
+    let query = request.query
+    let wanted = try FixedIPFilter(query)
+    let ports = try await neutron.database.read { session in
+      try NetworkPortStore.list(in: session) { sql in
+        sql.append("WHERE p.is_being_deleted = 0")
+        if !actor.isSiteReader {
+          let project = Value.text(actor.projectID ?? "")
+          sql.append(
+            "AND (p.project_id = ? OR p.network_id IN (SELECT id FROM networks WHERE project_id = ?))", project, project
+          )
+        }
+        sql.appendFilter("AND p.id IN", query.all("id"))
+        sql.appendFilter("AND p.name IN", query.all("name"))
+        sql.appendFilter("AND p.network_id IN", query.all("network_id"))
+        sql.appendFilter("AND p.device_id IN", query.all("device_id"))
+        sql.appendFilter("AND p.host_id IN", query.all("binding:host_id"))
+        sql.append("ORDER BY p.created_at, p.id")
+      }
+    }
+    let tags = TagFilter(query)
+    let hasGroups = !query.all("security_groups").isEmpty
+    return try Self.view.list(ports.filter { tags.matches($0.tags) && wanted.matches($0) && !hasGroups }, request)
+  }
+
+  private func show(_ request: APIRequest) async throws -> APIResponse {
+    let (actor, id) = (try request.actor(), try request.parameter("port"))
+    let (port, _) = try await neutron.database.read { session in try Lookup.port(id, actor, session) }
+    return Self.view.show(port, request)
+  }
+
+  private static let settable: Set<String> = [
+    "name", "description", "admin_state_up", "device_id", "device_owner", "fixed_ips", "mac_address", "binding:host_id",
+    "binding:vnic_type", "binding:profile", "security_groups", "port_security_enabled", "allowed_address_pairs",
+    "extra_dhcp_opts", "dns_name",
+  ]
+  private static let onlyAtFirst: Set<String> = ["project_id", "tenant_id", "network_id", "tags"]
+  private static let known = settable.union(onlyAtFirst).union(view.attributes.map { "\($0.name)" })
+
+  private func create(_ request: APIRequest) async throws -> APIResponse {
+    let actor = try request.actor()
+    let now = request.now
+    let (bodies, isBulk) = try await AttributeReader.bodies(request, "port", "ports")
+    let made = try await neutron.database.write { session in
+      try bodies.map { body in
+        try body.check(allowed: Self.settable.union(Self.onlyAtFirst), known: Self.known, verb: "POST")
+        guard let networkID = try body.text("network_id") else {
+          throw APIError.badRequest("Failed to parse request. Required attribute 'network_id' not specified")
+        }
+        let network = try Lookup.network(networkID, actor, session)
+        guard NetworkPolicy.mayAttach(to: network, actor) else {
+          throw APIError.disallowed("create_port", "the network belongs to another project and is not shared.")
+        }
+        let project = try body.project(actor, rule: "create_port")
+        try neutron.requireQuota(.ports, project: project, in: session)
+        var port = NetworkPort(networkID: networkID, projectID: project, name: "", createdAt: now)
+        try apply(body, to: &port, on: network, actor, rule: "create_port", in: session)
+        let subnets = try SubnetStore.list(network: networkID, in: session)
+        port.fixedIPs =
+          if let asked = try body.objects("fixed_ips", most: 5) {
+            try AddressChoice(port: port, network: network, subnets: subnets, actor: actor, rule: "create_port")
+              .addresses(asked, keeping: [], in: session)
+          } else {
+            try AddressChoice.any(network: network, subnets: subnets, in: session)
+          }
+        port.tags = Set(try body.tags() ?? []).sorted()
+        try NetworkPortStore.insert(port, in: session)
+        return port
+      }
+    }
+    return isBulk ? Self.view.made(made) : Self.view.show(made[0], request, status: .created)
+  }
+
+  private func apply(
+    _ body: AttributeReader, to port: inout NetworkPort, on network: Network, _ actor: Actor, rule: String,
+    in session: any Session
+  ) throws {
+    if let name = try body.text("name") { port.name = name }
+    if let text = try body.text("description") { port.description = text }
+    if let flag = try body.bool("admin_state_up") { port.isAdminStateUp = flag }
+    if let id = try body.text("device_id") { port.deviceID = id }
+    if let name = try body.text("dns_name", limit: 63) { port.dnsName = name }
+    if let owner = try body.text("device_owner"), owner != port.deviceOwner {
+      guard !owner.hasPrefix("network:") || NetworkPolicy.mayChooseAddresses(on: network, actor) else {
+        throw APIError.disallowed("\(rule):device_owner", "'network:' is for the owner of the network.")
+      }
+      port.deviceOwner = owner
+    }
+    try applyBinding(body, to: &port, actor, rule: rule)
+    if let text = try body.text("mac_address"), MACAddress(text)?.description != port.macAddress {
+      guard let mac = MACAddress(text), mac.isUnicast else {
+        throw APIError.invalid("'\(text)' is not a valid MAC address.")
+      }
+      guard NetworkPolicy.mayChooseAddresses(on: network, actor) else {
+        throw APIError.disallowed("\(rule):mac_address", "only the owner of the network chooses addresses on it.")
+      }
+      let taken = try NetworkPortStore.list(network: network.id, in: session).contains {
+        $0.macAddress == mac.description
+      }
+      guard !taken else {
+        throw APIError.conflict(
+          "Unable to complete operation for network \(network.id). The mac address \(mac) is in use.",
+          type: "MacAddressInUse")
+      }
+      port.macAddress = mac.description
+    }
+    for group in try body.strings("security_groups") ?? [] where group != SecurityGroupRoutes.groupID(port.projectID) {
+      throw APIError.notFound(
+        "Security group \(group) does not exist: security groups are not offered yet.", type: "SecurityGroupNotFound")
+    }
+    if try body.bool("port_security_enabled") == true {
+      throw APIError.invalid(
+        "port_security_enabled: ports of machines are not filtered here; leave it out or say false.")
+    }
+    for name in ["allowed_address_pairs", "extra_dhcp_opts"] where try body.objects(name)?.isEmpty == false {
+      throw APIError.invalid("\(name) is not offered.")
+    }
+  }
+
+  private func applyBinding(_ body: AttributeReader, to port: inout NetworkPort, _ actor: Actor, rule: String) throws {
+    if let type = try body.text("binding:vnic_type") {
+      guard ["normal", "baremetal"].contains(type) else {
+        throw APIError.invalid("binding:vnic_type '\(type)' is not offered: 'normal' and 'baremetal' are.")
+      }
+      port.vnicType = type
+    }
+    // Upstream keeps the host for the administrator; metalsmith writes it with the tenant's token, and here it is a note
+    // that decides nothing until the conductor binds the port.
+    if let host = try body.text("binding:host_id") { port.bindingHostID = host }
+    if let profile = body.object["binding:profile"] {
+      let object = profile.object ?? JSONObject()
+      guard object == port.bindingProfile || actor.isSiteAdmin else {
+        throw APIError.disallowed("\(rule):binding:profile", "only the administrator writes it.")
+      }
+      port.bindingProfile = object
+    }
+  }
+
+  private func update(_ request: APIRequest) async throws -> APIResponse {
+    let (actor, id, now) = (try request.actor(), try request.parameter("port"), request.now)
+    let body = try await AttributeReader.body(request, "port")
+    let changed = try await neutron.database.write { session in
+      var (port, network) = try Lookup.port(id, actor, session)
+      guard NetworkPolicy.mayChange(port, actor) else {
+        throw APIError.disallowed("update_port", "the port belongs to another project.")
+      }
+      try body.check(allowed: Self.settable, known: Self.known, verb: "PUT")
+      let before = port
+      try apply(body, to: &port, on: network, actor, rule: "update_port", in: session)
+      if port.isBound, port.macAddress != before.macAddress || port.bindingHostID != before.bindingHostID {
+        throw APIError.conflict(
+          "Unable to complete operation on port \(id) for network \(network.id). A machine is attached to it; detach it first.",
+          type: "PortBound")
+      }
+      if let asked = try body.objects("fixed_ips", most: 5) {
+        port.fixedIPs = []
+        try NetworkPortStore.setAddresses(of: port, in: session)
+        let subnets = try SubnetStore.list(network: network.id, in: session)
+        port.fixedIPs = try AddressChoice(
+          port: port, network: network, subnets: subnets, actor: actor, rule: "update_port"
+        )
+        .addresses(asked, keeping: before.fixedIPs, in: session)
+        try NetworkPortStore.setAddresses(of: port, in: session)
+      }
+      try NetworkPortStore.update(&port, at: now, in: session)
+      return port
+    }
+    return Self.view.show(changed, request)
+  }
+
+  private func delete(_ request: APIRequest) async throws -> APIResponse {
+    let (actor, id, now, requestID) = (
+      try request.actor(), try request.parameter("port"), request.now, request.requestID
+    )
+    try await neutron.database.write { session in
+      let (port, network) = try Lookup.port(id, actor, session)
+      guard NetworkPolicy.mayDelete(port, on: network, actor) else {
+        throw APIError.disallowed("delete_port", "the port belongs to another project.")
+      }
+      // Neutron deletes attached ports too. Their VLAN must not become another tenant's before the switch has let go.
+      guard port.isBound else { return try NetworkPortStore.delete(id, in: session) }
+      try NetworkPortStore.markBeingDeleted(id, at: now, in: session)
+      // No NIC has it any more while it is being detached; then there is nothing to start.
+      if try PortStore.holding(vif: id, in: session) != nil { try neutron.unplug(port, actor, requestID, session) }
+    }
+    return .noContent
+  }
+}
+
+extension MACAddress {
+  /// Not a group address (IEEE 802: lowest bit of the first byte).
+  fileprivate var isUnicast: Bool { (UInt8(description.prefix(2), radix: 16) ?? 1) & 1 == 0 }
+}
+
+/// `fixed_ips=ip_address=A&fixed_ips=subnet_id=S`: one address must match all that is asked of its kind.
+struct FixedIPFilter: Sendable {
+  private var addresses: Set<IPAddress> = []
+  private var subnets: Set<String> = []
+  private var prefixes: [String] = []
+  private let isEmpty: Bool
+
+  init(_ query: QueryParameters) throws {
+    let items = query.all("fixed_ips") + query.all("ip_address").map { "ip_address=\($0)" }
+    isEmpty = items.isEmpty
+    for item in items {
+      let parts = item.split(separator: "=", maxSplits: 1).map { String($0) }
+      guard parts.count == 2 else {
+        throw APIError.invalid("'\(item)' is no filter of fixed_ips: ip_address=…, subnet_id=….")
+      }
+      switch parts[0] {
+      case "ip_address":
+        guard let address = IPAddress(parts[1]) else {
+          throw APIError.invalid("'\(parts[1])' is not a valid IP address.")
+        }
+        addresses.insert(address)
+      case "subnet_id", "subnet": subnets.insert(parts[1])
+      case "ip_address_substr": prefixes.append(parts[1])
+      default: throw APIError.invalid("'\(parts[0])' is no filter of fixed_ips: ip_address=…, subnet_id=….")
+      }
+    }
+  }
+  func matches(_ port: NetworkPort) -> Bool {
+    isEmpty
+      || port.fixedIPs.contains { fixed in
+        (addresses.isEmpty || addresses.contains(fixed.address))
+          && (subnets.isEmpty || subnets.contains(fixed.subnetID))
+          && prefixes.allSatisfy { fixed.address.description.contains($0) }
+      }
+  }
+}

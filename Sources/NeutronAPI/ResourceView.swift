@@ -1,0 +1,153 @@
+import APISupport
+import HTTPTypes
+import Wire
+
+/// How one kind of resource is shown: alone, in lists with filters, `fields`, sorting and paging.
+///
+/// Source: Neutron API reference, "General information": filtering and column selection, sorting, pagination.
+struct ResourceView<Resource: Sendable>: Sendable {
+  let singular: StaticString
+  let plural: StaticString
+  /// For links to the next page.
+  let path: String
+  let id: @Sendable (Resource) -> String
+  let attributes: [Attribute<Resource>]
+  /// Query parameters that are filters of their own, applied by who lists.
+  var ownFilters: Set<String> = []
+
+  private static var listParameters: Set<String> {
+    ["fields", "sort_key", "sort_dir", "limit", "marker", "page_reverse"]
+  }
+  /// Most items in a page; a client that asks for more, or does not ask, gets them all.
+  private func chosen(_ request: APIRequest) -> [Attribute<Resource>] {
+    let names = Set(request.query.all("fields").filter { !$0.isEmpty })
+    return names.isEmpty ? attributes : attributes.filter { names.contains("\($0.name)") }
+  }
+
+  private func write(_ resource: Resource, _ attributes: [Attribute<Resource>], to writer: inout JSONWriter) {
+    writer.beginObject()
+    for attribute in attributes { attribute.write(resource, to: &writer) }
+    writer.endObject()
+  }
+
+  /// `{"network": {…}}`
+  func show(_ resource: Resource, _ request: APIRequest, status: HTTPResponse.Status = .ok) -> APIResponse {
+    var writer = JSONWriter(capacity: 2048)
+    writer.beginObject()
+    writer.key(singular)
+    write(resource, request.method == .get ? chosen(request) : attributes, to: &writer)
+    writer.endObject()
+    return APIResponse(status, writer)
+  }
+  /// `{"networks": […]}` for what was just made in bulk.
+  func made(_ resources: [Resource]) -> APIResponse {
+    var writer = JSONWriter(capacity: 4096)
+    writer.beginObject()
+    writer.key(plural)
+    writer.beginArray()
+    for resource in resources { write(resource, attributes, to: &writer) }
+    writer.endArray()
+    writer.endObject()
+    return APIResponse(.created, writer)
+  }
+
+  /// `{"networks": […], "networks_links": […]}`, filtered, sorted and cut to a page.
+  /// - Throws: 400 for a filter or sort key that the resource does not have: an ignored one would answer a question that
+  ///   nobody asked.
+  func list(_ resources: [Resource], _ request: APIRequest) throws -> APIResponse {
+    let query = request.query
+    var shown = resources
+    var seen: Set<String> = []
+    for (name, _) in query
+    where !Self.listParameters.contains(name) && !ownFilters.contains(name) && seen.insert(name).inserted {
+      guard let attribute = attributes.first(where: { "\($0.name)" == name }) else {
+        throw APIError.invalid("['\(name)'] is invalid attribute for filtering", type: "HTTPBadRequest")
+      }
+      guard let matches = attribute.matcher(query.all(name)) else {
+        throw APIError.invalid("'\(query[name] ?? "")' is no value to filter \(name) by.")
+      }
+      shown = shown.filter(matches)
+    }
+    shown = try sorted(shown, query)
+    let (page, hasMore, hasLess) = try page(of: shown, query)
+
+    let chosen = chosen(request)
+    var writer = JSONWriter(capacity: 1024 * max(page.count, 1))
+    writer.beginObject()
+    writer.key(plural)
+    writer.beginArray()
+    for resource in page { write(resource, chosen, to: &writer) }
+    writer.endArray()
+    if query["limit"] != nil {
+      writer.dynamicKey("\(plural)_links")
+      writer.value(links(page, request, hasMore: hasMore, hasLess: hasLess))
+    }
+    writer.endObject()
+    return APIResponse(.ok, writer)
+  }
+
+  private func sorted(_ resources: [Resource], _ query: QueryParameters) throws -> [Resource] {
+    let keys = query.all("sort_key")
+    if keys.isEmpty { return resources }
+    let directions = query.all("sort_dir")
+    var orders: [(Resource, Resource) -> Int] = []
+    for (index, key) in keys.enumerated() {
+      guard let order = attributes.first(where: { "\($0.name)" == key })?.comparator else {
+        throw APIError.invalid("\(key) is invalid attribute for sort_key")
+      }
+      let direction =
+        index < directions.count ? directions[index] : directions.isEmpty ? "asc" : directions[directions.count - 1]
+      guard direction == "asc" || direction == "desc" else {
+        throw APIError.invalid("\(direction) is invalid value for sort_dirs, value must be 'asc' or 'desc'")
+      }
+      orders.append(direction == "asc" ? order : { order($1, $0) })
+    }
+    return resources.sorted { a, b in
+      for order in orders {
+        let result = order(a, b)
+        if result != 0 { return result < 0 }
+      }
+      return id(a) < id(b)
+    }
+  }
+
+  private func page(of resources: [Resource], _ query: QueryParameters) throws -> ([Resource], more: Bool, less: Bool) {
+    let limit = try query.int("limit") ?? 0
+    guard limit >= 0 else { throw APIError.invalid("Limit must be an integer 0 or greater and not '\(limit)'") }
+    let isReversed = try query.bool("page_reverse") ?? false
+    var rest = resources[...]
+    if let marker = query["marker"], !marker.isEmpty {
+      guard let index = resources.firstIndex(where: { id($0) == marker }) else {
+        throw APIError.invalid("the marker \(marker) is not in this list.")
+      }
+      rest = isReversed ? resources[..<index] : resources[(index + 1)...]
+    }
+    if limit > 0 { rest = isReversed ? rest.suffix(limit) : rest.prefix(limit) }
+    return (Array(rest), rest.endIndex < resources.count, rest.startIndex > 0)
+  }
+
+  private func links(_ page: [Resource], _ request: APIRequest, hasMore: Bool, hasLess: Bool) -> JSON {
+    var links: [JSON] = []
+    let kept = request.query.items.filter { $0.name != "marker" && $0.name != "page_reverse" }
+    func link(_ relation: String, _ marker: String, isReversed: Bool) -> JSON {
+      let items = kept + [("marker", marker)] + (isReversed ? [("page_reverse", "True")] : [])
+      let text = items.map { "\(percentEncoded($0.0))=\(percentEncoded($0.1))" }.joined(separator: "&")
+      return ["rel": .string(relation), "href": .string("\(request.serviceURL)\(path)?\(text)")]
+    }
+    if let last = page.last, hasMore { links.append(link("next", id(last), isReversed: false)) }
+    if let first = page.first, hasLess { links.append(link("previous", id(first), isReversed: true)) }
+    return .array(links)
+  }
+}
+
+/// RFC 3986 with nothing but the unreserved characters left.
+func percentEncoded(_ text: String) -> String {
+  var out = ""
+  for byte in text.utf8 {
+    switch byte {
+    case 48...57, 65...90, 97...122, 0x2d, 0x2e, 0x5f, 0x7e: out.unicodeScalars.append(Unicode.Scalar(byte))
+    default: out += (byte < 16 ? "%0" : "%") + String(byte, radix: 16, uppercase: true)
+    }
+  }
+  return out
+}
