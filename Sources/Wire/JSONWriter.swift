@@ -157,13 +157,15 @@ public struct JSONWriter: ~Copyable {
   }
   /// JSON text that is already valid, spliced in as one value: a stored `extra` or `properties`.
   public mutating func raw(_ json: String) {
-    separate()
     var json = json
-    json.withUTF8 { utf8 in
-      reserve(utf8.count)
-      if let source = utf8.baseAddress { (base + count).update(from: source, count: utf8.count) }
-      count += utf8.count
-    }
+    json.withUTF8 { raw($0) }
+  }
+  /// The same from bytes: what a database column is already.
+  public mutating func raw(_ utf8: UnsafeBufferPointer<UInt8>) {
+    separate()
+    reserve(utf8.count)
+    if let source = utf8.baseAddress { (base + count).update(from: source, count: utf8.count) }
+    count += utf8.count
   }
   public mutating func value(_ json: JSON) {
     switch json {

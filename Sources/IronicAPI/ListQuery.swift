@@ -1,0 +1,92 @@
+import APISupport
+import Domain
+import Store
+import Wire
+
+/// What every list of this API takes: `limit`, `marker`, `sort_key`, `sort_dir`, `fields`, `detail`.
+struct ListQuery: Sendable {
+  /// Upstream's `[api] max_limit`.
+  static let maximum = 1000
+  var limit: Int
+  var marker: String?
+  var sortKey: String?
+  var isDescending: Bool
+  var fields: [String]?
+  var isDetailed: Bool
+
+  private static let common: Set<String> = ["limit", "marker", "sort_key", "sort_dir", "fields", "detail"]
+
+  /// - Parameters:
+  ///   - filters: the names that this list filters by; any other is refused, because a filter that is not applied shows too much.
+  ///   - isDetailed: the path says so.
+  init(_ request: APIRequest, filters: Set<String>, isDetailed: Bool = false) throws {
+    for (name, _) in request.query where !Self.common.contains(name) && !filters.contains(name) {
+      throw APIError.badRequest("Unknown argument: \"\(name)\"")
+    }
+    let asked = try request.query.int("limit") ?? 0
+    guard asked >= 0 else { throw APIError.badRequest("Limit must be positive") }
+    limit = asked == 0 ? Self.maximum : min(asked, Self.maximum)
+    marker = request.query["marker"]
+    sortKey = request.query["sort_key"]
+    switch request.query["sort_dir"] ?? "asc" {
+    case "asc": isDescending = false
+    case "desc": isDescending = true
+    case let other: throw APIError.badRequest("Invalid sort direction: \(other). Acceptable values are 'asc' or 'desc'")
+    }
+    fields = request.query["fields"].map { $0.split(separator: ",").map { String($0) } }
+    if fields?.isEmpty == true { fields = nil }
+    let detail = try request.query.bool("detail") ?? false
+    if detail || isDetailed, fields != nil {
+      throw APIError.badRequest("Can't fetch a subset of fields with 'detail' set")
+    }
+    self.isDetailed = isDetailed || detail
+  }
+
+  /// The sort key as one of a closed set.
+  func key<Key: RawRepresentable>(_ fallback: Key) throws -> Key where Key.RawValue == String {
+    guard let sortKey, sortKey != "id" else { return fallback }
+    guard let key = Key(rawValue: sortKey) else {
+      throw APIError.badRequest("The sort_key value \"\(sortKey)\" is an invalid field for sorting")
+    }
+    return key
+  }
+
+  /// The link to the page after the one that ends with `last`: the same request from there on.
+  func next(_ request: APIRequest, after last: String) -> String {
+    var query = "limit=\(limit)&marker=\(percentEncoded(last))"
+    for (name, value) in request.query where name != "limit" && name != "marker" {
+      query += "&\(percentEncoded(name))=\(percentEncoded(value))"
+    }
+    return "\(request.serviceURL)\(request.path)?\(query)"
+  }
+
+  /// Writes `items` as a collection with its `next` link. One more than the page is looked for, so that the last page has none.
+  func answer<Item>(
+    _ request: APIRequest, _ name: StaticString, _ items: [Item], id: (Item) -> String,
+    write: (Item, inout JSONWriter) -> Void
+  ) -> APIResponse {
+    var writer = JSONWriter(capacity: 512 + items.count * 512)
+    writer.beginObject()
+    writer.key(name)
+    writer.beginArray()
+    for item in items.prefix(limit) { write(item, &writer) }
+    writer.endArray()
+    if items.count > limit { writer.member("next", next(request, after: id(items[limit - 1]))) }
+    writer.endObject()
+    return APIResponse(.ok, writer)
+  }
+}
+
+/// Everything but RFC 3986's unreserved characters, as %XX.
+func percentEncoded(_ text: String) -> String {
+  var out = ""
+  for byte in text.utf8 {
+    switch byte {
+    case 48...57, 65...90, 97...122, 0x2d, 0x2e, 0x5f, 0x7e: out.unicodeScalars.append(Unicode.Scalar(byte))
+    default:
+      let digits = String(byte, radix: 16, uppercase: true)
+      out += digits.utf8.count == 1 ? "%0\(digits)" : "%\(digits)"
+    }
+  }
+  return out
+}

@@ -1,0 +1,122 @@
+import APISupport
+import Domain
+import Wire
+
+/// The members of a node that a body may set, read into the noun.
+enum NodeBody {
+  /// Interfaces have one implementation each here; a client may name it, and no other.
+  ///
+  /// Upstream's `noop` and `flat` network interfaces are taken for `neutron`: the switch always follows the node's networks.
+  static func acceptsInterface(_ name: String, _ value: JSON, driver: String) -> Bool? {
+    let known: [String: [String]] = [
+      "bios_interface": ["no-bios"], "boot_interface": ["ipxe"], "console_interface": ["steelyard"],
+      "deploy_interface": ["direct"],
+      "firmware_interface": ["no-firmware"], "inspect_interface": ["agent"], "management_interface": [driver],
+      "network_interface": ["neutron", "flat", "noop"], "power_interface": [driver], "raid_interface": ["no-raid"],
+      "rescue_interface": ["no-rescue"], "storage_interface": ["noop"], "vendor_interface": ["no-vendor"],
+    ]
+    guard let names = known[name] else { return nil }
+    if value.isNull { return true }
+    return value.string.map { names.contains($0) } ?? false
+  }
+
+  static let interfaces: Set<String> = [
+    "bios_interface", "boot_interface", "console_interface", "deploy_interface", "firmware_interface",
+    "inspect_interface",
+    "management_interface", "network_interface", "power_interface", "raid_interface", "rescue_interface",
+    "storage_interface",
+    "vendor_interface",
+  ]
+  /// What `POST /v1/nodes` takes. `chassis_uuid`, `shard` and `parent_node` only as null.
+  static let creatable: Set<String> = interfaces.union([
+    "automated_clean", "chassis_uuid", "conductor_group", "description", "driver", "driver_info", "extra",
+    "instance_info",
+    "instance_uuid", "lessee", "name", "network_data", "owner", "properties", "resource_class", "retired",
+    "retired_reason", "shard",
+    "parent_node", "uuid", "maintenance", "maintenance_reason",
+  ])
+  /// What `PATCH` takes.
+  static let patchable: Set<String> = creatable.subtracting(["uuid"]).union(["protected", "protected_reason"])
+  /// Fields that a running workflow works with; they wait until it is over.
+  static let lockedByWorkflow: Set<String> = [
+    "driver", "driver_info", "instance_info", "instance_uuid", "network_data", "lessee", "owner",
+  ]
+
+  /// The patchable members as a document that a patch can be applied to.
+  static func document(_ node: Node) -> JSONObject {
+    [
+      "automated_clean": node.automatedClean.map { .bool($0) } ?? .null,
+      "chassis_uuid": nil, "conductor_group": .string(node.conductorGroup), "description": JSON(node.description),
+      "driver": .string(node.driver), "driver_info": .object(node.driverInfo), "extra": .object(node.extra),
+      "instance_info": .object(node.instanceInfo), "instance_uuid": JSON(node.instanceUUID),
+      "lessee": JSON(node.lessee),
+      "name": JSON(node.name), "network_data": .object(node.networkData), "owner": JSON(node.owner),
+      "properties": .object(node.properties), "resource_class": JSON(node.resourceClass),
+      "retired": .bool(node.isRetired),
+      "retired_reason": JSON(node.retiredReason), "shard": nil, "parent_node": nil,
+      "maintenance": .bool(node.maintenance),
+      "maintenance_reason": JSON(node.maintenanceReason), "protected": .bool(node.isProtected),
+      "protected_reason": JSON(node.protectedReason),
+    ]
+  }
+
+  /// Sets one member.
+  /// - Parameter value: nil or null sets the default.
+  /// - Throws: 400 for a wrong type, a size beyond the limit, or what is not kept here.
+  static func set(_ field: String, _ value: JSON?, on node: inout Node) throws {
+    switch field {
+    case "automated_clean": node.automatedClean = try FieldReading.flag(value, field)
+    case "conductor_group":
+      let group = try FieldReading.text(value, field) ?? ""
+      guard group.isEmpty else {
+        throw APIError.badRequest("There is one conductor and no conductor group '\(group)'.")
+      }
+    case "description": node.description = try FieldReading.text(value, field, max: 4096)
+    case "driver":
+      guard let driver = try FieldReading.text(value, field) else {
+        throw APIError.badRequest("driver must be a string.")
+      }
+      node.driver = driver
+    case "driver_info":
+      node.driverInfo = SecretMask.keeping(node.driverInfo, in: try FieldReading.document(value, field))
+    case "extra": node.extra = try FieldReading.document(value, field)
+    case "instance_info":
+      node.instanceInfo = SecretMask.keeping(node.instanceInfo, in: try FieldReading.document(value, field))
+    case "instance_uuid": node.instanceUUID = try FieldReading.uuid(value, field)
+    case "lessee": node.lessee = try FieldReading.text(value, field)
+    case "name": node.name = try FieldReading.name(value, of: "node")
+    case "network_data": node.networkData = try FieldReading.document(value, field)
+    case "owner": node.owner = try FieldReading.text(value, field)
+    case "properties": try setProperties(value, on: &node)
+    case "resource_class": node.resourceClass = try FieldReading.text(value, field, max: 80)
+    case "retired": node.isRetired = try FieldReading.flag(value, field) ?? false
+    case "retired_reason": node.retiredReason = try FieldReading.text(value, field)
+    case "protected": node.isProtected = try FieldReading.flag(value, field) ?? false
+    case "protected_reason": node.protectedReason = try FieldReading.text(value, field)
+    case "maintenance": node.maintenance = try FieldReading.flag(value, field) ?? false
+    case "maintenance_reason": node.maintenanceReason = try FieldReading.text(value, field)
+    case "chassis_uuid", "shard", "parent_node":
+      guard value == nil || value?.isNull == true else {
+        throw APIError.badRequest("\(field) is not kept by this server.")
+      }
+    default:
+      guard let isKnown = acceptsInterface(field, value ?? .null, driver: node.driver) else {
+        throw APIError.badRequest("\(field) cannot be set.")
+      }
+      guard isKnown else {
+        throw APIError.badRequest(
+          "Could not find the \(field) \(value?.description.prefix(80) ?? ""): `openstack baremetal driver show \(node.driver)` lists what there is."
+        )
+      }
+    }
+  }
+  /// `lease_uuid` belongs to the lease: a client may send back what it read, and no other.
+  private static func setProperties(_ value: JSON?, on node: inout Node) throws {
+    let properties = SecretMask.keeping(node.properties, in: try FieldReading.document(value, "properties"))
+    let lease = properties["lease_uuid"]?.string
+    guard lease == nil || lease == node.leaseUUID else {
+      throw APIError.badRequest("properties/lease_uuid is set by the lease that holds the node.")
+    }
+    node.properties = properties
+  }
+}

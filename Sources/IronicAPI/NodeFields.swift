@@ -1,0 +1,209 @@
+import APISupport
+import Domain
+import Store
+import Wire
+
+/// One member of a node as the API shows it.
+struct NodeField: Sendable {
+  enum Content: Sendable {
+    case text(NodeColumn)
+    case flag(NodeColumn)
+    case time(NodeColumn)
+    /// A stored JSON document.
+    case json(NodeColumn)
+    /// The same with what looks like a secret masked.
+    case masked(NodeColumn)
+    /// The same as an empty object for a lessee.
+    case hidden(NodeColumn)
+    /// JSON that is the same for every node.
+    case constant(StaticString)
+    /// An interface that carries the driver's name.
+    case driverName
+    case conductor
+    /// Links to what lies below the node.
+    case below(StaticString)
+  }
+  let name: StaticString
+  /// The microversion 1.N that brought it.
+  let since: Int
+  let content: Content
+
+  init(_ name: StaticString, _ since: Int, _ content: Content) {
+    self.name = name
+    self.since = since
+    self.content = content
+  }
+
+  /// All of them, in the order in which they are shown. Source: Ironic, "REST API Version History".
+  static let all: [NodeField] = [
+    NodeField("uuid", 1, .text(.uuid)),
+    NodeField("name", 5, .text(.name)),
+    NodeField("driver", 1, .text(.driver)),
+    NodeField("driver_info", 1, .hidden(.driverInfo)),
+    NodeField("driver_internal_info", 3, .hidden(.driverInternalInfo)),
+    NodeField("properties", 1, .masked(.properties)),
+    NodeField("extra", 1, .json(.extra)),
+    NodeField("instance_info", 1, .masked(.instanceInfo)),
+    NodeField("instance_uuid", 1, .text(.instanceUUID)),
+    NodeField("chassis_uuid", 1, .constant("null")),
+    NodeField("console_enabled", 1, .flag(.consoleEnabled)),
+    NodeField("maintenance", 1, .flag(.maintenance)),
+    NodeField("maintenance_reason", 1, .text(.maintenanceReason)),
+    NodeField("last_error", 1, .text(.lastError)),
+    NodeField("power_state", 1, .text(.powerState)),
+    NodeField("target_power_state", 1, .text(.targetPowerState)),
+    NodeField("provision_state", 1, .text(.provisionState)),
+    NodeField("target_provision_state", 1, .text(.targetProvisionState)),
+    NodeField("provision_updated_at", 1, .time(.provisionUpdatedAt)),
+    NodeField("reservation", 1, .text(.reservation)),
+    NodeField("created_at", 1, .time(.createdAt)),
+    NodeField("updated_at", 1, .time(.updatedAt)),
+    NodeField("inspection_started_at", 6, .time(.inspectionStartedAt)),
+    NodeField("inspection_finished_at", 6, .time(.inspectionFinishedAt)),
+    NodeField("clean_step", 7, .json(.cleanStep)),
+    NodeField("raid_config", 12, .constant("{}")),
+    NodeField("target_raid_config", 12, .constant("{}")),
+    NodeField("network_interface", 20, .constant("\"neutron\"")),
+    NodeField("resource_class", 21, .text(.resourceClass)),
+    NodeField("boot_interface", 31, .constant("\"ipxe\"")),
+    NodeField("console_interface", 31, .constant("\"steelyard\"")),
+    NodeField("deploy_interface", 31, .constant("\"direct\"")),
+    NodeField("inspect_interface", 31, .constant("\"agent\"")),
+    NodeField("management_interface", 31, .driverName),
+    NodeField("power_interface", 31, .driverName),
+    NodeField("raid_interface", 31, .constant("\"no-raid\"")),
+    NodeField("vendor_interface", 31, .constant("\"no-vendor\"")),
+    NodeField("storage_interface", 33, .constant("\"noop\"")),
+    NodeField("traits", 37, .json(.traits)),
+    NodeField("rescue_interface", 38, .constant("\"no-rescue\"")),
+    NodeField("bios_interface", 40, .constant("\"no-bios\"")),
+    NodeField("fault", 42, .text(.fault)),
+    NodeField("deploy_step", 44, .json(.deployStep)),
+    NodeField("conductor_group", 46, .text(.conductorGroup)),
+    NodeField("automated_clean", 47, .flag(.automatedClean)),
+    NodeField("protected", 48, .flag(.isProtected)),
+    NodeField("protected_reason", 48, .text(.protectedReason)),
+    NodeField("conductor", 49, .conductor),
+    NodeField("owner", 50, .text(.owner)),
+    NodeField("description", 51, .text(.description)),
+    NodeField("allocation_uuid", 52, .text(.allocationUUID)),
+    NodeField("retired", 61, .flag(.isRetired)),
+    NodeField("retired_reason", 61, .text(.retiredReason)),
+    NodeField("lessee", 65, .text(.lessee)),
+    NodeField("network_data", 66, .json(.networkData)),
+    NodeField("boot_mode", 75, .text(.bootMode)),
+    NodeField("secure_boot", 75, .flag(.isSecureBoot)),
+    NodeField("shard", 82, .constant("null")),
+    NodeField("parent_node", 83, .constant("null")),
+    NodeField("firmware_interface", 86, .constant("\"no-firmware\"")),
+    NodeField("service_step", 87, .constant("{}")),
+    NodeField("ports", 1, .below("ports")),
+    NodeField("states", 14, .below("states")),
+    NodeField("portgroups", 24, .below("portgroups")),
+    NodeField("volume", 32, .below("volume")),
+  ]
+  static let byName = Dictionary(uniqueKeysWithValues: all.map { ("\($0.name)", $0) })
+  /// What a list shows when nothing else is asked for.
+  static let listed: Set<String> = ["uuid", "name", "instance_uuid", "maintenance", "power_state", "provision_state"]
+
+  var column: NodeColumn? {
+    switch content {
+    case .text(let column), .flag(let column), .time(let column), .json(let column), .masked(let column),
+      .hidden(let column):
+      column
+    case .constant, .driverName, .conductor, .below: nil
+    }
+  }
+}
+
+/// How to write nodes for one request: which fields, in its version, for its caller.
+///
+/// Writes straight from rows. The first four columns are always there: uuid, driver, owner, lessee.
+struct NodeView: Sendable {
+  private let fields: [(field: NodeField, column: Int)]
+  let columns: [NodeColumn]
+  private let base: String
+  private let bookmark: String
+  private let hostname: String
+  private let actor: Actor
+
+  /// - Parameters:
+  ///   - names: nil shows `defaults`, or all.
+  /// - Throws: 400 for a field that does not exist, 406 for one of a later version.
+  init(_ request: APIRequest, hostname: String, fields names: [String]?, defaults: Set<String>? = nil) throws {
+    let version = try Microversion(request.headers)
+    if let names {
+      for name in names where name != "links" {
+        guard let field = NodeField.byName[name] else {
+          throw APIError.badRequest("Field(s) \"\(name)\" are not valid")
+        }
+        try version.require(field.since, "the field \(name)")
+      }
+    }
+    let wanted = names.map { Set($0) } ?? defaults
+    var columns: [NodeColumn] = [.uuid, .driver, .owner, .lessee]
+    var fields: [(NodeField, Int)] = []
+    for field in NodeField.all where field.since <= version.minor && (wanted?.contains("\(field.name)") ?? true) {
+      // Links to what lies below are shown only with everything.
+      if case .below = field.content, wanted != nil { continue }
+      if let column = field.column {
+        fields.append((field, columns.count))
+        columns.append(column)
+      } else {
+        fields.append((field, 0))
+      }
+    }
+    self.fields = fields
+    self.columns = columns
+    base = "\(request.serviceURL)/v1/nodes/"
+    bookmark = "\(request.serviceURL)/nodes/"
+    self.hostname = hostname
+    actor = try request.actor()
+  }
+
+  func write(_ row: borrowing Row, _ writer: inout JSONWriter) {
+    let relation = NodePolicy.relation(actor, owner: row.optionalText(2), lessee: row.optionalText(3))
+    let uuid = row.text(0)
+    writer.beginObject()
+    for (field, column) in fields {
+      writer.key(field.name)
+      switch field.content {
+      case .text:
+        if row.isNull(column) { writer.null() } else { row.withText(column) { writer.text($0) } }
+      case .flag:
+        if row.isNull(column) { writer.null() } else { writer.value(row.bool(column)) }
+      case .time:
+        if row.isNull(column) { writer.null() } else { writer.value(row.time(column).iso8601WithOffset) }
+      case .json:
+        row.withText(column) { $0.isEmpty ? writer.null() : writer.raw($0) }
+      case .masked:
+        row.withText(column) { SecretMask.write($0, &writer) }
+      case .hidden:
+        if relation == .lessee {
+          writer.raw("{}")
+        } else {
+          row.withText(column) { SecretMask.write($0, &writer) }
+        }
+      case .constant(let json): writer.raw("\(json)")
+      case .driverName: row.withText(1) { writer.text($0) }
+      case .conductor: writer.value(hostname)
+      case .below(let name): links("\(uuid)/\(name)", &writer)
+      }
+    }
+    writer.key("links")
+    links(uuid, &writer)
+    writer.endObject()
+  }
+  private func links(_ path: String, _ writer: inout JSONWriter) {
+    writer.beginArray()
+    writer.beginObject()
+    writer.member("href", base + path)
+    writer.member("rel", "self" as String)
+    writer.endObject()
+    writer.beginObject()
+    writer.member("href", bookmark + path)
+    writer.member("rel", "bookmark" as String)
+    writer.endObject()
+    writer.endArray()
+  }
+}

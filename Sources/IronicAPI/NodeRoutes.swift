@@ -1,0 +1,221 @@
+import APISupport
+import Conductor
+import Domain
+import HTTPTypes
+import Store
+import Wire
+
+extension IronicAPI {
+  var nodeEndpoints: [Endpoint] {
+    [
+      Endpoint(.get, "/v1/nodes", Self.read, "List nodes") { try await listNodes($0, isDetailed: false) },
+      Endpoint(.get, "/v1/nodes/detail", Self.read, "List nodes with all fields") {
+        try await listNodes($0, isDetailed: true)
+      },
+      Endpoint(.post, "/v1/nodes", Self.siteAdmin, "Enrol a node") { try await createNode($0) },
+      Endpoint(.get, "/v1/nodes/{node}", Self.read, "Show a node") { try await showNode($0) },
+      Endpoint(.patch, "/v1/nodes/{node}", Self.act, "Change a node (JSON patch)") { try await patchNode($0) },
+      Endpoint(.delete, "/v1/nodes/{node}", Self.act, "Forget a node") { try await deleteNode($0) },
+      Endpoint(.get, "/v1/nodes/{node}/validate", Self.act, "Check what each interface needs") {
+        try await validateNode($0)
+      },
+    ]
+  }
+
+  /// POST /v1/nodes → 201 the node, in `enroll`.
+  ///
+  /// Answers: 400 for an unknown driver or member, 409 for a name or UUID that is taken.
+  private func createNode(_ request: APIRequest) async throws -> APIResponse {
+    let body = try await request.object()
+    let version = try Microversion(request.headers)
+    try FieldReading.refuseOthers(body, than: NodeBody.creatable, "node")
+    for member in body where !member.value.isNull {
+      if let field = NodeField.byName[member.key] { try version.require(field.since, "the field \(member.key)") }
+    }
+    guard let driver = body["driver"]?.string else {
+      throw APIError.badRequest("driver is a required property of a node.")
+    }
+    _ = try conductor.checkDriver(driver)
+    var draft = Node(
+      uuid: try FieldReading.uuid(body["uuid"], "uuid") ?? Identifier.uuid(), driver: driver, createdAt: request.now)
+    for member in body where member.key != "uuid" { try NodeBody.set(member.key, member.value, on: &draft) }
+    draft.provisionUpdatedAt = nil
+    return try await database.write { [draft] session in
+      if let name = draft.name, try NodeStore.find(name, in: session) != nil {
+        throw APIError.conflict("A node with name \(name) already exists.")
+      }
+      if try NodeStore.get(draft.uuid, in: session) != nil {
+        throw APIError.conflict("A node with UUID \(draft.uuid) already exists.")
+      }
+      try NodeStore.insert(draft, secrets: conductor.secretNames(driver: driver), box: database.secrets, in: session)
+      try NodeStore.addEvent(
+        "Enrolled.", type: "provision", user: try request.actor().userID, of: draft.uuid, at: request.now, in: session)
+      return APIResponse(
+        .created, try show(draft.uuid, request, in: session),
+        headers: [.location: "\(request.serviceURL)/v1/nodes/\(draft.uuid)"])
+    }
+  }
+
+  private func showNode(_ request: APIRequest) async throws -> APIResponse {
+    let fields = request.query["fields"].map { $0.split(separator: ",").map { String($0) } }
+    return try await database.read { session in
+      let node = try node(request, in: session)
+      return APIResponse(.ok, try show(node.uuid, request, fields: fields, in: session))
+    }
+  }
+
+  /// PATCH /v1/nodes/{node} → 200 the node.
+  ///
+  /// Answers: 403 for a field that the caller's relation to the node does not include, 409 while a workflow works with it.
+  private func patchNode(_ request: APIRequest) async throws -> APIResponse {
+    let patch = try PatchOperation.parse(try await request.json())
+    let version = try Microversion(request.headers)
+    return try await database.write { session in
+      let actor = try request.actor()
+      var node = try node(request, in: session)
+      let before = node
+      let fields = try patchedFields(patch, node, actor, version)
+      try apply(patch, fields, to: &node)
+      try checkChange(from: before, to: node, fields, in: session)
+      node.updatedAt = request.now
+      do {
+        try NodeStore.update(node, in: session)
+      } catch let error as StoreError where error.kind == .conflict {
+        throw APIError.conflict("A node with this name or instance already exists.")
+      }
+      if fields.contains("driver_info") || fields.contains("driver") {
+        try NodeStore.setDriverInfo(
+          node.driverInfo, of: node.uuid, secrets: conductor.secretNames(driver: node.driver), box: database.secrets,
+          in: session)
+      }
+      return APIResponse(.ok, try show(node.uuid, request, in: session))
+    }
+  }
+
+  /// The top-level fields that a patch touches, each allowed to the caller.
+  private func patchedFields(
+    _ patch: [PatchOperation], _ node: Node, _ actor: Actor, _ version: Microversion
+  ) throws -> Set<String> {
+    var fields: Set<String> = []
+    for operation in patch {
+      guard let field = operation.path.first else { continue }
+      guard NodeBody.patchable.contains(field) else {
+        throw APIError.badRequest("Cannot patch \(operation.pointer.prefix(200))")
+      }
+      if let known = NodeField.byName[field] { try version.require(known.since, "the field \(field)") }
+      // Naming the one implementation of an interface changes nothing, so whoever may deploy may do it.
+      if fields.insert(field).inserted, !NodeBody.interfaces.contains(field) {
+        try require(.update(field: field), node, actor)
+      }
+    }
+    if fields.contains(where: { NodeBody.interfaces.contains($0) }) { try require(.use, node, actor) }
+    return fields
+  }
+
+  private func apply(_ patch: [PatchOperation], _ fields: Set<String>, to node: inout Node) throws {
+    var members = NodeBody.document(node)
+    for field in fields where members[field] == nil { members[field] = .null }
+    var document = JSON.object(members)
+    for operation in patch {
+      // Removing a top-level member sets its default; the document keeps it, so that it can be removed again.
+      if operation.path.count == 1, operation.kind == .remove, let field = operation.path.first {
+        guard case .object(var object) = document else { continue }
+        object[field] = .null
+        document = .object(object)
+      } else {
+        try operation.apply(to: &document)
+      }
+    }
+    // The driver first: its name decides which interfaces there are.
+    for field in fields.sorted(by: { a, b in a == "driver" || (b != "driver" && a < b) }) {
+      try NodeBody.set(field, document[field], on: &node)
+    }
+  }
+
+  /// What a patch must leave true.
+  private func checkChange(from before: Node, to node: Node, _ fields: Set<String>, in session: any Session) throws {
+    if let workflow = before.reservation, let field = fields.first(where: { NodeBody.lockedByWorkflow.contains($0) }) {
+      throw APIError.conflict(
+        "Node \(node.uuid) is locked by workflow \(workflow), please retry after the current operation is completed (\(field))."
+      )
+    }
+    if node.driver != before.driver {
+      _ = try conductor.checkDriver(node.driver)
+      guard [.enroll, .manageable, .inspectFailed, .cleanFailed].contains(before.provisionState) || before.maintenance
+      else {
+        throw APIError.conflict(
+          "The driver of node \(node.uuid) cannot be changed while it is in state \"\(before.provisionState.rawValue)\": manage it, or set maintenance."
+        )
+      }
+    }
+    if let name = node.name, name != before.name, try NodeStore.find(name, in: session) != nil {
+      throw APIError.conflict("A node with name \(name) already exists.")
+    }
+    if node.owner != before.owner && (before.leaseUUID != nil || before.allocationUUID != nil) {
+      throw APIError.conflict("Node \(node.uuid) is leased or allocated: its owner cannot change now.")
+    }
+    if node.lessee != before.lessee {
+      guard before.leaseUUID == nil else {
+        throw APIError.conflict("Node \(node.uuid) is leased: delete the lease to take it back.")
+      }
+      // What one tenant left on the disk or on the switch must not reach the next.
+      let isUsed =
+        before.provisionState == .active || before.provisionState == .deployFailed || before.provisionState == .error
+      let hasVIFs = try !conductor.vifs(before, in: session).isEmpty
+      if before.lessee != nil && (isUsed || hasVIFs) {
+        throw APIError.conflict("Node \(node.uuid) is in use by its lessee: undeploy it and detach its networks first.")
+      }
+    }
+    if node.instanceUUID != before.instanceUUID {
+      if let allocation = before.allocationUUID {
+        throw APIError.conflict("Node \(node.uuid) is associated with allocation \(allocation): delete the allocation.")
+      }
+      if let instance = before.instanceUUID, node.instanceUUID != nil {
+        throw APIError.conflict("Node \(node.uuid) is associated with instance \(instance).")
+      }
+    }
+    if node.isProtected && !before.isProtected && before.provisionState != .active {
+      throw APIError.conflict(
+        "Node \(node.uuid) cannot be protected in state \"\(before.provisionState.rawValue)\": only an active one can.")
+    }
+    if node.isRetired && !before.isRetired && before.provisionState == .available {
+      throw APIError.conflict("Node \(node.uuid) is available and cannot be retired: manage it first.")
+    }
+  }
+
+  /// DELETE /v1/nodes/{node} → 204.
+  private func deleteNode(_ request: APIRequest) async throws -> APIResponse {
+    try await database.write { session in
+      let node = try node(request, to: .delete, in: session)
+      if let instance = node.instanceUUID, !node.maintenance {
+        throw APIError.conflict("Node \(node.uuid) is associated with instance \(instance).")
+      }
+      guard !node.isProtected else {
+        throw APIError.forbidden("Node \(node.uuid) is protected and cannot be undeployed, rebuilt or deleted.")
+      }
+      if let vif = try conductor.vifs(node, in: session).first {
+        throw APIError.conflict("Node \(node.uuid) has VIF \(vif) attached: detach it first.")
+      }
+      try conductor.nodeDeleted(node, in: session)
+      if let allocation = try AllocationStore.holding(node: node.uuid, in: session) {
+        try AllocationStore.delete(allocation.uuid, in: session)
+      }
+      try NodeStore.delete(node.uuid, in: session)
+      return .noContent
+    }
+  }
+
+  /// GET /v1/nodes/{node}/validate → 200 `{"power": {"result": true, "reason": null}, …}`.
+  private func validateNode(_ request: APIRequest) async throws -> APIResponse {
+    let version = try Microversion(request.headers)
+    return try await database.read { session in
+      let node = try node(request, to: .use, in: session)
+      let hidden: Set<String> = version.minor < 86 ? ["firmware", "vendor"] : ["vendor"]
+      var answer: JSONObject = [:]
+      for check in try conductor.validate(node, in: session) where !hidden.contains(check.interface) {
+        answer[check.interface] = ["result": check.result.map { .bool($0) } ?? .null, "reason": JSON(check.reason)]
+      }
+      return APIResponse(json: .object(answer))
+    }
+  }
+}

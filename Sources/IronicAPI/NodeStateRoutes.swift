@@ -1,0 +1,255 @@
+import APISupport
+import Conductor
+import Domain
+import HTTPTypes
+import Store
+import Wire
+
+extension IronicAPI {
+  var nodeStateEndpoints: [Endpoint] {
+    [
+      Endpoint(.get, "/v1/nodes/{node}/states", Self.read, "Show a node's states") { try await showStates($0) },
+      Endpoint(.put, "/v1/nodes/{node}/states/power", Self.act, "Change the power") { try await setPower($0) },
+      Endpoint(.put, "/v1/nodes/{node}/states/provision", Self.act, "Change the provision state") {
+        try await setProvision($0)
+      },
+      Endpoint(.get, "/v1/nodes/{node}/states/console", Self.act, "Show the console") { try await showConsole($0) },
+      Endpoint(.put, "/v1/nodes/{node}/states/console", Self.act, "Open or close the console") {
+        try await setConsole($0)
+      },
+      Endpoint(.put, "/v1/nodes/{node}/states/raid", Self.act, "Not supported") { try await unsupported($0, "raid") },
+      Endpoint(.put, "/v1/nodes/{node}/states/boot_mode", Self.act, "Not supported") {
+        try await unsupported($0, "boot mode")
+      },
+      Endpoint(.put, "/v1/nodes/{node}/states/secure_boot", Self.act, "Not supported") {
+        try await unsupported($0, "secure boot")
+      },
+      Endpoint(.put, "/v1/nodes/{node}/maintenance", Self.act, "Set maintenance") {
+        try await setMaintenance($0, true)
+      },
+      Endpoint(.delete, "/v1/nodes/{node}/maintenance", Self.act, "Clear maintenance") {
+        try await setMaintenance($0, false)
+      },
+      Endpoint(.get, "/v1/nodes/{node}/management/boot_device", Self.act, "Show the boot device") {
+        try await showBootDevice($0)
+      },
+      Endpoint(.put, "/v1/nodes/{node}/management/boot_device", Self.act, "Set the boot device") {
+        try await setBootDevice($0)
+      },
+      Endpoint(.get, "/v1/nodes/{node}/management/boot_device/supported", Self.act, "List boot devices") {
+        let devices = try await conductor.supportedBootDevices(try await seen($0, to: .use))
+        return APIResponse(json: ["supported_boot_devices": JSON(devices.map(\.rawValue))])
+      },
+      Endpoint(.put, "/v1/nodes/{node}/management/inject_nmi", Self.act, "Not supported") {
+        try await unsupported($0, "inject_nmi")
+      },
+      Endpoint(.get, "/v1/nodes/{node}/management/indicators", Self.read, "Always empty") { request in
+        _ = try await seen(request)
+        return APIResponse(json: .emptyObject)
+      },
+    ]
+  }
+
+  /// GET /v1/nodes/{node}/states → 200.
+  private func showStates(_ request: APIRequest) async throws -> APIResponse {
+    let version = try Microversion(request.headers)
+    let node = try await seen(request)
+    var states: JSONObject = [
+      "power_state": JSON(node.powerState?.rawValue), "target_power_state": JSON(node.targetPowerState?.rawValue),
+      "provision_state": .string(node.provisionState.rawValue),
+      "target_provision_state": JSON(node.targetProvisionState),
+      "provision_updated_at": JSON(node.provisionUpdatedAt?.iso8601WithOffset), "last_error": JSON(node.lastError),
+      "console_enabled": .bool(node.consoleEnabled),
+    ]
+    if version.minor >= 12 {
+      states["raid_config"] = .emptyObject
+      states["target_raid_config"] = .emptyObject
+    }
+    if version.minor >= 75 {
+      states["boot_mode"] = JSON(node.bootMode?.rawValue)
+      states["secure_boot"] = node.isSecureBoot.map { .bool($0) } ?? .null
+    }
+    return APIResponse(json: .object(states))
+  }
+
+  /// PUT /v1/nodes/{node}/states/power `{"target", "timeout"?}` → 202. A reboot is a new power-on.
+  private func setPower(_ request: APIRequest) async throws -> APIResponse {
+    let body = try await request.object()
+    let version = try Microversion(request.headers)
+    try FieldReading.refuseOthers(body, than: ["target", "timeout"], "power state")
+    guard let word = body["target"]?.string, let target = PowerTarget(rawValue: word) else {
+      throw APIError.badRequest(
+        "Invalid state '\(body["target"]?.string?.prefix(40) ?? "")': the target is one of \(PowerTarget.allCases.map(\.rawValue).joined(separator: ", "))."
+      )
+    }
+    if target == .softOff || target == .softReboot { try version.require(27, "the target \(word)") }
+    var timeout: Int?
+    if let value = body["timeout"], !value.isNull {
+      try version.require(27, "timeout")
+      guard let seconds = value.lenientInt, seconds >= 1, seconds <= 86_400 else {
+        throw APIError.badRequest("timeout must be a number of seconds between 1 and 86400.")
+      }
+      timeout = seconds
+    }
+    let requester = try requester(request)
+    return try await database.write { [timeout] session in
+      var node = try node(request, to: .use, in: session)
+      try conductor.setPower(target, node: &node, timeout: timeout, by: requester, in: session)
+      return .accepted
+    }
+  }
+
+  /// The version that brought each verb. Source: Ironic, `MIN_VERB_VERSIONS`.
+  private static let verbs: [String: (verb: ProvisionVerb, since: Int)] = [
+    "manage": (.manage, 4), "provide": (.provide, 4), "inspect": (.inspect, 6), "active": (.active, 1),
+    "deploy": (.active, 73),
+    "rebuild": (.rebuild, 1), "deleted": (.deleted, 1), "undeploy": (.deleted, 73), "adopt": (.adopt, 17),
+    "abort": (.abort, 13),
+    "clean": (.clean, 15),
+  ]
+
+  /// PUT /v1/nodes/{node}/states/provision `{"target", "configdrive"?, …}` → 202.
+  ///
+  /// Answers: 400 when the state does not allow the verb, 409 while another workflow holds the node.
+  private func setProvision(_ request: APIRequest) async throws -> APIResponse {
+    // A config drive may be large; upstream takes 64 MiB of it, here it must fit a small partition.
+    let body = try await request.object(limit: 16 << 20)
+    let version = try Microversion(request.headers)
+    try FieldReading.refuseOthers(
+      body,
+      than: [
+        "target", "configdrive", "clean_steps", "deploy_steps", "service_steps", "rescue_password", "disable_ramdisk",
+        "runbook",
+      ],
+      "provision state")
+    let word = body["target"]?.string ?? ""
+    guard let (verb, since) = Self.verbs[word] else {
+      throw APIError.badRequest(
+        "The requested action \"\(word.prefix(40))\" is not supported: one of \(Self.verbs.keys.sorted().joined(separator: ", ")) is."
+      )
+    }
+    try version.require(since, "the target \(word)")
+    for steps in ["clean_steps", "deploy_steps", "service_steps"] {
+      guard let value = body[steps], !value.isNull else { continue }
+      guard value.array?.isEmpty == true else {
+        throw APIError.badRequest("\(steps) must be empty: this server chooses the steps itself.")
+      }
+    }
+    for member in ["rescue_password", "runbook"] where body[member]?.isNull == false {
+      throw APIError.badRequest("\(member) is not supported.")
+    }
+    var parameters: JSONObject = [:]
+    if let drive = body["configdrive"], !drive.isNull {
+      guard verb == .active || verb == .rebuild else {
+        throw APIError.badRequest("A configdrive goes with the targets active and rebuild only, not with \(word).")
+      }
+      if verb == .rebuild { try version.require(35, "a configdrive on rebuild") }
+      parameters["configdrive"] = try configDrive(drive, version)
+    }
+    let requester = try requester(request)
+    return try await database.write { [parameters] session in
+      let actor = try request.actor()
+      var node = try node(request, to: .provision(verb), in: session)
+      if verb == .active || verb == .rebuild { try requireImage(of: node, actor, in: session) }
+      try conductor.provision(verb, node: &node, parameters: parameters, by: requester, in: session)
+      return APIResponse(.accepted, headers: [.location: "\(request.serviceURL)/v1/nodes/\(node.uuid)/states"])
+    }
+  }
+
+  /// A config drive as an object to build one from, or as the base64 text of a gzipped ISO.
+  private func configDrive(_ json: JSON, _ version: Microversion) throws -> JSON {
+    switch json {
+    case .object(let object):
+      try version.require(56, "a configdrive as an object")
+      try FieldReading.refuseOthers(
+        object, than: ["meta_data", "network_data", "user_data", "vendor_data"], "configdrive")
+      if object["vendor_data"]?.isNull == false { try version.require(59, "vendor_data") }
+      for member in ["meta_data", "network_data", "vendor_data"] {
+        guard let value = object[member], !value.isNull else { continue }
+        guard value.object != nil else { throw APIError.badRequest("configdrive/\(member) must be an object.") }
+      }
+      if let user = object["user_data"], !user.isNull, user.string == nil, user.object == nil {
+        throw APIError.badRequest("configdrive/user_data must be a string or an object.")
+      }
+      return json
+    case .string(let text):
+      guard !text.isEmpty, text.utf8.allSatisfy({ isBase64($0) }) else {
+        throw APIError.badRequest(
+          "A configdrive is an object, or base64 of a gzipped ISO 9660 image; URLs are not fetched.")
+      }
+      return json
+    default: throw APIError.badRequest("A configdrive is an object, or base64 of a gzipped ISO 9660 image.")
+    }
+  }
+  private func isBase64(_ byte: UInt8) -> Bool {
+    (byte >= 48 && byte <= 57) || (byte >= 65 && byte <= 90) || (byte >= 97 && byte <= 122) || byte == 0x2b
+      || byte == 0x2f
+      || byte == 0x3d || byte == 0x0a || byte == 0x0d
+  }
+
+  /// GET /v1/nodes/{node}/states/console → 200 `{"console_enabled", "console_info": {"type", "url"} or null}`.
+  private func showConsole(_ request: APIRequest) async throws -> APIResponse {
+    let node = try await seen(request, to: .use)
+    let url = await conductor.consoleURL(node)
+    return APIResponse(
+      json: [
+        "console_enabled": .bool(node.consoleEnabled),
+        "console_info": url.map { ["type": "socat", "url": .string($0)] } ?? .null,
+      ])
+  }
+  /// PUT /v1/nodes/{node}/states/console `{"enabled": bool}` → 202.
+  private func setConsole(_ request: APIRequest) async throws -> APIResponse {
+    let body = try await request.object()
+    guard let enabled = try FieldReading.flag(body["enabled"], "enabled") else {
+      throw APIError.badRequest("enabled must be true or false.")
+    }
+    let node = try await seen(request, to: .use)
+    try await conductor.setConsole(enabled: enabled, node: node)
+    return APIResponse(.accepted, headers: [.location: "\(request.serviceURL)/v1/nodes/\(node.uuid)/states/console"])
+  }
+
+  /// PUT or DELETE /v1/nodes/{node}/maintenance → 202.
+  private func setMaintenance(_ request: APIRequest, _ isOn: Bool) async throws -> APIResponse {
+    let body = isOn ? try await request.object() : [:]
+    let reason = try FieldReading.text(body["reason"], "reason", max: 1024)
+    return try await database.write { session in
+      let actor = try request.actor()
+      var node = try node(request, to: .use, in: session)
+      node.maintenance = isOn
+      node.maintenanceReason = isOn ? reason : nil
+      if !isOn { node.fault = nil }
+      node.updatedAt = request.now
+      try NodeStore.update(node, in: session)
+      try NodeStore.addEvent(
+        isOn ? "Maintenance set." : "Maintenance cleared.", type: "maintenance", user: actor.userID, of: node.uuid,
+        at: request.now,
+        in: session)
+      return .accepted
+    }
+  }
+
+  /// GET /v1/nodes/{node}/management/boot_device → 200 `{"boot_device", "persistent"}`, nulls when the controller does not tell.
+  private func showBootDevice(_ request: APIRequest) async throws -> APIResponse {
+    let boot = try await conductor.bootDevice(try await seen(request, to: .use))
+    return APIResponse(
+      json: ["boot_device": JSON(boot?.device.rawValue), "persistent": boot.map { .bool($0.persistent) } ?? .null])
+  }
+  /// PUT /v1/nodes/{node}/management/boot_device `{"boot_device", "persistent"?}` → 204.
+  private func setBootDevice(_ request: APIRequest) async throws -> APIResponse {
+    let body = try await request.object()
+    guard let word = body["boot_device"]?.string, let device = BootDevice(rawValue: word) else {
+      throw APIError.badRequest(
+        "Invalid boot device \(body["boot_device"]?.string?.prefix(40) ?? ""): one of \(BootDevice.allCases.map(\.rawValue).joined(separator: ", ")) is supported."
+      )
+    }
+    let isPersistent = try FieldReading.flag(body["persistent"], "persistent") ?? false
+    try await conductor.setBootDevice(try await seen(request, to: .use), device, persistent: isPersistent)
+    return .noContent
+  }
+
+  /// What no driver here does; the policy is asked first, so that a stranger learns nothing.
+  private func unsupported(_ request: APIRequest, _ what: String) async throws -> APIResponse {
+    let node = try await seen(request, to: .use)
+    throw APIError.badRequest("Driver \(node.driver) does not support \(what) (disabled or not implemented).")
+  }
+}

@@ -1,0 +1,216 @@
+import Domain
+import Wire
+
+/// A column of `nodes` that an answer shows.
+public struct NodeColumn: Sendable {
+  let sql: StaticString
+  private init(_ sql: StaticString) { self.sql = sql }
+
+  public static let uuid = NodeColumn("uuid")
+  public static let name = NodeColumn("name")
+  public static let driver = NodeColumn("driver")
+  public static let driverInfo = NodeColumn("driver_info")
+  public static let properties = NodeColumn("properties")
+  public static let extra = NodeColumn("extra")
+  public static let instanceInfo = NodeColumn("instance_info")
+  public static let driverInternalInfo = NodeColumn("driver_internal_info")
+  public static let resourceClass = NodeColumn("resource_class")
+  public static let owner = NodeColumn("owner")
+  public static let lessee = NodeColumn("lessee")
+  public static let provisionState = NodeColumn("provision_state")
+  public static let targetProvisionState = NodeColumn("target_provision_state")
+  public static let powerState = NodeColumn("power_state")
+  public static let targetPowerState = NodeColumn("target_power_state")
+  public static let maintenance = NodeColumn("maintenance")
+  public static let maintenanceReason = NodeColumn("maintenance_reason")
+  public static let fault = NodeColumn("fault")
+  public static let lastError = NodeColumn("last_error")
+  public static let reservation = NodeColumn("reservation")
+  public static let instanceUUID = NodeColumn("instance_uuid")
+  public static let allocationUUID = NodeColumn("allocation_uuid")
+  public static let consoleEnabled = NodeColumn("console_enabled")
+  public static let automatedClean = NodeColumn("automated_clean")
+  public static let isProtected = NodeColumn("is_protected")
+  public static let protectedReason = NodeColumn("protected_reason")
+  public static let isRetired = NodeColumn("is_retired")
+  public static let retiredReason = NodeColumn("retired_reason")
+  public static let description = NodeColumn("description")
+  public static let conductorGroup = NodeColumn("conductor_group")
+  public static let bootMode = NodeColumn("boot_mode")
+  public static let isSecureBoot = NodeColumn("is_secure_boot")
+  public static let traits = NodeColumn("traits")
+  public static let deployStep = NodeColumn("deploy_step")
+  public static let cleanStep = NodeColumn("clean_step")
+  public static let networkData = NodeColumn("network_data")
+  public static let createdAt = NodeColumn("created_at")
+  public static let updatedAt = NodeColumn("updated_at")
+  public static let provisionUpdatedAt = NodeColumn("provision_updated_at")
+  public static let inspectionStartedAt = NodeColumn("inspection_started_at")
+  public static let inspectionFinishedAt = NodeColumn("inspection_finished_at")
+}
+
+/// What a list of nodes can be ordered by; never null, so that a marker has one place.
+public enum NodeSortKey: String, Sendable, CaseIterable {
+  case uuid, name, driver, owner, lessee, fault, description, reservation, maintenance, protected, retired
+  case resourceClass = "resource_class"
+  case provisionState = "provision_state"
+  case targetProvisionState = "target_provision_state"
+  case powerState = "power_state"
+  case targetPowerState = "target_power_state"
+  case instanceUUID = "instance_uuid"
+  case conductorGroup = "conductor_group"
+  case lastError = "last_error"
+  case consoleEnabled = "console_enabled"
+  case createdAt = "created_at"
+  case updatedAt = "updated_at"
+  case provisionUpdatedAt = "provision_updated_at"
+  case inspectionStartedAt = "inspection_started_at"
+  case inspectionFinishedAt = "inspection_finished_at"
+
+  var sql: StaticString {
+    switch self {
+    case .uuid: "uuid"
+    case .name: "COALESCE(name, '')"
+    case .driver: "driver"
+    case .owner: "COALESCE(owner, '')"
+    case .lessee: "COALESCE(lessee, '')"
+    case .fault: "COALESCE(fault, '')"
+    case .description: "COALESCE(description, '')"
+    case .reservation: "COALESCE(reservation, '')"
+    case .maintenance: "maintenance"
+    case .protected: "is_protected"
+    case .retired: "is_retired"
+    case .resourceClass: "COALESCE(resource_class, '')"
+    case .provisionState: "provision_state"
+    case .targetProvisionState: "COALESCE(target_provision_state, '')"
+    case .powerState: "COALESCE(power_state, '')"
+    case .targetPowerState: "COALESCE(target_power_state, '')"
+    case .instanceUUID: "COALESCE(instance_uuid, '')"
+    case .conductorGroup: "conductor_group"
+    case .lastError: "COALESCE(last_error, '')"
+    case .consoleEnabled: "console_enabled"
+    case .createdAt: "created_at"
+    case .updatedAt: "COALESCE(updated_at, 0)"
+    case .provisionUpdatedAt: "COALESCE(provision_updated_at, 0)"
+    case .inspectionStartedAt: "COALESCE(inspection_started_at, 0)"
+    case .inspectionFinishedAt: "COALESCE(inspection_finished_at, 0)"
+    }
+  }
+}
+
+/// Which nodes a list shows, and where it begins. The scope narrows everything else.
+public struct NodeFilter: Sendable {
+  public var scope: NodePolicy.Scope
+  public var uuid: String?
+  public var owner: String?
+  public var lessee: String?
+  /// Owner or lessee.
+  public var project: String?
+  public var provisionState: String?
+  public var resourceClass: String?
+  public var driver: String?
+  public var fault: String?
+  public var conductorGroup: String?
+  public var instanceUUID: String?
+  public var descriptionContains: String?
+  public var isRetired: Bool?
+  public var isMaintenance: Bool?
+  /// Has an instance.
+  public var isAssociated: Bool?
+  /// Asks for what no node here has (a shard, a parent, a chassis).
+  public var matchesNothing = false
+
+  public var sortKey: NodeSortKey = .createdAt
+  public var isDescending = false
+  /// The UUID of the last node of the page before.
+  public var marker: String?
+  public var limit: Int?
+
+  public init(scope: NodePolicy.Scope) { self.scope = scope }
+
+  func apply(to query: inout Query) {
+    query.append("WHERE 1 = 1")
+    switch scope {
+    case .everything: break
+    case .project(let id): query.append("AND (owner = ? OR lessee = ?)", .text(id), .text(id))
+    case .nothing: query.append("AND 1 = 0")
+    }
+    if matchesNothing { query.append("AND 1 = 0") }
+    if let uuid { query.append("AND uuid = ?", .text(uuid)) }
+    if let owner { query.append("AND owner = ?", .text(owner)) }
+    if let lessee { query.append("AND lessee = ?", .text(lessee)) }
+    if let project { query.append("AND (owner = ? OR lessee = ?)", .text(project), .text(project)) }
+    if let provisionState { query.append("AND provision_state = ?", .text(provisionState)) }
+    if let resourceClass { query.append("AND resource_class = ?", .text(resourceClass)) }
+    if let driver { query.append("AND driver = ?", .text(driver)) }
+    if let fault { query.append("AND fault = ?", .text(fault)) }
+    if let conductorGroup { query.append("AND conductor_group = ?", .text(conductorGroup)) }
+    if let instanceUUID { query.append("AND instance_uuid = ?", .text(instanceUUID)) }
+    if let descriptionContains {
+      query.append("AND description LIKE ? ESCAPE '\\'", .text("%\(escaped(descriptionContains))%"))
+    }
+    if let isRetired { query.append("AND is_retired = ?", .bool(isRetired)) }
+    if let isMaintenance { query.append("AND maintenance = ?", .bool(isMaintenance)) }
+    if let isAssociated {
+      if isAssociated {
+        query.append("AND instance_uuid IS NOT NULL")
+      } else {
+        query.append("AND instance_uuid IS NULL")
+      }
+    }
+    if let marker {
+      query.append("AND (")
+      query.append(sortKey.sql)
+      if isDescending { query.append("< (SELECT") } else { query.append("> (SELECT") }
+      query.append(sortKey.sql)
+      query.append("FROM nodes WHERE uuid = ?) OR (", .text(marker))
+      query.append(sortKey.sql)
+      query.append("= (SELECT")
+      query.append(sortKey.sql)
+      query.append("FROM nodes WHERE uuid = ?) AND uuid", .text(marker))
+      if isDescending { query.append("< ?))", .text(marker)) } else { query.append("> ?))", .text(marker)) }
+    }
+    query.append("ORDER BY")
+    query.append(sortKey.sql)
+    if isDescending { query.append("DESC, uuid DESC") } else { query.append(", uuid") }
+    if let limit { query.append("LIMIT ?", .int(limit)) }
+  }
+  private func escaped(_ text: String) -> String {
+    var out = ""
+    for character in text {
+      if character == "%" || character == "_" || character == "\\" { out.append("\\") }
+      out.append(character)
+    }
+    return out
+  }
+}
+
+extension NodeStore {
+  /// Hands each row that `filter` leaves to `body`, with the columns in the given order: answers are written straight
+  /// from rows, because a list of a thousand nodes must not become a thousand objects first.
+  public static func rows(
+    _ columns: [NodeColumn], _ filter: NodeFilter, in session: any Session, _ body: (borrowing Row) throws -> Void
+  ) throws {
+    var query = Query("SELECT")
+    for (index, column) in columns.enumerated() {
+      if index > 0 { query.append(",") }
+      query.append(column.sql)
+    }
+    query.append("FROM nodes")
+    filter.apply(to: &query)
+    _ = try session.query(query) { try body($0) }
+  }
+  /// The nodes that an allocation may take, oldest first: available, powered, whole, and held by nobody.
+  public static func allocatable(resourceClass: String, candidates: [String], in session: any Session) throws -> [Node]
+  {
+    try list(in: session) { query in
+      query.append(
+        """
+        WHERE provision_state = 'available' AND instance_uuid IS NULL AND maintenance = ? AND is_retired = ? \
+        AND power_state IS NOT NULL AND reservation IS NULL AND resource_class = ?
+        """, .bool(false), .bool(false), .text(resourceClass))
+      if !candidates.isEmpty { query.appendIn("AND uuid IN", candidates.map { .text($0) }) }
+      query.append("ORDER BY created_at, uuid")
+    }
+  }
+}
