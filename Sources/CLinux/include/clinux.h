@@ -29,4 +29,6 @@ int clinux_pipe(int ends[2]);
 int clinux_eventfd(void);
 /* Name of the calling thread, up to 15 bytes, as `ps -L` shows it. */
 void clinux_name_thread(const char *name);
+/* What only the agent needs. */
+#include "machine.h"
 #endif
