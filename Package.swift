@@ -8,6 +8,8 @@ let strict: [SwiftSetting] = [.treatAllWarnings(as: .error)]
 let lld: [LinkerSetting] = [.unsafeFlags(["-use-ld=lld"])]
 
 let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
+let hummingbirdTesting: Target.Dependency = .product(name: "HummingbirdTesting", package: "hummingbird")
+let hummingbirdTesting: Target.Dependency = .product(name: "HummingbirdTesting", package: "hummingbird")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
@@ -21,9 +23,9 @@ let nio: [Target.Dependency] = [
 func library(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = []) -> Target {
   .target(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: strict)
 }
-func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
   .testTarget(
-    name: name, dependencies: dependencies, swiftSettings: strict, linkerSettings: lld)
+    name: name, dependencies: dependencies, exclude: exclude, swiftSettings: strict, linkerSettings: lld)
 }
 func facade(_ name: String) -> Target {
   library(name, ["APISupport", "Conductor", "Store", "Domain", "Wire", hummingbird])
@@ -64,7 +66,7 @@ let package = Package(
     library("Workflows", ["Store", "Wire", logging]),
     library(
       "Conductor",
-      ["Workflows", "Store", "DriverInterfaces", "Domain", "Wire", "Cryptography", logging, lifecycle]),
+      ["Workflows", "Store", "DriverInterfaces", "Domain", "Wire", "Cryptography", "Processes", logging, lifecycle]),
 
     // Drivers: the only targets that touch hardware.
     library(
@@ -81,10 +83,11 @@ let package = Package(
     // Facades: one per upstream API.
     library(
       "APISupport",
-      ["Conductor", "Store", "Domain", "Wire", "Cryptography", "CLinux", hummingbird, logging, lifecycle,
-        .product(name: "HummingbirdTLS", package: "hummingbird"),
+      ["Conductor", "DriverInterfaces", "Store", "Domain", "Wire", "Cryptography", "CLinux", hummingbird, logging, lifecycle,
+        .product(name: "HummingbirdTLS", package: "hummingbird"), .product(name: "HummingbirdCore", package: "hummingbird"),
         .product(name: "NIOSSL", package: "swift-nio-ssl")] + nio),
-    facade("KeystoneAPI"),
+    library(
+      "KeystoneAPI", ["APISupport", "Conductor", "Store", "Domain", "Wire", "Cryptography", "Processes", hummingbird, logging]),
     facade("IronicAPI"),
     facade("NeutronAPI"),
     facade("GlanceAPI"),
@@ -96,7 +99,7 @@ let package = Package(
     library(
       "Simulators",
       ["Wire", "Processes", "Cryptography", hummingbird, logging, lifecycle,
-        .product(name: "HummingbirdTLS", package: "hummingbird"),
+        .product(name: "HummingbirdTLS", package: "hummingbird"), .product(name: "HummingbirdCore", package: "hummingbird"),
         .product(name: "NIOSSL", package: "swift-nio-ssl")] + nio),
     .executableTarget(
       name: "steelyard-simulator",
@@ -117,21 +120,33 @@ let package = Package(
     .executableTarget(
       name: "steelyard-agent", dependencies: ["Agent"], swiftSettings: strict, linkerSettings: lld),
 
-    library("TestSupport", ["Store", "Conductor", "Workflows", "Domain", "Wire", "Processes"]),
+    library("TestSupport", ["CSQLite", "Cryptography", "Store", "Conductor", "Workflows", "DriverInterfaces", "Domain", "Wire", "Processes", logging]),
+    .executableTarget(
+      name: "crash-worker",
+      dependencies: ["TestSupport", "Conductor", "Cryptography", "Store", "Workflows", "Domain", "Wire", logging],
+      path: "Tests/CrashWorker", swiftSettings: strict, linkerSettings: lld),
+    tests("CrashTests", ["TestSupport", "Processes", "crash-worker"]),
     tests("WireTests", ["Wire"]),
     tests("DomainTests", ["Domain", "Wire"]),
     tests("ProcessesTests", ["Processes"]),
     tests("StoreTests", ["Store", "Domain", "Wire"]),
     tests("WorkflowsTests", ["Workflows", "Store", "TestSupport"]),
     tests("ConductorTests", ["Conductor", "TestSupport"]),
-    tests("SwitchDriversTests", ["SwitchDrivers", "Processes"]),
-    tests("RedfishDriverTests", ["RedfishDriver", "Simulators", "steelyard-simulator", "Processes", "Cryptography"]),
+    tests("SwitchDriversTests", ["SwitchDrivers", "DriverInterfaces", "Domain", "Wire", "Processes", "CLinux"]),
+    tests(
+      "RedfishDriverTests",
+      ["RedfishDriver", "Simulators", "steelyard-simulator", "Processes", "Cryptography", "DriverInterfaces", "Wire"],
+      exclude: ["sushy_check.py"]),
     tests("IPMIDriverTests", ["IPMIDriver", "Processes"]),
     tests("BootServicesTests", ["BootServices", "Processes"]),
     tests("AgentTests", ["Agent", "Wire"]),
     tests("APISupportTests", ["APISupport"]),
+    tests("KeystoneAPITests", ["KeystoneAPI", "APISupport", "Cryptography", hummingbirdTesting]),
+    tests("LeapAPITests", ["LeapAPI", "KeystoneAPI", "APISupport", "Cryptography", hummingbirdTesting]),
     tests("PolicyTests", ["KeystoneAPI", "IronicAPI", "NeutronAPI", "GlanceAPI", "LeapAPI", "AgentAPI", "TestSupport"]),
     tests("LabTests", ["Lab", "Processes"]),
+    tests("NeutronAPITests", ["NeutronAPI", hummingbirdTesting]),
+    tests("GlanceAPITests", ["GlanceAPI", "Processes", "Cryptography", hummingbirdTesting]),
   ]
 )
 if let onlyTests { package.targets.removeAll { $0.type == .test && !onlyTests.contains($0.name) } }

@@ -1,0 +1,81 @@
+import APISupport
+import Domain
+import HTTPTypes
+import Store
+import Wire
+
+/// The Identity API (Keystone v3): who there is, who may do what where, and where the services are.
+public struct KeystoneFacade: Sendable {
+  let database: Database
+  let authority: TokenAuthority
+  let passwords: PasswordChecker
+  let catalog: Catalog
+  let clock: @Sendable () -> Timestamp
+
+  public static let prefix = "/identity"
+  public static let catalogEntry = CatalogEntry(name: "keystone", type: "identity", path: prefix + "/v3")
+
+  /// - Parameter catalog: the other services.
+  public init(
+    database: Database, authority: TokenAuthority, passwords: PasswordChecker, catalog: [CatalogEntry],
+    clock: @escaping @Sendable () -> Timestamp
+  ) {
+    self.database = database
+    self.authority = authority
+    self.passwords = passwords
+    self.catalog = Catalog(entries: [Self.catalogEntry] + catalog)
+    self.clock = clock
+  }
+
+  public func service() -> Service {
+    Service(
+      name: "keystone", type: "identity", prefix: Self.prefix, catalogSuffix: "/v3", errorShape: .keystone,
+      endpoints: versionEndpoints + tokenEndpoints + authEndpoints + catalogEndpoints + domainEndpoints
+        + projectEndpoints
+        + projectTagEndpoints + userEndpoints + groupEndpoints + roleEndpoints + assignmentEndpoints
+        + credentialEndpoints)
+  }
+
+  // MARK: Version documents. Source: Identity API reference v3, "API versions".
+
+  private var versionEndpoints: [Endpoint] {
+    [
+      Endpoint(.get, "/", .open, "versions of the Identity API") { request in
+        APIResponse(.multipleChoices, json: ["versions": ["values": [version(request)]]])
+      },
+      Endpoint(.get, "/v3", .open, "the version document") { request in
+        APIResponse(json: ["version": version(request)])
+      },
+    ]
+  }
+  private func version(_ request: APIRequest) -> JSON {
+    [
+      "id": "v3.14", "status": "stable", "updated": "2020-04-07T00:00:00Z",
+      "links": [["rel": "self", "href": .string(request.serviceURL + "/v3/")]],
+      "media-types": [["base": "application/json", "type": "application/vnd.openstack.identity-v3+json"]],
+    ]
+  }
+}
+
+/// The rules: the site's administrator, and everyone for what is filtered by ``IdentityPolicy``.
+func adminRule(_ action: String) -> EndpointRule {
+  EndpointRule("identity:\(action)", "the site's administrator") { $0.isSiteAdmin }
+}
+func anyRule(_ action: String, _ summary: String) -> EndpointRule {
+  EndpointRule("identity:\(action)", summary) { _ in true }
+}
+
+extension APIError {
+  /// "Could not find project: x."
+  static func missing(_ what: String, _ id: String) -> APIError { .notFound("Could not find \(what): \(id).") }
+  static var unauthenticated: APIError {
+    APIError(.unauthorized, "The request you have made requires authentication.")
+  }
+}
+
+/// Runs `body` and says in Keystone's words that the name is taken when the store refuses it.
+func withConflict<T>(_ message: @autoclosure () -> String, _ body: () throws -> T) throws -> T {
+  do { return try body() } catch let error as StoreError where error.kind == .conflict {
+    throw APIError.conflict(message())
+  }
+}
