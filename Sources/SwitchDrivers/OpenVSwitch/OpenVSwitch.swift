@@ -1,0 +1,296 @@
+import Domain
+import DriverInterfaces
+import Logging
+import Synchronization
+import Wire
+
+/// One bridge of an Open vSwitch, through its database (OVSDB, RFC 7047).
+///
+/// A change is one transaction for all its ports. It counts once ovs-vswitchd says that it has taken it (`cur_cfg`) and
+/// the database, read again, holds what was wanted.
+public final class OpenVSwitch: BatchingSwitch {
+  public let name: String
+  public let capabilities: SwitchCapabilities
+  let bridge: String
+  let uplinks: Set<String>
+  private let client: OVSDBClient
+  private let control: ControlSocket?
+  private let logger: Logger
+  /// How long each of the three parts of a visit may take: the database, the daemon, reading back.
+  private let limit: Duration
+  /// What we last asked of each port: so that a watcher is not told of our own changes.
+  private let applied = Mutex<[String: PortSettings]>([:])
+
+  private static let database = "Open_vSwitch"
+
+  /// - Parameters:
+  ///   - control: ovs-vswitchd's control socket, or OVS's run folder; nil means no MAC table.
+  ///   - uplinks: ports of the bridge that lead to other switches: never touched.
+  init(
+    name: String, endpoint: OVSDBEndpoint, bridge: String, uplinks: Set<String>, control: String?, logger: Logger,
+    limit: Duration = .seconds(5)
+  ) {
+    self.name = name
+    self.bridge = bridge
+    self.uplinks = uplinks
+    self.control = control.map { ControlSocket(path: $0) }
+    self.logger = logger
+    self.limit = limit
+    client = OVSDBClient(endpoint, limit: limit)
+    capabilities = control == nil ? [.trunk, .lldp, .watch] : [.trunk, .lldp, .watch, .macTable]
+  }
+
+  // MARK: Reading
+
+  public func probe() async throws {
+    for hazard in try await snapshot().hazards { logger.warning("switch \(name): \(hazard)") }
+  }
+
+  /// What an administrator should set right although the switch works, each a sentence: for `doctor`.
+  public func hazards() async throws -> [String] { try await snapshot().hazards }
+
+  public func listPorts() async throws -> [String: PortConfiguration] {
+    try await snapshot().machinePorts.mapValues(\.settings.configuration)
+  }
+
+  public func readPort(_ port: String) async throws -> PortConfiguration {
+    let ports = try await snapshot().portsByName
+    guard let found = ports[port], found.isForMachines else { throw unknown(port, among: ports) }
+    return found.settings.configuration
+  }
+
+  /// The labels of the ports that have one: for the sweeper.
+  public func labels() async throws -> [String: String] {
+    try await snapshot().machinePorts.compactMapValues(\.label)
+  }
+
+  public func macTable() async throws -> [(port: String, vlan: Int, mac: MACAddress)] {
+    guard let control else { return [] }
+    let ports = try await snapshot().portsByNumber
+    do throws(OVSDBError) {
+      return ControlSocket.macTable(try await control.call("fdb/show", [bridge], limit: limit), ports: ports)
+    } catch { throw driverError(error) }
+  }
+
+  /// All rows at one moment: several selects in one transaction.
+  private func snapshot() async throws(DriverError) -> BridgeReplica {
+    let selects: [JSON] = BridgeReplica.columns.map { table, columns in
+      ["op": "select", "table": .string(table), "where": [], "columns": JSON(["_uuid"] + columns)]
+    }
+    let results = try await patiently { client, limit throws(OVSDBError) in
+      try await client.transact(Self.database, selects, limit: limit)
+    }
+    var replica = BridgeReplica(bridge: bridge, uplinks: uplinks)
+    for (table, result) in zip(BridgeReplica.columns, results) {
+      for row in result["rows"]?.array ?? [] {
+        if let id = OVSDBValue.id(row["_uuid"]) { replica.set(table.table, id, row) }
+      }
+    }
+    guard replica.hasBridge else {
+      let names = replica.bridgeNames.joined(separator: ", ")
+      throw DriverError(
+        .misconfigured, device: "switch \(name)",
+        detail: "it has no bridge \(bridge); it has \(names.isEmpty ? "none" : names)")
+    }
+    return replica
+  }
+
+  // MARK: Changing
+
+  public func apply(_ requests: [SwitchRequest]) async -> [Result<Void, DriverError>] {
+    do throws(DriverError) {
+      return try await visit(requests)
+    } catch {
+      return requests.map { _ in .failure(error) }
+    }
+  }
+
+  private func visit(_ requests: [SwitchRequest]) async throws(DriverError) -> [Result<Void, DriverError>] {
+    let before = try await snapshot().portsByName
+    let checks = requests.map { check($0, against: before) }
+    var operations: [JSON] = []
+    var wanted: [String: PortSettings] = [:]
+    for (request, failure) in zip(requests, checks) where failure == nil {
+      for (port, configuration) in request.ports.sorted(by: { $0.key < $1.key }) {
+        guard let id = before[port]?.id else { continue }
+        let settings = PortSettings(configuration)
+        wanted[port] = settings
+        operations += Self.operations(on: id, settings, label: request.label)
+      }
+    }
+    guard !wanted.isEmpty else { return checks.map { $0.map { .failure($0) } ?? .success(()) } }
+    applied.withLock { $0.merge(wanted) { $1 } }
+    let target = try await commit(operations)
+    try await waitUntilTaken(target)
+    let after = try await snapshot().portsByName
+    return zip(requests, checks).map { request, failure in
+      if let failure { return .failure(failure) }
+      return difference(of: after, from: request).map { .failure($0) } ?? .success(())
+    }
+  }
+
+  /// Why the request cannot be done on these ports.
+  private func check(_ request: SwitchRequest, against ports: [String: BridgeReplica.Port]) -> DriverError? {
+    for (port, configuration) in request.ports.sorted(by: { $0.key < $1.key }) {
+      guard ports[port]?.isForMachines == true else { return unknown(port, among: ports) }
+      if let problem = configuration.problem { return DriverError(.refused, device: device(port), detail: problem) }
+    }
+    return nil
+  }
+
+  private static func operations(on id: String, _ settings: PortSettings, label: String?) -> [JSON] {
+    let row: JSON = [["_uuid", "==", OVSDBValue.uuid(id)]]
+    let key = BridgeReplica.labelKey
+    var mutations: [JSON] = [["external_ids", "delete", OVSDBValue.set([.string(key)])]]
+    if let label { mutations.append(["external_ids", "insert", OVSDBValue.map([key: label])]) }
+    return [
+      ["op": "update", "table": "Port", "where": row, "row": .object(settings.row)],
+      ["op": "mutate", "table": "Port", "where": row, "mutations": .array(mutations)],
+    ]
+  }
+
+  /// Runs the operations and asks ovs-vswitchd to confirm.
+  /// - Returns: the configuration number to wait for.
+  private func commit(_ operations: [JSON]) async throws(DriverError) -> Int {
+    let transaction: [JSON] =
+      operations + [
+        ["op": "mutate", "table": "Open_vSwitch", "where": [], "mutations": [["next_cfg", "+=", 1]]],
+        ["op": "select", "table": "Open_vSwitch", "where": [], "columns": ["next_cfg"]],
+      ]
+    // Whole wanted state: a transaction whose answer was lost may be sent again.
+    let results = try await patiently { client, limit throws(OVSDBError) in
+      try await client.transact(Self.database, transaction, limit: limit)
+    }
+    guard let target = results.last?["rows"]?.array?.first?["next_cfg"]?.int else {
+      throw DriverError(.badReply, device: "switch \(name)", detail: "its database has no row in Open_vSwitch")
+    }
+    return target
+  }
+
+  /// Waits for ovs-vswitchd to have taken configuration number `target`: the database alone moves no frame.
+  private func waitUntilTaken(_ target: Int) async throws(DriverError) {
+    let deadline = ContinuousClock.now + limit
+    let read: JSON = ["op": "select", "table": "Open_vSwitch", "where": [], "columns": ["cur_cfg"]]
+    while true {
+      let results = try await patiently { client, limit throws(OVSDBError) in
+        try await client.transact(Self.database, [read], limit: limit)
+      }
+      let current = results.last?["rows"]?.array?.first?["cur_cfg"]?.int ?? 0
+      if current >= target { break }
+      let left = deadline - .now
+      guard left > .zero else {
+        throw DriverError(
+          .unreachable, device: "switch \(name)",
+          detail: "its daemon ovs-vswitchd has not taken the change in \(limit); is it running?")
+      }
+      let milliseconds = Int(left.components.seconds) * 1000 + Int(left.components.attoseconds / 1_000_000_000_000_000)
+      let wait: JSON = [
+        "op": "wait", "table": "Open_vSwitch", "where": [], "columns": ["cur_cfg"], "until": "!=",
+        "rows": [["cur_cfg": .int(current)]], "timeout": .int(max(milliseconds, 1)),
+      ]
+      // Whatever it answers, the number is read again.
+      _ = try? await client.transact(Self.database, [wait], limit: left + .milliseconds(200))
+    }
+    // Flows of the old configuration may live on in the datapath for milliseconds: let them be gone.
+    if let control { _ = try? await control.call("revalidator/wait", [], limit: limit) }
+  }
+
+  /// What the database holds otherwise than was asked.
+  private func difference(of ports: [String: BridgeReplica.Port], from request: SwitchRequest) -> DriverError? {
+    for (port, configuration) in request.ports.sorted(by: { $0.key < $1.key }) {
+      guard let found = ports[port] else {
+        return DriverError(.notInForce, device: device(port), detail: "the port has gone from bridge \(bridge)")
+      }
+      guard found.settings == PortSettings(configuration) else {
+        return DriverError(
+          .notInForce, device: device(port),
+          detail: "wanted \(configuration.summary), found \(found.settings.configuration.summary)")
+      }
+    }
+    return nil
+  }
+
+  // MARK: Watching
+
+  public func watch() -> AsyncThrowingStream<Set<String>, any Error> {
+    let (stream, continuation) = AsyncThrowingStream.makeStream(of: Set<String>.self)
+    let task = Task {
+      do {
+        try await self.follow { continuation.yield($0) }
+        continuation.finish()
+      } catch {
+        continuation.finish(throwing: (error as? OVSDBError).map { self.driverError($0) } ?? error)
+      }
+    }
+    continuation.onTermination = { _ in task.cancel() }
+    return stream
+  }
+
+  private func follow(_ report: (Set<String>) -> Void) async throws {
+    var requests = JSONObject()
+    for (table, columns) in BridgeReplica.columns { requests[table] = ["columns": JSON(columns)] }
+    let (initial, updates) = try await client.monitor(Self.database, .object(requests))
+    var replica = BridgeReplica(bridge: bridge, uplinks: uplinks)
+    replica.update(initial)
+    var before = replica.machinePorts
+    for try await update in updates {
+      replica.update(update)
+      let after = replica.machinePorts
+      let ours = applied.withLock { $0 }
+      var changed: Set<String> = []
+      for (port, state) in after where state.settings != before[port]?.settings && state.settings != ours[port] {
+        changed.insert(port)
+      }
+      changed.formUnion(before.keys.filter { after[$0] == nil })
+      before = after
+      if !changed.isEmpty { report(changed) }
+    }
+  }
+
+  // MARK: Errors
+
+  /// Tries again when the connection was lost, for a server that is restarting, until the limit.
+  private func patiently<Value: Sendable>(
+    _ body: (OVSDBClient, Duration) async throws(OVSDBError) -> Value
+  ) async throws(DriverError) -> Value {
+    let deadline = ContinuousClock.now + limit
+    while true {
+      do throws(OVSDBError) {
+        return try await body(client, max(deadline - .now, .milliseconds(50)))
+      } catch {
+        guard error == .connectionLost, deadline > .now else { throw driverError(error) }
+        // A server that takes connections only to drop them must not be asked in a tight loop.
+        try? await Task.sleep(for: .milliseconds(20))
+      }
+    }
+  }
+
+  private func device(_ port: String) -> String { "switch \(name) port \(port)" }
+
+  private func unknown(_ port: String, among ports: [String: BridgeReplica.Port]) -> DriverError {
+    if ports[port] != nil {
+      return DriverError(
+        .misconfigured, device: device(port), detail: "it is an uplink or the switch's own port, not a machine's")
+    }
+    let names = ports.filter(\.value.isForMachines).keys.sorted()
+    let some = names.prefix(5).joined(separator: ", ")
+    let detail =
+      switch names.count {
+      case 0: "bridge \(bridge) has no ports for machines"
+      case ...5: "bridge \(bridge) has no such port; it has \(some)"
+      default: "bridge \(bridge) has no such port; it has \(some) and \(names.count - 5) more"
+      }
+    return DriverError(.misconfigured, device: device(port), detail: detail)
+  }
+
+  private func driverError(_ error: OVSDBError) -> DriverError {
+    let code: DriverError.Code =
+      switch error {
+      case .notConnected, .connectionLost, .timeout: .unreachable
+      case .tooManyWaiting: .busy
+      case .badMessage: .badReply
+      case .refused: .refused
+      }
+    return DriverError(code, device: "switch \(name)", detail: "\(client.endpoint): \(error)")
+  }
+}
