@@ -91,7 +91,7 @@ let package = Package(
     facade("NeutronAPI"),
     facade("GlanceAPI"),
     facade("LeapAPI"),
-    facade("AgentAPI"),
+    library("AgentAPI", ["APISupport", "Conductor", "Store", "Domain", "Wire", hummingbird] + nio),
 
     // The virtual machine room and the servers that stand in for hardware. They never link the product.
     library("Lab", ["Wire", "Processes", "CLinux", logging]),
@@ -136,12 +136,15 @@ let package = Package(
       "RedfishDriverTests",
       ["RedfishDriver", "Simulators", "steelyard-simulator", "Processes", "Cryptography", "DriverInterfaces", "Wire"],
       exclude: ["sushy_check.py"]),
-    tests("IPMIDriverTests", ["IPMIDriver", "Processes"]),
+    tests("IPMIDriverTests", ["IPMIDriver", "Conductor", "Processes"]),
     tests("BootServicesTests", ["BootServices", "Processes"]),
     tests("AgentTests", ["Agent", "Wire"]),
     tests("APISupportTests", ["APISupport"]),
     tests("KeystoneAPITests", ["KeystoneAPI", "APISupport", "Cryptography", hummingbirdTesting]),
     tests("LeapAPITests", ["LeapAPI", "KeystoneAPI", "APISupport", "Cryptography", hummingbirdTesting]),
+    tests(
+      "IronicAPITests",
+      ["IronicAPI", "AgentAPI", "APISupport", "Conductor", "Store", "Domain", "Wire", "Cryptography", "TestSupport", hummingbirdTesting]),
     tests("PolicyTests", ["KeystoneAPI", "IronicAPI", "NeutronAPI", "GlanceAPI", "LeapAPI", "AgentAPI", "TestSupport"]),
     tests("LabTests", ["Lab", "Processes"]),
     tests("NeutronAPITests", ["NeutronAPI", hummingbirdTesting]),

@@ -12,14 +12,16 @@ extension Conductor {
   }
 
   /// An agent's first call: the boot token is used up.
+  /// - Parameter secret: at least 32 characters that the agent made up; it becomes the session token, and lets the agent
+  ///   repeat a claim whose answer was lost.
   /// - Returns: nil when no node waits for this token from this NIC.
-  public func agentClaim(token: String, mac: MACAddress, inventory: JSON) async throws -> (node: String, session: String)? {
+  public func agentClaim(token: String, mac: MACAddress, secret: String, inventory: JSON) async throws -> (node: String, session: String)? {
     let now = clock(), runner = runner
     return try await database.write { session in
-      guard let claimed = try AgentStore.claim(token: token, mac: mac.description, at: now, in: session) else { return nil }
+      guard let claimed = try AgentStore.claim(token: token, mac: mac.description, secret: secret, at: now, in: session) else { return nil }
       try NodeStore.setInventory(inventory, of: claimed.node, at: now, in: session)
       session.afterCommit { runner.signal(agentEvent(claimed.node)) }
-      return (claimed.node, claimed.session)
+      return (claimed.node, secret)
     }
   }
 

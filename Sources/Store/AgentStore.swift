@@ -32,20 +32,23 @@ public enum AgentStore {
       WHERE p.address = $1 AND s.boot_token IS NOT NULL
       """, [.text(mac)]) { ($0.text(0), $0.text(1)) }
   }
-  /// Uses the boot token up.
-  /// - Returns: the node, its workflow and the session token; nil when the token is not waiting for this MAC's node.
-  public static func claim(token: String, mac: String, at now: Timestamp, in session: any Session) throws -> (
-    node: String, workflow: String, session: String
+  /// Uses the boot token up: from now on only whoever brings the same `secret` may repeat the claim (its answer may have
+  /// been lost), and everybody else is refused.
+  ///
+  /// - Parameter secret: chosen by the agent; becomes the session token.
+  /// - Returns: the node and its workflow; nil when the token is not waiting for this MAC's node.
+  public static func claim(token: String, mac: String, secret: String, at now: Timestamp, in session: any Session) throws -> (
+    node: String, workflow: String
   )? {
-    let secret = Base64.urlText(randomBytes(32))
-    let claimed = try session.query(
+    let hash = Digest.sha256Hex(secret)
+    return try session.query(
       """
-      UPDATE agent_sessions SET boot_token = NULL, boot_token_hash = NULL, session_hash = $1, claimed_at = $2, last_seen = $3 \
-      WHERE boot_token_hash = $4 AND node_uuid = (SELECT node_uuid FROM ports WHERE address = $5) RETURNING node_uuid, workflow
+      UPDATE agent_sessions SET boot_token = NULL, session_hash = $1, claimed_at = COALESCE(claimed_at, $2), last_seen = $2 \
+      WHERE boot_token_hash = $3 AND (session_hash IS NULL OR session_hash = $1) \
+      AND node_uuid = (SELECT node_uuid FROM ports WHERE address = $4) RETURNING node_uuid, workflow
       """,
-      [.text(Digest.sha256Hex(secret)), Value(now), Value(now), .text(Digest.sha256Hex(token)), .text(mac)]
-    ) { ($0.text(0), $0.text(1)) }
-    return claimed.first.map { ($0.0, $0.1, secret) }
+      [.text(hash), Value(now), .text(Digest.sha256Hex(token)), .text(mac)]
+    ) { ($0.text(0), $0.text(1)) }.first
   }
   /// The node and workflow of a session token; nil when the session is over.
   public static func holder(ofSession token: String, in session: any Session) throws -> (node: String, workflow: String)? {

@@ -55,7 +55,17 @@ extension Conductor {
           })
       ],
       done: { context, session in try endAttachment(context, session) },
-      undone: { context, session in try endAttachment(context, session) },
+      undone: { context, session in
+        // The switch may still carry the network: the attachment stays, in error, and can be detached again.
+        if let vif = context.params["vif"]?.string, let id = context.params["port"]?.string,
+          var port = try PortStore.get(id, in: session), port.vifPortID == nil
+        {
+          port.vifPortID = vif
+          try PortStore.update(port, in: session)
+          try NetworkPortStore.setStatus(.error, of: vif, at: context.now, in: session)
+        }
+        try endAttachment(context, session)
+      },
       stuck: giveToOperator)
   }
 }

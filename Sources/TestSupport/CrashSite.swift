@@ -1,0 +1,213 @@
+import Conductor
+import Cryptography
+import Domain
+import Glibc
+import Logging
+import Store
+import Synchronization
+import Wire
+import Workflows
+
+/// The workflows that the crash tests kill, each with what must be so before it.
+public enum Scenario: String, Sendable, CaseIterable {
+  case verify, inspect, provide, deploy, undeploy, attach, detach
+  case powerOff = "power-off"
+  case reboot
+
+  /// The node's state when the scenario begins.
+  var before: ProvisionState {
+    switch self {
+    case .verify: .enroll
+    case .inspect, .provide: .manageable
+    case .deploy: .available
+    case .undeploy, .attach, .detach, .powerOff, .reboot: .active
+    }
+  }
+  /// The state when all went well.
+  public var whole: ProvisionState {
+    switch self {
+    case .verify, .inspect: .manageable
+    case .provide, .undeploy: .available
+    case .deploy, .attach, .detach, .powerOff, .reboot: .active
+    }
+  }
+  /// The state after a step failed and everything was undone.
+  public var undone: ProvisionState {
+    switch self {
+    case .verify: .enroll
+    case .inspect: .inspectFailed
+    case .provide: .cleanFailed
+    case .deploy: .deployFailed
+    case .undeploy: .error
+    case .attach, .detach, .powerOff, .reboot: .active
+    }
+  }
+}
+
+/// One server's life in a crash test: the real conductor, engine and SQLite file, in a ``World``.
+public struct CrashSite: Sendable {
+  public static let node = "11111111-1111-4111-8111-111111111111"
+  static let mac = "52:54:00:00:00:01"
+  static let machine = "n1"
+  static let vif = "22222222-2222-4222-8222-222222222222"
+  static let tenantVLAN = 205
+
+  public let world: World
+  public let database: Database
+  let conductor: Conductor
+  let printsPoints: Bool
+  let points: Points
+
+  /// Counts the points and ends the process at the chosen one.
+  final class Points: Sendable {
+    private let seen = Mutex<(count: Int, names: [String])>((0, []))
+    private let kill: Int
+    init(kill: Int) { self.kill = kill }
+    func reach(_ name: String) {
+      let count = seen.withLock { seen in
+        seen.count += 1
+        seen.names.append(name)
+        return seen.count
+      }
+      if count == kill { Glibc.kill(getpid(), SIGKILL) }
+    }
+    var names: [String] { seen.withLock { $0.names } }
+  }
+  struct Injected: Error, CustomStringConvertible { let description = "failed on request" }
+
+  /// - Parameter options: `kill` (number of the point), `fail` (a step's name), `twice`, `points`.
+  public init(folder: String, options: [String: String]) throws {
+    mkdir(folder, 0o700)
+    world = try World("\(folder)/world.db")
+    database = try Database(path: "\(folder)/steelyard.db", secrets: try SecretBox.fromFile("\(folder)/key", create: true), readers: 1)
+    let points = Points(kill: options["kill"].flatMap { Int($0) } ?? 0)
+    self.points = points
+    printsPoints = options["points"] != nil
+    let failing = options["fail"]
+    let twice = options["twice"] != nil
+    var settings = ConductorSettings()
+    settings.dataFolder = folder
+    settings.agentSilence = .seconds(20)
+    settings.agentPatience = .seconds(20)
+    var runner = WorkflowRunner.Settings()
+    runner.retryDelay = .milliseconds(5)
+    runner.undoDelay = .milliseconds(5)
+    let mac = MACAddress(Self.mac)
+    let worldSwitch = WorldSwitch(world)
+    conductor = Conductor(
+      database: database, settings: settings, hardwareTypes: [WorldHardware(world)], switches: worldSwitch,
+      boot: WorldBoot(world, machines: mac.map { [$0: Self.machine] } ?? [:]), images: WorldImages(world), configDrives: WorldImages(world),
+      logger: Logger(label: "crash") { _ in SwiftLogNoOpLogHandler() }, runnerSettings: runner, probe: { points.reach($0) },
+      adjust: { definition in definition.adjusted(failing: failing, twice: twice, points: points) }, clock: { Self.now() })
+  }
+
+  static func now() -> Timestamp {
+    var time = timespec()
+    clock_gettime(CLOCK_REALTIME, &time)
+    return Timestamp(microseconds: time.tv_sec * 1_000_000 + time.tv_nsec / 1000)
+  }
+
+  /// Sets the scene if this is the first life, then runs until nothing is open.
+  public func run(_ scenario: Scenario) async throws {
+    if try await database.read({ try NodeStore.get(Self.node, in: $0) }) == nil { try await begin(scenario) }
+    let conductor = conductor, database = database
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { try await conductor.runner.run() }
+      if let mac = MACAddress(Self.mac) {
+        group.addTask { await WorldAgent(world: self.world, conductor: conductor, machine: Self.machine, mac: mac).run() }
+      }
+      var open = 1
+      let limit = ContinuousClock.now + .seconds(60)
+      while open > 0 {
+        try await Task.sleep(for: .milliseconds(3))
+        open = try await database.read { try WorkflowStore.open(in: $0).filter { $0.state != .stuck }.count }
+        if ContinuousClock.now > limit { throw Injected() }
+      }
+      group.cancelAll()
+      try await group.waitForAll()
+    }
+    if printsPoints { print(points.names.joined(separator: "\n")) } else { print(try await report()) }
+  }
+
+  /// What can be seen from outside, as JSON: for the test's judgement.
+  func report() async throws -> JSON {
+    let (node, workflows, vif) = try await database.read { session in
+      (
+        try NodeStore.get(Self.node, in: session), try WorkflowStore.list(in: session),
+        try NetworkPortStore.get(Self.vif, in: session)
+      )
+    }
+    return [
+      "state": JSON(node?.provisionState.rawValue), "reservation": JSON(node?.reservation), "power": JSON(node?.powerState?.rawValue),
+      "last_error": JSON(node?.lastError), "workflows": JSON(workflows.map { "\($0.kind) \($0.state.rawValue)" }),
+      "leftovers": JSON(try await conductor.leftovers().map(\.description)),
+      "world": .object(
+        world.values(prefix: "").sorted { $0.key < $1.key }.reduce(into: JSONObject()) { $0[$1.key] = .string($1.value) }),
+      "vif": JSON(vif.map { "\($0.status.rawValue) \($0.bindingHostID)" }), "ledger": JSON(world.ledger()),
+      "points": .int(points.names.count), "failing_point": JSON(points.names.firstIndex { $0.hasSuffix(":after-failed") }.map { $0 + 1 }),
+    ]
+  }
+
+  private func begin(_ scenario: Scenario) async throws {
+    let now = Self.now(), database = database, conductor = conductor
+    let isActive = scenario.before == .active
+    try world.ensure("power/n1", isActive ? "power on" : "power off")
+    try world.ensure("disk/n1", isActive ? "/agent/v1/image/old" : "old data")
+    let isAttached = scenario == .detach || scenario == .undeploy || scenario == .deploy
+    if isActive && isAttached { try world.ensure("switch/n1", "\(Self.tenantVLAN)") }
+    try await database.write { session in
+      let network = Network(projectID: "p", name: "net", physicalNetwork: "datacentre", vlan: Self.tenantVLAN, createdAt: now)
+      try NetworkStore.insert(network, in: session)
+      try NetworkPortStore.insert(
+        NetworkPort(id: Self.vif, networkID: network.id, projectID: "p", name: "vif", createdAt: now), in: session)
+      var node = Node(uuid: Self.node, name: "n1", driver: "world", createdAt: now)
+      node.driverInfo = ["address": "n1", "password": "secret"]
+      node.provisionState = scenario.before
+      node.powerState = isActive ? .on : .off
+      node.instanceInfo = ["image_source": "new"]
+      try NodeStore.insert(node, secrets: ["password"], box: database.secrets, in: session)
+      var port = Port(uuid: Identifier.uuid(), nodeUUID: node.uuid, address: Self.mac, createdAt: now)
+      port.localLinkConnection = ["switch_info": "sw0", "port_id": "n1", "switch_id": "00:00:00:00:00:01"]
+      if isAttached { port.vifPortID = Self.vif }
+      try PortStore.insert(port, in: session)
+      if isAttached { try NetworkPortStore.bind(Self.vif, hostID: node.uuid, macAddress: Self.mac, at: now, in: session) }
+      if isAttached && isActive { try NetworkPortStore.setStatus(.active, of: Self.vif, at: now, in: session) }
+      switch scenario {
+      case .verify: try conductor.provision(.manage, node: &node, parameters: [:], by: .system, in: session)
+      case .inspect: try conductor.provision(.inspect, node: &node, parameters: [:], by: .system, in: session)
+      case .provide: try conductor.provision(.provide, node: &node, parameters: [:], by: .system, in: session)
+      case .deploy: try conductor.provision(.active, node: &node, parameters: [:], by: .system, in: session)
+      case .undeploy: try conductor.provision(.deleted, node: &node, parameters: [:], by: .system, in: session)
+      case .attach: try conductor.attachVIF(networkPortID: Self.vif, node: &node, port: nil, by: .system, in: session)
+      case .detach: try conductor.detachVIF(networkPortID: Self.vif, node: &node, by: .system, in: session)
+      case .powerOff: try conductor.setPower(.off, node: &node, timeout: nil, by: .system, in: session)
+      case .reboot: try conductor.setPower(.reboot, node: &node, timeout: nil, by: .system, in: session)
+      }
+    }
+    points.reach("begun")
+  }
+}
+
+extension WorkflowDefinition {
+  /// The same workflow with a step that fails after its effect, or with every step and every undo run twice.
+  func adjusted(failing: String?, twice: Bool, points: CrashSite.Points) -> WorkflowDefinition {
+    let steps = steps.map { (step: Step) -> Step in
+      let run: @Sendable (StepContext) async throws -> StepOutcome = { context in
+        var outcome = try await step.run(context)
+        if twice, case .done = outcome { outcome = try await step.run(context) }
+        points.reach("\(step.name):mid")
+        if step.name == failing, case .done = outcome { throw CrashSite.Injected() }
+        return outcome
+      }
+      var undo: (@Sendable (StepContext) async throws -> Void)?
+      if let once = step.undo {
+        undo = { context in
+          try await once(context)
+          if twice { try await once(context) }
+        }
+      }
+      return Step(step.name, retries: step.retries, run: run, commit: step.commit, undo: undo, uncommit: step.uncommit)
+    }
+    return WorkflowDefinition(kind: kind, version: version, steps: steps, done: done, undone: undone, stuck: stuck)
+  }
+}

@@ -1,0 +1,75 @@
+import Conductor
+import Domain
+import Store
+import Wire
+
+/// The agents of the machines in a ``World``: they claim, obey at once, and are gone when their machine loses power.
+public struct WorldAgent: Sendable {
+  let world: World
+  let conductor: Conductor
+  let machine: String
+  let mac: MACAddress
+
+  public init(world: World, conductor: Conductor, machine: String, mac: MACAddress) {
+    self.world = world
+    self.conductor = conductor
+    self.machine = machine
+    self.mac = mac
+  }
+
+  /// Runs until the task is cancelled.
+  public func run() async {
+    while !Task.isCancelled {
+      if world.value("runs/\(machine)") == "agent" { try? await serve() }
+      try? await Task.sleep(for: .milliseconds(2))
+    }
+  }
+
+  private func serve() async throws {
+    // The machine outlives the server: what its agent holds is kept in the world.
+    let token: String, secret: String
+    if let held = world.value("agent/\(machine)")?.split(separator: " ").map({ String($0) }), held.count == 2 {
+      (token, secret) = (held[0], held[1])
+    } else {
+      guard let boot = try await conductor.bootRequest(mac: mac) else { return }
+      (token, secret) = (boot.token, Identifier.hex() + Identifier.hex())
+      try world.ensure("agent/\(machine)", "\(token) \(secret)")
+    }
+    guard let claimed = try await conductor.agentClaim(token: token, mac: mac, secret: secret, inventory: inventory) else {
+      // A token of an earlier boot: the next look asks for this boot's.
+      return try world.ensure("agent/\(machine)", nil)
+    }
+    while !Task.isCancelled, world.value("runs/\(machine)") == "agent" {
+      guard let holder = try await conductor.agentHolder(session: claimed.session) else { return }
+      guard let command = try await conductor.agentCommand(node: holder.node, workflow: holder.workflow, limit: .milliseconds(20)) else {
+        continue
+      }
+      if let fault = world.value("fault/agent-\(command.kind)") {
+        if fault == "silent" { return }
+        _ = try await conductor.agentResult(id: command.id, node: holder.node, error: fault, output: [:])
+        continue
+      }
+      var output: JSONObject = [:]
+      switch command.kind {
+      case "inspect": output["inventory"] = inventory
+      case "erase":
+        try world.ensure("disk/\(machine)", "zeros")
+        output["disks"] = []
+      case "write-image":
+        try world.ensure("disk/\(machine)", command.parameters["image"]?["url"]?.string ?? "")
+        output["bytes_written"] = 1
+      default: break
+      }
+      _ = try await conductor.agentProgress(id: command.id, node: holder.node, percent: 50, message: nil, remaining: 1)
+      _ = try await conductor.agentResult(id: command.id, node: holder.node, error: nil, output: output)
+    }
+  }
+
+  private var inventory: JSON {
+    [
+      "cpus": 4, "cpu_arch": "x86_64", "memory_mb": 4096, "boot_mode": "bios",
+      "disks": [["name": "/dev/vda", "size_bytes": .int(10 << 30)]],
+      "interfaces": [["name": "eth0", "mac": .string(mac.description), "lldp": ["chassis_id": "sw0", "port_id": .string(machine)]]],
+    ]
+  }
+}

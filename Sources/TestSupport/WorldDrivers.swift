@@ -1,0 +1,136 @@
+import Conductor
+import Domain
+import DriverInterfaces
+import Wire
+
+/// Hardware that lives in a ``World``. A thing named "fault/<verb>" makes that verb fail with its value.
+public struct WorldHardware: HardwareType {
+  public let name = "world"
+  public let properties: [DriverProperty] = [
+    DriverProperty("address", help: "name in the world", required: true),
+    DriverProperty("password", help: "what the controller wants", secret: true),
+  ]
+  let world: World
+  public init(_ world: World) { self.world = world }
+
+  public func problems(in driverInfo: JSONObject) -> [String] {
+    driverInfo["address"]?.string == nil ? ["driver_info/address is missing"] : []
+  }
+  public func driver(node: String, driverInfo: JSONObject) throws -> NodeDriver {
+    let controller = Controller(world: world, machine: driverInfo["address"]?.string ?? "", node: node)
+    return NodeDriver(power: controller, management: controller, console: nil)
+  }
+
+  struct Controller: PowerInterface, ManagementInterface {
+    let world: World
+    let machine: String
+    let node: String
+
+    func observePower() async throws -> Power {
+      try world.fail("observe-power", machine)
+      return Power(rawValue: world.value("power/\(machine)") ?? "") ?? .off
+    }
+    func ensurePower(_ power: Power, graceful: Bool, patience: Duration) async throws {
+      try world.fail("power-\(power == .on ? "on" : "off")", machine)
+      let was = Power(rawValue: world.value("power/\(machine)") ?? "") ?? .off
+      try world.ensure("power/\(machine)", power.rawValue)
+      if power == .off {
+        try world.ensure("runs/\(machine)", nil)
+        try world.ensure("agent/\(machine)", nil)
+      } else if was == .off {
+        // What the firmware boots: the network once, if DHCP answers there, else the disk.
+        let boot = world.value("boot/\(machine)") ?? "disk"
+        if boot == "pxe once" { try world.ensure("boot/\(machine)", "disk") }
+        let isNetwork = boot.hasPrefix("pxe") && world.value("switch/\(machine)") == "100" && world.value("dhcp/\(machine)") != nil
+        try world.ensure("runs/\(machine)", isNetwork ? "agent" : "disk: \(world.value("disk/\(machine)") ?? "old data")")
+      }
+      try world.fail("heard-power-\(power == .on ? "on" : "off")", machine)
+    }
+    func verify() async throws -> JSONObject {
+      try world.fail("verify", machine)
+      return ["vendor": "world"]
+    }
+    func observeBootOverride() async throws -> BootOverride? {
+      BootOverride(world.value("boot/\(machine)")?.hasPrefix("pxe") == true ? .pxe : .disk, persistent: true)
+    }
+    func ensureBootOverride(_ boot: BootOverride) async throws {
+      try world.fail("boot-\(boot.device.rawValue)", machine)
+      try world.ensure("boot/\(machine)", boot.device.rawValue + (boot.persistent ? "" : " once"))
+    }
+    func supportedBootDevices() async throws -> [BootDevice] { [.pxe, .disk] }
+    func inventory() async throws -> JSONObject { [:] }
+  }
+}
+
+extension World {
+  /// - Throws: ``DriverError`` when "fault/<verb>" says so: "refused: words" or "unreachable: words".
+  func fail(_ verb: String, _ device: String) throws {
+    guard let fault = value("fault/\(verb)") else { return }
+    throw DriverError(fault.hasPrefix("unreachable") ? .unreachable : .refused, device: device, detail: fault)
+  }
+}
+
+/// One switch whose ports are named like the machines wired to them; "100" is a VLAN, no thing is quarantine.
+public struct WorldSwitch: SwitchInterface, SwitchRegistry {
+  public let name = "sw0"
+  public let capabilities: SwitchCapabilities = []
+  let world: World
+  public init(_ world: World) { self.world = world }
+
+  public func switchNamed(_ name: String) throws -> any SwitchInterface {
+    guard name == self.name else { throw DriverError(.misconfigured, device: "switch \(name)", detail: "there is only sw0") }
+    return self
+  }
+  public var all: [any SwitchInterface] { [self] }
+  public func probe() async throws {}
+  public func listPorts() async throws -> [String: PortConfiguration] {
+    world.values(prefix: "switch/").mapValues { PortConfiguration(native: Int($0)) }
+  }
+  public func readPort(_ port: String) async throws -> PortConfiguration {
+    PortConfiguration(native: world.value("switch/\(port)").flatMap { Int($0) })
+  }
+  public func apply(_ ports: [String: PortConfiguration], label: String?) async throws {
+    try world.fail("switch", name)
+    for (port, configuration) in ports.sorted(by: { $0.key < $1.key }) {
+      try world.ensure("switch/\(port)", configuration.native.map { String($0) })
+    }
+    try world.fail("heard-switch", name)
+  }
+  public func macTable() async throws -> [(port: String, vlan: Int, mac: MACAddress)] { [] }
+  public func watch() -> AsyncThrowingStream<Set<String>, any Error> { AsyncThrowingStream { $0.finish() } }
+}
+
+/// Addresses on the provisioning network: "dhcp/<machine>" is the label. Machines' MACs are looked up in `machines`.
+public struct WorldBoot: BootInterface {
+  let world: World
+  let machines: [MACAddress: String]
+  public init(_ world: World, machines: [MACAddress: String]) {
+    self.world = world
+    self.machines = machines
+  }
+  public func ensureAdmitted(_ macs: [MACAddress], label: String) async throws {
+    try world.fail("admit", "dhcp")
+    for mac in macs { try world.ensure("dhcp/\(machines[mac] ?? mac.description)", label) }
+  }
+  public func ensureDenied(_ macs: [MACAddress]) async throws {
+    try world.fail("deny", "dhcp")
+    for mac in macs { try world.ensure("dhcp/\(machines[mac] ?? mac.description)", nil) }
+  }
+  public func admitted() async throws -> [MACAddress: String] {
+    let held = world.values(prefix: "dhcp/")
+    return Dictionary(machines.compactMap { mac, machine in held[machine].map { (mac, $0) } }) { $1 }
+  }
+}
+
+/// Images and config drives that need no disk.
+public struct WorldImages: ImageStoreInterface, ConfigDriveInterface {
+  let world: World
+  public init(_ world: World) { self.world = world }
+  public func ensureRaw(imageID: String) async throws -> RawImage {
+    try world.fail("image", "image \(imageID)")
+    return RawImage(path: "/nowhere/\(imageID)", size: 1 << 20, sha256: String(repeating: "0", count: 64))
+  }
+  public func make(_ content: JSON, at path: String) async throws -> RawImage {
+    RawImage(path: path, size: 1 << 20, sha256: String(repeating: "0", count: 64))
+  }
+}

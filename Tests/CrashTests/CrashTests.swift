@@ -1,0 +1,176 @@
+import Glibc
+import Processes
+import TestSupport
+import Testing
+import Wire
+
+/// Kills a real server process (the conductor, the engine and the SQLite file that ship) at every point of every workflow.
+///
+/// The quick run kills forward at every point, and in undo after the last step failed. `STEELYARD_CRASH=all` adds the undo
+/// of every step, and `STEELYARD_CRASH=pairs` samples second kills during the recovery.
+@Suite(.serialized) struct CrashTests {
+  static let mode = getenv("STEELYARD_CRASH").map { String(cString: $0) } ?? "quick"
+
+  @Test(arguments: Scenario.allCases) func killedAnywhereAWorkflowStillEndsWhole(scenario: Scenario) async throws {
+    let bench = try CrashBench(scenario)
+    let clean = try await bench.life("clean", [])
+    #expect(clean["state"]?.string == scenario.whole.rawValue)
+    #expect(clean["leftovers"] == [])
+    let points = try #require(clean["points"]?.int)
+
+    let cases = await bench.each(1...points) { point in
+      let life = try await bench.killed("kill-\(point)", ["kill=\(point)"])
+      expectWhole(life, clean, "\(scenario) killed at \(point)")
+    }
+    print("crash: \(scenario.rawValue): \(cases) kills forward")
+    bench.remove()
+  }
+
+  @Test(arguments: Scenario.allCases) func everyStepRunTwiceEndsTheSame(scenario: Scenario) async throws {
+    let bench = try CrashBench(scenario)
+    let clean = try await bench.life("clean", [])
+    let twice = try await bench.life("twice", ["twice"])
+    expectWhole(twice, clean, "\(scenario) with every step run twice")
+    bench.remove()
+  }
+
+  @Test(arguments: Scenario.allCases) func killedInUndoAWorkflowStillEndsUndone(scenario: Scenario) async throws {
+    let bench = try CrashBench(scenario)
+    let steps = try await bench.steps()
+    let failing = Self.mode == "quick" ? Array(steps.suffix(1)) : steps
+    var total = 0
+    for step in failing {
+      let failed = try await bench.life("fail-\(step)", ["fail=\(step)"])
+      expectUndone(failed, scenario, "\(scenario) failed at \(step)")
+      let twice = try await bench.life("fail-twice-\(step)", ["fail=\(step)", "twice"])
+      expectUndone(twice, scenario, "\(scenario) failed at \(step), every undo run twice")
+      let points = try #require(failed["points"]?.int)
+      // What lies before the failure is the other test's: the kills begin where the failing step starts.
+      let first = try #require(failed["failing_point"]?.int ?? 1)
+      total += await bench.each(first...points) { point in
+        let life = try await bench.killed("fail-\(step)-\(point)", ["fail=\(step)", "kill=\(point)"])
+        expectUndone(life, scenario, "\(scenario) failed at \(step), killed at \(point)")
+      }
+    }
+    print("crash: \(scenario.rawValue): \(total) kills in undo of \(failing.count) steps")
+    bench.remove()
+  }
+
+  @Test(.enabled(if: mode == "pairs"), arguments: Scenario.allCases)
+  func killedAgainDuringRecoveryAWorkflowStillEndsWhole(scenario: Scenario) async throws {
+    let bench = try CrashBench(scenario)
+    let clean = try await bench.life("clean", [])
+    let points = try #require(clean["points"]?.int)
+    let cases = await bench.each(1...100) { number in
+      let first = Int.random(in: 1...points), second = Int.random(in: 1...points)
+      let life = try await bench.killed("pair-\(number)", ["kill=\(first)"], ["kill=\(second)"])
+      expectWhole(life, clean, "\(scenario) killed at \(first), then at \(second)")
+    }
+    print("crash: \(scenario.rawValue): \(cases) pairs")
+    bench.remove()
+  }
+
+  private func expectWhole(_ life: JSON, _ clean: JSON, _ what: String) {
+    for member in ["state", "reservation", "power", "last_error", "workflows", "leftovers", "world", "vif"] {
+      #expect(life[member] == clean[member], "\(what): \(member)")
+    }
+  }
+  private func expectUndone(_ life: JSON, _ scenario: Scenario, _ what: String) {
+    // A step after the tenant has let go ends in cleaning's failure.
+    let allowed = scenario == .undeploy ? ["error", "clean failed"] : [scenario.undone.rawValue]
+    #expect(allowed.contains(life["state"]?.string ?? ""), "\(what): state \(life["state"]?.string ?? "")")
+    #expect(life["reservation"] == .null, "\(what)")
+    #expect(life["leftovers"] == [], "\(what)")
+    #expect(life["world"]?["dhcp/n1"] == nil, "\(what): an address is left")
+    #expect(life["last_error"]?.string != nil, "\(what)")
+    #expect(life["workflows"]?.array?.allSatisfy { $0.string?.hasSuffix(" undone") == true } == true, "\(what)")
+    #expect(life["world"]?["runs/n1"]?.string != "agent", "\(what): the agent is left running")
+    if [.deploy, .provide, .inspect].contains(scenario) {
+      #expect(life["world"]?["switch/n1"] == nil, "\(what): the switch port is not in quarantine")
+      #expect(life["power"]?.string == "power off", "\(what)")
+    }
+  }
+}
+
+/// Runs lives of the worker in folders of their own, a few at a time.
+struct CrashBench: Sendable {
+  let scenario: Scenario
+  private let folder: String
+  private let worker: String
+
+  init(_ scenario: Scenario) throws {
+    self.scenario = scenario
+    var template = Array("/tmp/steelyard-crash-XXXXXX".utf8CString)
+    _ = try #require(mkdtemp(&template))
+    folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    worker = try #require(CrashBench.products) + "/crash-worker"
+  }
+  /// The folder of the test bundle: the worker is built beside it.
+  static var products: String? {
+    for argument in CommandLine.arguments where argument.hasSuffix(".xctest") {
+      return String(argument[..<(argument.lastIndex(of: "/") ?? argument.startIndex)])
+    }
+    return ".build/debug"
+  }
+
+  func remove() { removeTree(folder) }
+
+  /// One life that ends by itself.
+  func life(_ name: String, _ options: [String]) async throws -> JSON {
+    let result = try await run(worker, ["\(folder)/\(name)", scenario.rawValue] + options, timeout: .seconds(90))
+    try #require(result.status == 0, "\(scenario.rawValue) \(options): \(result.text) \(result.errorText)")
+    let json = try JSON(parsing: result.text)
+    removeTree("\(folder)/\(name)")
+    return json
+  }
+  /// A life that is killed, perhaps a second, and one that must bring everything to an end.
+  func killed(_ name: String, _ first: [String], _ second: [String]? = nil) async throws -> JSON {
+    for options in [first, second].compactMap({ $0 }) {
+      _ = try? await run(worker, ["\(folder)/\(name)", scenario.rawValue] + options, timeout: .seconds(90))
+    }
+    return try await life(name, first.filter { $0.hasPrefix("fail=") })
+  }
+  /// The workflow's steps in order.
+  func steps() async throws -> [String] {
+    let result = try await run(worker, ["\(folder)/points", scenario.rawValue, "points"], timeout: .seconds(90))
+    removeTree("\(folder)/points")
+    var names: [String] = []
+    for line in result.text.split(separator: "\n") {
+      let parts = line.split(separator: ":")
+      if parts.count == 2, parts[1] == "before-started", !names.contains(String(parts[0])) { names.append(String(parts[0])) }
+    }
+    return names
+  }
+  /// - Returns: how many were run.
+  func each(_ range: ClosedRange<Int>, _ body: @escaping @Sendable (Int) async throws -> Void) async -> Int {
+    await withTaskGroup(of: Void.self) { group in
+      var next = range.lowerBound
+      func add() {
+        guard next <= range.upperBound else { return }
+        let number = next
+        next += 1
+        group.addTask {
+          do { try await body(number) } catch { Issue.record(error, "\(scenario.rawValue) case \(number)") }
+        }
+      }
+      for _ in 0..<3 { add() }
+      while await group.next() != nil { add() }
+    }
+    return range.count
+  }
+}
+
+private func removeTree(_ path: String) {
+  if let folder = opendir(path) {
+    while let entry = readdir(folder) {
+      let name = withUnsafePointer(to: entry.pointee.d_name) {
+        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      }
+      if name != "." && name != ".." { removeTree("\(path)/\(name)") }
+    }
+    closedir(folder)
+    rmdir(path)
+  } else {
+    unlink(path)
+  }
+}
