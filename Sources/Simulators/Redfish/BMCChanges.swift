@@ -27,12 +27,12 @@ extension SimulatedBMC {
       return .error(404, "ActionNotSupported", "The action \(request.path) is not supported by the resource.")
     }
     if action == "VirtualMedia.EjectMedia" {
-      return try await change(["effect": "eject", "device": .string(device)]) { await self.setMedium(device, Medium()) }
+      return try await change(["effect": "eject", "medium": .string(device)]) { await self.setMedium(device, Medium()) }
     }
     guard let image = body["Image"]?.string else { return .missing("Image") }
     let medium = Medium(
       image: image, inserted: body["Inserted"]?.bool ?? true, writeProtected: body["WriteProtected"]?.bool ?? true)
-    return try await change(["effect": "insert", "device": .string(device), "image": .string(image)]) {
+    return try await change(["effect": "insert", "medium": .string(device), "image": .string(image)]) {
       await self.setMedium(device, medium)
     }
   }

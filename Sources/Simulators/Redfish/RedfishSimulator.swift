@@ -50,7 +50,8 @@ public struct RedfishSimulator: Service {
     }
     faultsAddress = faults
     var logger = logger
-    logger.logLevel = .warning
+    // Being cancelled in the middle of a request is an everyday thing here.
+    logger.logLevel = .critical
     self.logger = logger
   }
 
@@ -151,6 +152,8 @@ private struct BMCResponder: HTTPResponder {
     var headers = HTTPFields()
     if let name = HTTPField.Name("OData-Version") { headers[name] = "4.0" }
     headers[.cacheControl] = "no-cache"
+    // The server closes then, and the client must know (RFC 9112, 9.6): else it may take up a closing connection.
+    if request.headers[.connection]?.lowercased() == "close" { headers[.connection] = "close" }
     for (key, value) in answer.headers { if let name = HTTPField.Name(key) { headers[name] = value } }
     guard let document = answer.body else { return Response(status: .init(code: answer.status), headers: headers) }
     headers[.contentType] = "application/json"
