@@ -1,0 +1,141 @@
+import Domain
+import DriverInterfaces
+import Glibc
+import Synchronization
+import Wire
+
+/// A number that one thread writes and others look at.
+final class Atomic64: Sendable {
+  private let number = Atomic<Int>(0)
+  var value: Int {
+    get { number.load(ordering: .relaxed) }
+    set { number.store(newValue, ordering: .relaxed) }
+  }
+}
+
+/// The files of one image in the cache. All functions block: on a ``FileThread``.
+struct CachePaths: Sendable {
+  let folder: ImageFolder
+  let imageID: String
+
+  /// The finished raw form.
+  var raw: String { "\(folder.cache)/\(imageID).raw" }
+  /// What the raw form was made from, its own hash and size; without it the raw form does not count.
+  var facts: String { "\(folder.cache)/\(imageID).json" }
+  /// Under construction.
+  var part: String { "\(folder.cache)/\(imageID).raw.part" }
+  /// The source under a name of the conversion's own.
+  var source: String { "\(folder.cache)/\(imageID).source.part" }
+
+  private var content: String { folder.content(of: imageID) }
+  private func missing() -> DriverError {
+    DriverError(
+      .refused, device: "image \(imageID)",
+      detail: "Its content is gone from the server's disk; upload the image again.")
+  }
+
+  /// A second name for the content of a raw image; the content's own where the disk has no hard links.
+  func linkContent() throws -> String {
+    guard Files.exists(content) else { throw missing() }
+    if link(content, raw) == 0 || errno == EEXIST {
+      utimensat(AT_FDCWD, raw, nil, 0)
+      return raw
+    }
+    return content
+  }
+  /// Gives the source a name of the conversion's own, so that what is checked is what is converted.
+  /// - Returns: the name; the content's own where the disk has no hard links.
+  func linkSource() throws -> String {
+    unlink(source)
+    unlink(part)
+    if link(content, source) == 0 { return source }
+    guard errno != ENOENT else { throw missing() }
+    return content
+  }
+
+  /// Looks at the source again: what is in the database was written long ago.
+  /// - Returns: bytes of the disk it describes; nil when it is no qcow2 at all.
+  func inspect(_ source: String) throws -> Int? {
+    let descriptor = try Files.open(source, O_RDONLY)
+    defer { close(descriptor) }
+    let size = try Files.size(descriptor)
+    let tail = max(0, size - ImageContent.tailLength)
+    do {
+      return try ImageContent.inspect(
+        declared: "qcow2", head: try Files.read(descriptor, at: 0, count: min(size, ImageContent.headLength)),
+        tail: try Files.read(descriptor, at: tail, count: size - tail), size: size
+      ).virtualSize
+    } catch let error as ImageContent.Refusal {
+      throw DriverError(.refused, device: "image \(imageID)", detail: error.description)
+    }
+  }
+
+  /// How much of the raw form is on disk.
+  func partFraction(of disk: Int) -> Double {
+    var information = stat()
+    guard stat(part, &information) == 0, disk > 0 else { return 0 }
+    return Double(information.st_blocks) * 512 / Double(disk)
+  }
+
+  /// The raw form, if it is whole and was made from this source; it counts as used now.
+  func finished(source: String) throws -> RawImage? {
+    guard let descriptor = try? Files.open(facts, O_RDONLY) else { return nil }
+    defer { close(descriptor) }
+    let bytes = try Files.read(descriptor, at: 0, count: 4096)
+    guard let json = try? JSON.parse(bytes), json["source_sha256"]?.string == source,
+      let sha256 = json["sha256"]?.string,
+      let size = json["size_bytes"]?.int
+    else { return nil }
+    guard let file = try? Files.open(raw, O_RDONLY) else { return nil }
+    defer { close(file) }
+    guard try Files.size(file) == size else { return nil }
+    utimensat(AT_FDCWD, raw, nil, 0)
+    return RawImage(path: raw, size: size, sha256: sha256)
+  }
+
+  func finish(sha256: String, source: String) throws -> RawImage {
+    let descriptor = try Files.open(part, O_RDONLY)
+    let size = try Files.size(descriptor)
+    close(descriptor)
+    unlink(facts)
+    try Files.publish(part, as: raw)
+    let json: JSON = ["source_sha256": .string(source), "sha256": .string(sha256), "size_bytes": .int(size)]
+    let temporary = facts + ".part"
+    unlink(temporary)
+    let file = try Files.open(temporary, O_WRONLY | O_CREAT | O_EXCL)
+    do {
+      defer { close(file) }
+      try Array(json.description.utf8).withUnsafeBytes { try Files.write($0, to: file) }
+    }
+    try Files.publish(temporary, as: facts)
+    return RawImage(path: raw, size: size, sha256: sha256)
+  }
+
+  /// Removes raw forms until the cache takes no more than `limit` bytes of the disk.
+  /// - Parameters:
+  ///   - spared: an image that stays.
+  ///   - unusedFor: seconds since the last use that a raw form must have.
+  /// - Returns: the ids of the images whose raw form is gone.
+  static func evict(
+    _ folder: ImageFolder, limit: Int, sparing spared: String, unusedFor: Int, now: Int
+  ) throws -> [String] {
+    var entries: [(id: String, bytes: Int, usedAt: Int)] = []
+    for name in try Files.names(in: folder.cache) where name.hasSuffix(".raw") {
+      var information = stat()
+      guard stat("\(folder.cache)/\(name)", &information) == 0 else { continue }
+      // A second name of an image's own content costs nothing.
+      let bytes = information.st_nlink > 1 ? 0 : Int(information.st_blocks) * 512
+      entries.append((String(name.dropLast(4)), bytes, information.st_mtim.tv_sec))
+    }
+    var total = entries.reduce(0) { $0 + $1.bytes }
+    var removed: [String] = []
+    for entry in entries.sorted(by: { $0.usedAt < $1.usedAt }) where total > limit {
+      guard entry.bytes > 0, entry.id != spared, now - entry.usedAt > unusedFor else { continue }
+      unlink("\(folder.cache)/\(entry.id).json")
+      unlink("\(folder.cache)/\(entry.id).raw")
+      total -= entry.bytes
+      removed.append(entry.id)
+    }
+    return removed
+  }
+}
