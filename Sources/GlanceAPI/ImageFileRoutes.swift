@@ -1,0 +1,182 @@
+import APISupport
+import Conductor
+import Domain
+import HTTPTypes
+import NIOCore
+import Store
+import Wire
+
+/// `/v2/images/{image}/file`: an image's content. Source: Glance API reference, "Image data".
+struct ImageFileRoutes: Sendable {
+  let glance: GlanceAPI
+
+  var endpoints: [Endpoint] {
+    [
+      Endpoint(.put, "/v2/images/{image}/file", .member("upload"), "Uploads an image's content", handler: upload),
+      Endpoint(.get, "/v2/images/{image}/file", .authenticated, "Downloads an image's content", handler: download),
+    ]
+  }
+
+  /// Pieces are gathered to this many bytes before they go to the disk's thread, and read in the same.
+  private static let pieceLength = 1 << 20
+
+  private func upload(_ request: APIRequest) async throws -> APIResponse {
+    let (actor, id) = (try request.actor(), try request.parameter("image"))
+    let type = request.headers[.contentType]?.split(separator: ";").first.map { String($0) } ?? ""
+    guard type == "application/octet-stream" else {
+      throw APIError(.unsupportedMediaType, "An image's content is sent as application/octet-stream.")
+    }
+    let uploadID = Identifier.uuid()
+    let settings = glance.folder.settings
+    let (declared, limit) = try await glance.database.write { session -> (String, Int) in
+      var image = try ImageLookup.changeable(id, actor, verb: "upload data to", session)
+      guard image.status == .queued else {
+        throw APIError.conflict("Image status transition from \(image.status.rawValue) to saving is not allowed.")
+      }
+      guard let format = image.diskFormat, image.containerFormat != nil else {
+        throw APIError.badRequest("Properties disk_format, container_format must be set prior to saving data.")
+      }
+      let left = settings.largestPerProject - (try ImageStore.bytesUsed(owner: image.owner, in: session))
+      image.status = .saving
+      image.uploadID = uploadID
+      try ImageStore.update(image, in: session)
+      return (format, max(0, min(settings.largestImage, left)))
+    }
+    do {
+      try await receive(request, id, uploadID, declared: declared, limit: limit)
+    } catch {
+      // Cut off, too large or refused: nothing of it is left, and the owner can upload again. The connection's task may be
+      // cancelled by now, and this must happen all the same.
+      await Task { await giveUp(id, uploadID) }.value
+      throw Self.apiError(error)
+    }
+    return .noContent
+  }
+
+  private func receive(_ request: APIRequest, _ id: String, _ uploadID: String, declared: String, limit: Int)
+    async throws
+  {
+    if let text = request.headers[.contentLength], let length = Int(text), length > limit {
+      throw UploadError.tooLarge(limit: limit)
+    }
+    let upload = try await glance.folder.upload(id, uploadID: uploadID, limit: limit)
+    do {
+      var piece: [UInt8] = []
+      piece.reserveCapacity(Self.pieceLength + (64 << 10))
+      for try await chunk in request.stream {
+        piece.append(contentsOf: chunk.readableBytesView)
+        if piece.count >= Self.pieceLength {
+          try await upload.append(piece)
+          piece.removeAll(keepingCapacity: true)
+        }
+      }
+      if !piece.isEmpty { try await upload.append(piece) }
+      let facts = try await upload.publish(declared: declared, largestDisk: glance.folder.settings.largestDisk)
+      try await finish(id, uploadID, facts, at: request.now)
+    } catch {
+      upload.discard()
+      throw error
+    }
+  }
+
+  private func finish(_ id: String, _ uploadID: String, _ facts: ImageFacts, at now: Timestamp) async throws {
+    let isThere = try await glance.database.write { session in
+      guard var image = try ImageStore.get(id, in: session), image.uploadID == uploadID else { return false }
+      image.status = .active
+      image.uploadID = nil
+      image.size = facts.size
+      image.virtualSize = facts.virtualSize
+      image.md5 = facts.md5
+      image.sha256 = facts.sha256
+      image.sha512 = facts.sha512
+      image.updatedAt = now
+      try ImageStore.update(image, in: session)
+      return true
+    }
+    guard isThere else {
+      glance.folder.removeContent(of: id)
+      throw APIError(.gone, "Image \(id) was deleted during the upload.")
+    }
+  }
+
+  private func giveUp(_ id: String, _ uploadID: String) async {
+    // A database that fails here has failed before; the next start puts the image back to queued.
+    try? await glance.database.write { session in
+      guard var image = try ImageStore.get(id, in: session), image.uploadID == uploadID else { return }
+      image.status = .queued
+      image.uploadID = nil
+      try ImageStore.update(image, in: session)
+    }
+  }
+
+  private static func apiError(_ error: any Error) -> any Error {
+    guard let error = error as? UploadError else { return error }
+    switch error {
+    case .tooLarge(let limit):
+      return APIError(
+        .contentTooLarge,
+        "The image is larger than the \(limit) bytes that are left for it (the site's limit, or the project's).")
+    case .diskFull:
+      return APIError(
+        .contentTooLarge, "Image storage media is full: the administrator must free space. Nothing was kept.")
+    case .refused(let sentence): return APIError.badRequest(sentence)
+    case .missing: return APIError(.internalServerError, "The image's content is gone from the server's disk.")
+    }
+  }
+
+  private func download(_ request: APIRequest) async throws -> APIResponse {
+    let (actor, id) = (try request.actor(), try request.parameter("image"))
+    let image = try await glance.database.read { session in try ImageLookup.visible(id, actor, session) }
+    guard image.status == .active, let size = image.size else { return .noContent }
+    var headers: HTTPFields = [.acceptRanges: "bytes"]
+    if let md5 = image.md5 { headers[.init(known: "Content-MD5")] = md5 }
+    var range = 0..<size
+    var status: HTTPResponse.Status = .ok
+    if let text = request.headers[.range] {
+      switch Self.range(text, size: size) {
+      case .whole: break
+      case .part(let part):
+        range = part
+        status = .partialContent
+        headers[.contentRange] = "bytes \(part.lowerBound)-\(part.upperBound - 1)/\(size)"
+        headers[.init(known: "Content-MD5")] = nil
+      case .impossible:
+        var error = APIError(.rangeNotSatisfiable, "The image has \(size) bytes; the range is outside of them.")
+        error.headers[.contentRange] = "bytes */\(size)"
+        throw error
+      }
+    }
+    let reader: ImageReader
+    do { reader = try await glance.folder.reader(id) } catch { throw Self.apiError(error) }
+    let (start, end) = (range.lowerBound, range.upperBound)
+    return APIResponse(status, contentType: "application/octet-stream", length: range.count, headers: headers) {
+      writer in
+      var offset = start
+      while offset < end {
+        let bytes = try await reader.read(at: offset, count: min(Self.pieceLength, end - offset))
+        guard !bytes.isEmpty else { throw UploadError.missing }
+        try await writer.write(ByteBuffer(bytes: bytes))
+        offset += bytes.count
+      }
+    }
+  }
+
+  enum AskedRange: Equatable {
+    case whole
+    case part(Range<Int>)
+    case impossible
+  }
+  /// One byte range of RFC 9110, 14.1.2; several, and other units, are answered with the whole.
+  static func range(_ text: String, size: Int) -> AskedRange {
+    guard text.hasPrefix("bytes="), !text.contains(",") else { return .whole }
+    let halves = text.dropFirst(6).split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false)
+    guard halves.count == 2 else { return .whole }
+    if halves[0].isEmpty {
+      guard let count = Int(halves[1]), count >= 0 else { return .whole }
+      return count == 0 || size == 0 ? .impossible : .part(max(0, size - count)..<size)
+    }
+    guard let first = Int(halves[0]), first >= 0 else { return .whole }
+    guard let last = halves[1].isEmpty ? Int.max - 1 : Int(halves[1]), last >= first else { return .whole }
+    return first >= size ? .impossible : .part(first..<min(size, last + 1))
+  }
+}
