@@ -1,0 +1,44 @@
+import Wire
+
+/// Who may offer, claim and lease. Source: design notes, compat-esi §1.3 (ESI-Leap's default policy), with two changes: the
+/// role `member` may do what owners and lessees may, because the site's tenants are members of their projects; and the
+/// owner may move a lease's end.
+public enum LeasePolicy {
+  public static func isAdmin(_ actor: Actor) -> Bool {
+    actor.isSiteAdmin || (actor.has("esi_leap_admin") && (actor.isAdminProject || actor.scope == .system))
+  }
+  /// May offer and lease out nodes that its project owns.
+  public static func mayOwn(_ actor: Actor) -> Bool {
+    isAdmin(actor) || (actor.projectID != nil && actor.hasAny("owner", "esi_leap_owner", "member"))
+  }
+  /// May claim offers, and see and end its leases.
+  public static func mayLease(_ actor: Actor) -> Bool {
+    mayOwn(actor) || (actor.projectID != nil && actor.hasAny("lessee", "esi_leap_lessee"))
+  }
+  /// May look at offers and at its project's leases.
+  public static func mayRead(_ actor: Actor) -> Bool {
+    mayLease(actor) || actor.isSiteReader || (actor.projectID != nil && actor.has("reader"))
+  }
+
+  public static func sees(_ lease: Lease, _ actor: Actor) -> Bool {
+    if isAdmin(actor) || actor.isSiteReader { return true }
+    guard let project = actor.projectID else { return false }
+    return lease.projectID == project || lease.ownerID == project
+  }
+  public static func mayEnd(_ lease: Lease, _ actor: Actor) -> Bool {
+    guard let project = actor.projectID, !isAdmin(actor) else { return isAdmin(actor) }
+    return mayLease(actor) && (lease.projectID == project || lease.ownerID == project)
+  }
+  public static func mayMoveEnd(of lease: Lease, _ actor: Actor) -> Bool {
+    isAdmin(actor) || (mayOwn(actor) && lease.ownerID == actor.projectID)
+  }
+  /// - Parameter lineage: the actor's project and those above it.
+  public static func sees(_ offer: Offer, _ actor: Actor, lineage: [String]) -> Bool {
+    if isAdmin(actor) || actor.isSiteReader || offer.projectID == actor.projectID { return true }
+    guard let lessee = offer.lesseeID else { return true }
+    return lineage.contains(lessee)
+  }
+  public static func mayDelete(_ offer: Offer, _ actor: Actor) -> Bool {
+    isAdmin(actor) || (mayOwn(actor) && offer.projectID == actor.projectID)
+  }
+}
