@@ -64,27 +64,33 @@ struct DiskHint {
   /// In GiB, rounded down as people say it.
   var gibibytes: Int?
 
-  /// - Throws: ``AgentError`` when a member is unknown: guessing would write to the wrong disk.
+  /// - Throws: ``AgentError`` when a member is unknown or of the wrong type: guessing would write to the wrong disk.
   init(_ json: JSON?) throws {
     guard let json, !json.isNull else { return }
     guard let object = json.object else { throw AgentError(.refused, "The disk hint is not an object.") }
     for member in object where !member.value.isNull {
+      let isUnderstood: Bool
       switch member.key {
-      case "name": name = member.value.string
-      case "serial": serial = member.value.string
-      case "model": model = member.value.string
-      case "size": gibibytes = member.value.lenientInt
-      default: throw AgentError(.refused, "The disk hint has an unknown member, \(printable(member.key, limit: 40)).")
+      case "name":
+        name = member.value.string
+        isUnderstood = name != nil
+      case "serial":
+        serial = member.value.string
+        isUnderstood = serial != nil
+      case "model":
+        model = member.value.string
+        isUnderstood = model != nil
+      case "size":
+        gibibytes = member.value.lenientInt
+        isUnderstood = gibibytes != nil
+      default: isUnderstood = false
+      }
+      guard isUnderstood else {
+        throw AgentError(.refused, "The disk hint's member \(printable(member.key, limit: 40)) is not understood.")
       }
     }
     // "vda" and "/dev/vda" mean the same.
     if let given = name, given.hasPrefix("/dev/") { name = String(given.dropFirst(5)) }
-    guard object.allSatisfy({ $0.value.isNull || $0.value.string != nil || $0.value.int != nil }) else {
-      throw AgentError(.refused, "A member of the disk hint is neither text nor a number.")
-    }
-    if object["size"].map({ !$0.isNull }) == true, gibibytes == nil {
-      throw AgentError(.refused, "The disk hint's size is not a number of GiB.")
-    }
   }
 
   var isEmpty: Bool { name == nil && serial == nil && model == nil && gibibytes == nil }

@@ -163,9 +163,13 @@ struct GUIDPartitionTable {
 
 /// CRC-32 as GPT, zlib and Ethernet use it (polynomial 0xEDB88320).
 func crc32(_ bytes: some Sequence<UInt8>) -> UInt32 {
-  ~bytes.reduce(0xffff_ffff as UInt32) { crc, byte in
-    (0..<8).reduce(crc ^ UInt32(byte)) { value, _ in (value >> 1) ^ (value & 1 == 1 ? 0xedb8_8320 : 0) }
-  }
+  var crc: UInt32 = 0xffff_ffff
+  for byte in bytes { crc = (crc >> 8) ^ crcTable[Int(UInt8(truncatingIfNeeded: crc) ^ byte)] }
+  return ~crc
+}
+
+private let crcTable: [UInt32] = (0..<256).map { byte in
+  (0..<8).reduce(UInt32(byte)) { value, _ in (value >> 1) ^ (value & 1 == 1 ? 0xedb8_8320 : 0) }
 }
 
 extension Array<UInt8> {

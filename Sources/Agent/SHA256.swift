@@ -102,14 +102,28 @@ public struct SHA256 {
 
   @inline(__always) private static func rotate(_ x: UInt32, _ n: UInt32) -> UInt32 { (x &>> n) | (x &<< (32 &- n)) }
 
+  /// One round. The caller renames the words instead of moving them: eight moves a round are a third of the time on an
+  /// emulated processor.
+  @inline(__always)
+  private static func round(
+    _ a: UInt32, _ b: UInt32, _ c: UInt32, _ d: inout UInt32, _ e: UInt32, _ f: UInt32, _ g: UInt32, _ h: inout UInt32,
+    _ word: UInt32
+  ) {
+    h = h &+ (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) &+ (g ^ (e & (f ^ g))) &+ word
+    d = d &+ h
+    h = h &+ (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) &+ ((a & b) | (c & (a | b)))
+  }
+
   /// Takes in `blocks` blocks of 64 bytes; nil stands for zeros.
   private mutating func compressPortably(_ bytes: UnsafeRawBufferPointer?, blocks: Int) {
     guard blocks > 0 else { return }
     var (h0, h1, h2, h3) = (state[0], state[1], state[2], state[3])
     var (h4, h5, h6, h7) = (state[4], state[5], state[6], state[7])
-    withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 64) { w in
-      Self.roundConstants.withUnsafeBufferPointer { k in
-        w.initialize(repeating: 0)
+    withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 64) { memory in
+      memory.initialize(repeating: 0)
+      guard let w = memory.baseAddress else { return }
+      Self.roundConstants.withUnsafeBufferPointer { constants in
+        guard let k = constants.baseAddress else { return }
         for block in 0..<blocks {
           if let bytes {
             for i in 0..<16 {
@@ -124,12 +138,17 @@ public struct SHA256 {
             }
           }
           var (a, b, c, d, e, f, g, h) = (h0, h1, h2, h3, h4, h5, h6, h7)
-          for i in 0..<64 {
-            let s1 = Self.rotate(e, 6) ^ Self.rotate(e, 11) ^ Self.rotate(e, 25)
-            let t1 = h &+ s1 &+ (g ^ (e & (f ^ g))) &+ k[i] &+ w[i]
-            let s0 = Self.rotate(a, 2) ^ Self.rotate(a, 13) ^ Self.rotate(a, 22)
-            let t2 = s0 &+ ((a & b) | (c & (a | b)))
-            (h, g, f, e, d, c, b, a) = (g, f, e, d &+ t1, c, b, a, t1 &+ t2)
+          var i = 0
+          while i < 64 {
+            Self.round(a, b, c, &d, e, f, g, &h, w[i] &+ k[i])
+            Self.round(h, a, b, &c, d, e, f, &g, w[i &+ 1] &+ k[i &+ 1])
+            Self.round(g, h, a, &b, c, d, e, &f, w[i &+ 2] &+ k[i &+ 2])
+            Self.round(f, g, h, &a, b, c, d, &e, w[i &+ 3] &+ k[i &+ 3])
+            Self.round(e, f, g, &h, a, b, c, &d, w[i &+ 4] &+ k[i &+ 4])
+            Self.round(d, e, f, &g, h, a, b, &c, w[i &+ 5] &+ k[i &+ 5])
+            Self.round(c, d, e, &f, g, h, a, &b, w[i &+ 6] &+ k[i &+ 6])
+            Self.round(b, c, d, &e, f, g, h, &a, w[i &+ 7] &+ k[i &+ 7])
+            i &+= 8
           }
           (h0, h1, h2, h3) = (h0 &+ a, h1 &+ b, h2 &+ c, h3 &+ d)
           (h4, h5, h6, h7) = (h4 &+ e, h5 &+ f, h6 &+ g, h7 &+ h)
