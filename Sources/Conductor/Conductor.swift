@@ -184,6 +184,10 @@ public protocol NodeConsoles: Sendable {
   /// Ends every reader's connection at once.
   func closePort(node uuid: String) async
   func url(node uuid: String) async -> String?
+  /// What the machine has printed, the last `limit` bytes of it at most.
+  func text(node uuid: String, since start: ConsoleStart, limit: Int) async -> [UInt8]
+  /// What the machine prints, as it comes; ends when the console is closed to readers.
+  func follow(node uuid: String, since start: ConsoleStart) -> AsyncStream<[UInt8]>
 }
 
 extension DriverError: TransientError {}
