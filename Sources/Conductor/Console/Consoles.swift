@@ -36,6 +36,8 @@ public final class Consoles: NodeConsoles, Service {
     var driver: NodeDriver
     /// Why there is no session now.
     var problem: String?
+    /// Why the log could not be written the last time.
+    var fault: String?
   }
   private struct State {
     var sessions: [String: Session] = [:]
@@ -178,14 +180,21 @@ public final class Consoles: NodeConsoles, Service {
     if isNew, let problem { logger.info("console of node \(uuid): \(problem)") }
   }
 
-  /// Has the thread do something; what fails (a full disk) is logged, and the console goes on.
+  /// Has the thread do something; what fails (a full disk) is logged once, and the console goes on.
   private func attempt(_ uuid: String, _ body: @escaping @Sendable (inout ConsoleThread.State) throws -> Void) async {
+    var fault: String?
     do {
       try await thread.perform(body)
     } catch is CancellationError {
+      return
     } catch {
-      logger.error("console of node \(uuid): \(error)")
+      fault = "\(error)"
     }
+    let isNew = state.withLock { state in
+      defer { state.sessions[uuid]?.fault = fault }
+      return fault != nil && state.sessions[uuid]?.fault != fault
+    }
+    if isNew, let fault { logger.error("console of node \(uuid) is not logged: \(fault)") }
   }
 
   private func stopAll() async {
