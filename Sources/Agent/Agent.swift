@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import Wire
 
@@ -50,7 +51,12 @@ public final class Agent {
       progress.start(server: parameters.server, session: session.token, heartbeat: session.heartbeatSeconds)
       let runner = CommandRunner(machine: machine, session: session, progress: progress, lldp: lldp)
       while true {
-        guard let command = try session.nextCommand() else { continue }
+        let asked = clinux_monotonic_seconds()
+        guard let command = try session.nextCommand() else {
+          // A server that does not hold the request must not be asked a thousand times a second.
+          if clinux_monotonic_seconds() - asked < 1 { usleep(1_000_000) }
+          continue
+        }
         try answer(command, runner, progress)
         if command.kind == "power-off" { return .dismissed("the server asked for it") }
       }
@@ -80,6 +86,7 @@ public final class Agent {
       // The server does not want it (a command it has forgotten): waiting for the next one is all there is to do.
       guard case .status = error.code, !error.isTransient else { throw error }
       log.say("the result of \(printable(command.kind, limit: 40)) was refused: \(error)")
+      usleep(1_000_000)
     }
   }
 
@@ -103,6 +110,14 @@ public final class Agent {
     var text = session.token
     text.withUTF8 { _ = write(descriptor, $0.baseAddress, $0.count) }
     close(descriptor)
+  }
+
+  /// Writes what is in memory to the disks and switches the machine off.
+  /// - Returns: why not; it returns only then.
+  public static func powerOff() -> String {
+    sync()
+    _ = clinux_power_off()
+    return errorText(errno)
   }
 
   /// Sends what a broken agent left: for /init, after the agent ended without saying why. Does nothing without a

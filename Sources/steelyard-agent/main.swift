@@ -3,7 +3,6 @@
 //   steelyard-agent              claims the machine, runs the server's commands and switches the machine off
 //   steelyard-agent upload-log   sends the kernel's log, after the agent itself broke down
 import Agent
-import CLinux
 import Glibc
 
 let sessionFile = "/run/steelyard-session"
@@ -28,9 +27,7 @@ do {
   case .dismissed(let reason): log.say("switching the machine off: \(reason)")
   case .failed(let reason): log.say("switching the machine off after a failure: \(reason)")
   }
-  sync()
-  _ = clinux_power_off()
-  log.say("the machine cannot be switched off: \(errno)")
+  log.say("the machine cannot be switched off: \(Agent.powerOff())")
   exit(1)
 } catch {
   log.say("\(error)")
