@@ -72,7 +72,10 @@ extension RedfishNode {
       throw failure(.unsupported, "it offers the boot modes \(modes.joined(separator: ", ")), not \(mode).")
     }
     func isInForce(_ boot: Boot, mode: String?) -> Bool {
-      boot.target == target && boot.enabled == enabled && (mode == nil || boot.mode == mode)
+      let isEnabled =
+        boot.enabled == enabled
+        || (boot.quirks.contains(.onceShowsAsContinuous) && enabled == "Once" && boot.enabled == "Continuous")
+      return boot.target == target && isEnabled && (mode == nil || boot.mode == mode)
     }
     if isInForce(boot, mode: mode) { return }
 

@@ -2,9 +2,6 @@ import AsyncHTTPClient
 import Cryptography
 import DriverInterfaces
 import Logging
-import NIOCore
-import NIOHTTP1
-import NIOPosix
 import NIOSSL
 import Wire
 
@@ -12,10 +9,10 @@ import Wire
 actor RedfishConnection {
   nonisolated let settings: RedfishSettings
   nonisolated let pin: CertificatePin?
-  private nonisolated let client: HTTPClient
+  nonisolated let client: HTTPClient
   private nonisolated let ownsClient: Bool
-  private nonisolated let tls: TLSConfiguration?
-  private nonisolated let logger: Logger
+  nonisolated let tls: TLSConfiguration?
+  nonisolated let logger: Logger
 
   private struct Session {
     var token: String
@@ -33,7 +30,6 @@ actor RedfishConnection {
   private var isClosed = false
 
   private nonisolated let requestLimit: Duration
-  private static let bodyLimit = 8 << 20
   private static let taskLimit = Duration.seconds(60)
 
   /// - Parameters:
@@ -262,138 +258,6 @@ actor RedfishConnection {
 
   var authenticationInUse: String { settings.username == nil ? "none" : usesBasic ? "basic" : "session" }
 
-  // MARK: The wire
-
-  private nonisolated func exchange(
-    _ method: String, _ path: String, _ body: JSON?, _ headers: [(String, String)], limit: Duration
-  ) async throws -> RedfishReply {
-    guard RedfishSettings.isPath(path) else {
-      throw DriverError(.badReply, device: settings.device, detail: "it names a resource that is no path.")
-    }
-    var request = HTTPClientRequest(url: settings.base + path)
-    request.method = HTTPMethod(rawValue: method)
-    request.tlsConfiguration = tls
-    request.headers.add(name: "Accept", value: "application/json")
-    request.headers.add(name: "OData-Version", value: "4.0")
-    request.headers.add(name: "User-Agent", value: "steelyard")
-    for (name, value) in headers { request.headers.add(name: name, value: value) }
-    if let body {
-      request.headers.add(name: "Content-Type", value: "application/json")
-      request.body = .bytes(ByteBuffer(string: body.description))
-    }
-    let started = ContinuousClock.now
-    do {
-      let reply: RedfishReply
-      do {
-        reply = try await attempt(request, limit)
-      } catch let error as HTTPClientError where error == .remoteConnectionClosed && method != "POST" {
-        // It closed an idle connection as we took it up. Nothing but POST does more when it is done twice.
-        reply = try await attempt(request, limit)
-      }
-      logger.debug(
-        "redfish",
-        metadata: [
-          "bmc": "\(settings.device)", "request": "\(method) \(path)", "status": "\(reply.status)",
-          "seconds": "\((ContinuousClock.now - started).inSeconds)",
-        ])
-      return reply
-    } catch {
-      throw try translated(error, limit)
-    }
-  }
-
-  private nonisolated func attempt(_ request: HTTPClientRequest, _ limit: Duration) async throws -> RedfishReply {
-    try await withThrowingTaskGroup(of: RedfishReply.self) { group in
-      group.addTask { [client, settings] in
-        let response = try await client.execute(request, deadline: .now() + .nanoseconds(limit.nanoseconds))
-        let headers = response.headers
-        var reply = RedfishReply(
-          status: Int(response.status.code), etag: headers.first(name: "ETag"),
-          location: headers.first(name: "Location"), token: headers.first(name: "X-Auth-Token"),
-          retryAfter: headers.first(name: "Retry-After").flatMap { Int($0) }, body: .null)
-        var bytes: [UInt8] = []
-        for try await chunk in response.body {
-          bytes.append(contentsOf: chunk.readableBytesView)
-          if bytes.count > Self.bodyLimit {
-            throw DriverError(
-              .badReply, device: settings.device, detail: "its answer is larger than \(Self.bodyLimit >> 20) MiB.")
-          }
-        }
-        if !bytes.isEmpty {
-          do { reply.body = try JSON.parse(bytes) } catch {
-            // The body of a failure is only for people; pages of proxies and web servers come here.
-            if (200..<300).contains(reply.status) && request.method != .DELETE {
-              throw DriverError(
-                .badReply, device: settings.device,
-                detail: "its answer is not JSON: \(error); is there a Redfish service at redfish_address?")
-            }
-          }
-        }
-        return reply
-      }
-      // The client's own limit ends with the head of the answer.
-      group.addTask {
-        try await Task.sleep(for: limit)
-        throw HTTPClientError.readTimeout
-      }
-      defer { group.cancelAll() }
-      guard let reply = try await group.next() else { throw CancellationError() }
-      return reply
-    }
-  }
-
-  private nonisolated func translated(_ error: any Error, _ limit: Duration) throws -> any Error {
-    func failed(_ code: DriverError.Code, _ detail: String) -> DriverError {
-      DriverError(code, device: settings.device, detail: detail)
-    }
-    switch error {
-    case is DriverError, is CancellationError: return error
-    case let changed as CertificateChanged:
-      return failed(
-        .refused,
-        "its certificate changed: pinned is \(changed.expected), it shows \(changed.observed). Nothing was sent."
-          + " If the certificate was replaced on purpose, set redfish_fingerprint to the new one; otherwise someone"
-          + " stands between it and us.")
-    case let error as HTTPClientError:
-      switch error {
-      case .connectTimeout, .getConnectionFromPoolTimeout:
-        return failed(.unreachable, "no connection within 5 s; check redfish_address and the network to it.")
-      case .readTimeout, .deadlineExceeded:
-        return failed(.unreachable, "no answer within \(Int(limit.inSeconds)) s; is the controller overloaded?")
-      case .remoteConnectionClosed: return failed(.unreachable, "it closed the connection without an answer.")
-      case .cancelled where Task.isCancelled: return CancellationError()
-      case .alreadyShutdown, .cancelled: return failed(.unreachable, "the connection to it was closed here.")
-      case .tlsHandshakeTimeout: return failed(.unreachable, "no TLS handshake within 5 s.")
-      default: return failed(.unreachable, "the request failed: \(error.shortDescription).")
-      }
-    case let error as NIOSSLError:
-      if case .handshakeFailed(let reason) = error {
-        let isTrust = "\(reason)".contains("CERTIFICATE_VERIFY_FAILED")
-        return isTrust
-          ? failed(
-            .refused,
-            "its certificate is not signed by a trusted authority for this address; set redfish_verify_ca to the"
-              + " authority's file, or redfish_fingerprint to the certificate's sha256:…, or redfish_verify_ca to False"
-              + " to pin the certificate that it shows first.")
-          : failed(.unreachable, "the TLS handshake failed; is there an https service at redfish_address?")
-      }
-      return failed(.unreachable, "the TLS connection broke.")
-    case is NIOSSLExtraError:
-      return failed(
-        .refused,
-        "its certificate is for another name; set redfish_address to that name, or redfish_fingerprint to the"
-          + " certificate's sha256:….")
-    case let error as NIOConnectionError:
-      // Without an attempt to connect there was no address to try.
-      let reason = error.connectionErrors.first.map { "\($0.error)" } ?? "the name \(settings.host) is unknown"
-      return failed(.unreachable, "no connection: \(reason); check redfish_address and the network to it.")
-    case let error as IOError:
-      return failed(.unreachable, "no connection: \(error); check redfish_address and the network to it.")
-    default:
-      return failed(.unreachable, "the connection failed: \(error)")
-    }
-  }
-
   // MARK: The system
 
   /// `redfish_system_id`, or the only system there is.
@@ -424,8 +288,4 @@ actor RedfishConnection {
     try reply.check(settings, "show its system")
     return reply
   }
-}
-
-extension Duration {
-  fileprivate var nanoseconds: Int64 { components.seconds * 1_000_000_000 + components.attoseconds / 1_000_000_000 }
 }

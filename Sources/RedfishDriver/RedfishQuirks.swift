@@ -8,6 +8,8 @@ struct RedfishQuirks: OptionSet, Sendable {
   static let usbCD = RedfishQuirks(rawValue: 2)
   /// A new boot mode shows only after the next boot.
   static let modeShowsAfterBoot = RedfishQuirks(rawValue: 4)
+  /// `Once` is taken and shown as `Continuous`.
+  static let onceShowsAsContinuous = RedfishQuirks(rawValue: 8)
 
   /// By the beginning of the manufacturer's name, lower case.
   /// Sources: OpenStack stories 2007355 (Enabled not twice) and 2008547 (Supermicro: always), sushy's handling of UsbCd,
@@ -17,6 +19,8 @@ struct RedfishQuirks: OptionSet, Sendable {
     ("super micro", [.alwaysSendEnabled, .usbCD]),
     ("dell", [.modeShowsAfterBoot]),
     ("hpe", [.modeShowsAfterBoot]),
+    // Seen with sushy-tools 2.2.0: its answer has the word written into it.
+    ("sushy emulator", [.onceShowsAsContinuous]),
   ]
 
   static func of(manufacturer: String?) -> RedfishQuirks {

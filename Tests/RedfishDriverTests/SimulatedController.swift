@@ -45,10 +45,11 @@ struct SimulatedController: Sendable {
 }
 
 func withController(
-  tls: Bool = false, port: Int = 0, requestLimit: Duration = .seconds(10), control: [String]? = nil,
+  tls: Bool = false, host: String = "127.0.0.1", port: Int = 0, requestLimit: Duration = .seconds(10),
+  control: [String]? = nil,
   hardware: RedfishHardware? = nil, _ body: @escaping @Sendable (SimulatedController) async throws -> Void
 ) async throws {
-  var configuration = BMCConfiguration(name: "r1", host: "127.0.0.1", port: port, control: control)
+  var configuration = BMCConfiguration(name: "r1", host: host, port: port, control: control)
   configuration.password = "pa55-w0rd"
   configuration.isTLS = tls
   let log = try EffectLog()
