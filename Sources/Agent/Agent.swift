@@ -45,6 +45,7 @@ public final class Agent {
       lldp.start(on: inventory.interfaces().map(\.index).filter { $0 > 0 }, log: log)
       log.say("claiming this machine at \(parameters.server) (booted from \(parameters.mac))")
       try session.claim(parameters, inventory: inventory.json())
+      // The server may have given another session than the secret that was offered.
       log.hide(session.token)
       keepSession()
       log.say("claimed as node \(session.node)")

@@ -25,6 +25,8 @@ final class ServerSession {
   private(set) var node = ""
   private(set) var heartbeatSeconds = 10
   private let connection: HTTPConnection
+  /// Made up here, so that a claim whose answer was lost can be made again by this agent and by no other.
+  private let secret = base64URL((0..<32).map { _ in UInt8.random(in: 0...255) })
 
   init(server: ServerAddress, timing: Timing, log: AgentLog) {
     self.server = server
@@ -44,10 +46,12 @@ final class ServerSession {
   }
 
   /// Trades the boot token for a session.
-  /// - Throws: ``AgentError`` `.status(403)` when the token was used before, by whomever.
+  /// - Throws: ``AgentError`` `.status(403)` when another agent has used the token.
   func claim(_ parameters: KernelParameters, inventory: JSON) throws {
+    log.hide(secret)
     let body: JSON = [
-      "token": .string(parameters.token), "mac": .string(parameters.mac), "version": 1, "inventory": inventory,
+      "token": .string(parameters.token), "mac": .string(parameters.mac), "secret": .string(secret), "version": 1,
+      "inventory": inventory,
     ]
     let answer = try persistently("claim") {
       try self.call("POST", "/agent/v1/claim", headers: [("Content-Type", "application/json")], body: body)
@@ -137,4 +141,16 @@ final class ServerSession {
       }
     }
   }
+}
+
+/// Bytes as base64 for URLs, without padding (RFC 4648, section 5).
+func base64URL(_ bytes: [UInt8]) -> String {
+  let letters = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
+  var text: [UInt8] = []
+  for start in stride(from: 0, to: bytes.count, by: 3) {
+    let group = bytes[start..<min(start + 3, bytes.count)]
+    let bits = group.reduce(0) { $0 << 8 | Int($1) } << ((3 - group.count) * 8)
+    text += (0...group.count).map { letters[bits >> (18 - 6 * $0) & 63] }
+  }
+  return String(decoding: text, as: UTF8.self)
 }

@@ -297,6 +297,26 @@ import Wire
     #expect(try diskBytes(0..<4096).allSatisfy { $0 == 0xee })
   }
 
+  @Test func aClaimWhoseAnswerWasLostIsMadeAgainWithTheSameSecret() async throws {
+    let script = Script([])
+    script.refuse("/agent/v1/claim", [503])
+    let server = FakeServer { script.answer($0) }
+    let (ending, log) = try await run(server)
+    #expect(ending == .dismissed("the server asked for it"), "\(log.text)")
+    let secrets = server.requests("/agent/v1/claim").compactMap { $0.json["secret"]?.string }
+    #expect(secrets.count == 2 && secrets[0] == secrets[1])
+    #expect(secrets[0].utf8.count == 43 && secrets[0].utf8.allSatisfy(isBase64URL))
+    #expect(!log.text.contains(secrets[0]))
+  }
+
+  @Test func base64ForAddressesIsTheKnownOne() {
+    // RFC 4648, section 10, without padding.
+    for (text, encoded) in [("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foob", "Zm9vYg")] {
+      #expect(base64URL(Array(text.utf8)) == encoded)
+    }
+    #expect(base64URL([0xfb, 0xff]) == "-_8")
+  }
+
   @Test func aTokenThatWasUsedBeforeIsTheEnd() async throws {
     let script = Script([])
     script.refuse("/agent/v1/claim", [403])
