@@ -154,6 +154,6 @@ struct ImageEdit {
       throw APIError.badRequest(
         "Invalid JSON pointer for this resource: '\(path.prefix(100))': attributes are one level deep.")
     }
-    return name.replacing("~1", with: "/").replacing("~0", with: "~")
+    return String(name).replacing("~1", with: "/").replacing("~0", with: "~")
   }
 }

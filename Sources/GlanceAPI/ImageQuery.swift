@@ -63,7 +63,7 @@ struct ImageQuery: Sendable {
       default: tests.append { $0.properties[name]?.string == value }
       }
     }
-    tests.append { $0.isHidden == isHidden }
+    tests.append { [isHidden] in $0.isHidden == isHidden }
     self.tests = tests
     names = query["name"].map { Self.list($0) } ?? []
     ids = query["id"].map { Self.list($0) } ?? []
@@ -123,7 +123,7 @@ struct ImageQuery: Sendable {
     }
     // Shown without fractions, so compared without.
     let seconds = time.microseconds / 1_000_000
-    func at(_ image: Image) -> Int { get(image).microseconds / 1_000_000 }
+    @Sendable func at(_ image: Image) -> Int { get(image).microseconds / 1_000_000 }
     switch word {
     case "gte": return { at($0) >= seconds }
     case "gt": return { at($0) > seconds }
@@ -151,14 +151,13 @@ struct ImageQuery: Sendable {
       if names.isEmpty { keys = [("created_at", directions.first ?? "desc")] }
     }
     keys.append(("id", keys.last?.1 ?? "desc"))
-    let comparisons = try keys.map { key, direction in
-      guard direction == "asc" || direction == "desc" else {
-        throw APIError.badRequest("Invalid sort direction: \(direction)")
-      }
-      let compare = try comparison(key)
-      return direction == "asc" ? compare : { compare($1, $0) }
+    var comparisons: [@Sendable (Image, Image) -> Int] = []
+    for (key, direction) in keys {
+      guard direction == "asc" || direction == "desc" else { throw APIError.badRequest("Invalid sort direction: \(direction)") }
+      let ascending = try comparison(key)
+      if direction == "asc" { comparisons.append(ascending) } else { comparisons.append { ascending($1, $0) } }
     }
-    return { a, b in
+    return { [comparisons] a, b in
       for compare in comparisons {
         let result = compare(a, b)
         if result != 0 { return result < 0 }
@@ -167,7 +166,6 @@ struct ImageQuery: Sendable {
     }
   }
   private static func comparison(_ key: String) throws -> @Sendable (Image, Image) -> Int {
-    @Sendable func compare<T: Comparable>(_ a: T, _ b: T) -> Int { a < b ? -1 : a == b ? 0 : 1 }
     switch key {
     case "id": return { compare($0.id, $1.id) }
     case "name": return { compare($0.name ?? "", $1.name ?? "") }
@@ -195,3 +193,5 @@ struct ImageQuery: Sendable {
     return (Array(rest.prefix(limit)), rest.count > limit)
   }
 }
+
+private func compare<T: Comparable>(_ a: T, _ b: T) -> Int { a < b ? -1 : a == b ? 0 : 1 }
