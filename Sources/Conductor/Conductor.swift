@@ -109,7 +109,7 @@ public final class Conductor: Sendable {
   static func workflows(_ parts: Parts) -> [WorkflowDefinition] {
     [
       verifyNode(parts), inspectNode(parts), cleanNode(parts), deployNode(parts), undeployNode(parts), setPower(parts),
-      attachNetwork(parts), detachNetwork(parts),
+      attachNetwork(parts), detachNetwork(parts), startLease(parts), endLease(parts),
     ]
   }
 

@@ -13,21 +13,23 @@ public enum Scenario: String, Sendable, CaseIterable {
   case verify, inspect, provide, deploy, undeploy, attach, detach
   case powerOff = "power-off"
   case reboot
+  case startLease = "start-lease"
+  case endLease = "end-lease"
 
   /// The node's state when the scenario begins.
   var before: ProvisionState {
     switch self {
     case .verify: .enroll
     case .inspect, .provide: .manageable
-    case .deploy: .available
-    case .undeploy, .attach, .detach, .powerOff, .reboot: .active
+    case .deploy, .startLease: .available
+    case .undeploy, .attach, .detach, .powerOff, .reboot, .endLease: .active
     }
   }
   /// The state when all went well.
   public var whole: ProvisionState {
     switch self {
     case .verify, .inspect: .manageable
-    case .provide, .undeploy: .available
+    case .provide, .undeploy, .startLease, .endLease: .available
     case .deploy, .attach, .detach, .powerOff, .reboot: .active
     }
   }
@@ -36,7 +38,8 @@ public enum Scenario: String, Sendable, CaseIterable {
     switch self {
     case .verify: .enroll
     case .inspect: .inspectFailed
-    case .provide: .cleanFailed
+    case .provide, .endLease: .cleanFailed
+    case .startLease: .available
     case .deploy: .deployFailed
     case .undeploy: .error
     case .attach, .detach, .powerOff, .reboot: .active
@@ -50,6 +53,7 @@ public struct CrashSite: Sendable {
   static let mac = "52:54:00:00:00:01"
   static let machine = "n1"
   static let vif = "22222222-2222-4222-8222-222222222222"
+  static let lease = "33333333-3333-4333-8333-333333333333"
   static let tenantVLAN = 205
 
   public let world: World
@@ -110,6 +114,7 @@ public struct CrashSite: Sendable {
   /// Sets the scene if this is the first life, then runs until nothing is open.
   public func run(_ scenario: Scenario) async throws {
     if try await database.read({ try NodeStore.get(Self.node, in: $0) }) == nil { try await begin(scenario) }
+    if scenario == .startLease { _ = try await conductor.runLeases() }
     let conductor = conductor, database = database
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try await conductor.runner.run() }
@@ -131,10 +136,10 @@ public struct CrashSite: Sendable {
 
   /// What can be seen from outside, as JSON: for the test's judgement.
   func report() async throws -> JSON {
-    let (node, workflows, vif) = try await database.read { session in
+    let (node, workflows, vif, lease) = try await database.read { session in
       (
         try NodeStore.get(Self.node, in: session), try WorkflowStore.list(in: session),
-        try NetworkPortStore.get(Self.vif, in: session)
+        try NetworkPortStore.get(Self.vif, in: session), try LeaseStore.get(Self.lease, in: session)
       )
     }
     return [
@@ -143,7 +148,7 @@ public struct CrashSite: Sendable {
       "leftovers": JSON(try await conductor.leftovers().map(\.description)),
       "world": .object(
         world.values(prefix: "").sorted { $0.key < $1.key }.reduce(into: JSONObject()) { $0[$1.key] = .string($1.value) }),
-      "vif": JSON(vif.map { "\($0.status.rawValue) \($0.bindingHostID)" }), "ledger": JSON(world.ledger()),
+      "lease": JSON(lease?.status.rawValue), "lessee": JSON(node?.lessee), "vif": JSON(vif.map { "\($0.status.rawValue) \($0.bindingHostID)" }), "ledger": JSON(world.ledger()),
       "points": .int(points.names.count), "failing_point": JSON(points.names.firstIndex { $0.hasSuffix(":after-failed") }.map { $0 + 1 }),
     ]
   }
@@ -153,7 +158,7 @@ public struct CrashSite: Sendable {
     let isActive = scenario.before == .active
     try world.ensure("power/n1", isActive ? "power on" : "power off")
     try world.ensure("disk/n1", isActive ? "/agent/v1/image/old" : "old data")
-    let isAttached = scenario == .detach || scenario == .undeploy || scenario == .deploy
+    let isAttached = [.detach, .undeploy, .deploy, .endLease].contains(scenario)
     if isActive && isAttached { try world.ensure("switch/n1", "\(Self.tenantVLAN)") }
     try await database.write { session in
       let network = Network(projectID: "p", name: "net", physicalNetwork: "datacentre", vlan: Self.tenantVLAN, createdAt: now)
@@ -181,6 +186,18 @@ public struct CrashSite: Sendable {
       case .attach: try conductor.attachVIF(networkPortID: Self.vif, node: &node, port: nil, by: .system, in: session)
       case .detach: try conductor.detachVIF(networkPortID: Self.vif, node: &node, by: .system, in: session)
       case .powerOff: try conductor.setPower(.off, node: &node, timeout: nil, by: .system, in: session)
+      case .startLease, .endLease:
+        let isOver = scenario == .endLease
+        let lease = Lease(
+          uuid: Self.lease, projectID: "tenant", ownerID: "p", resourceUUID: node.uuid,
+          time: TimeRange(now - .seconds(60), now + .seconds(3600)), createdAt: now)
+        try LeaseStore.insert(lease, in: session)
+        guard isOver else { break }
+        try LeaseStore.setActive(lease.uuid, at: now, in: session)
+        node.lessee = "tenant"
+        node.leaseUUID = lease.uuid
+        try NodeStore.update(node, in: session)
+        if let active = try LeaseStore.get(lease.uuid, in: session) { try conductor.endLease(active, reason: .deleted, in: session) }
       case .reboot: try conductor.setPower(.reboot, node: &node, timeout: nil, by: .system, in: session)
       }
     }

@@ -124,7 +124,7 @@ struct WorkflowExecution {
     } catch let error where !(error is Fenced) && !(error is CancellationError) && !(error is StoreError) {
       if let transient = error as? any TransientError, transient.isTransient, attempt < step.retries {
         let now = clock()
-        let until = now + settings.retryDelay * (1 << attempt)
+        let until = now + min(settings.retryDelay * (1 << min(attempt, 8)), .seconds(300))
         logger.info("workflow \(id) \(step.name): \(error); tried again")
         try await database.write { session in
           try WorkflowStore.set(

@@ -44,6 +44,9 @@ public actor WorkflowRunner {
   private var waiting: [String: (at: Timestamp, on: String?)] = [:]
   private var epochs: [String: Int] = [:]
   private var ready: [String] = []
+  private var ticks = 0
+  /// Workflows of a version that this program does not know, reported once.
+  private var strangers: Set<String> = []
 
   public init(
     database: Database, definitions: [WorkflowDefinition], settings: Settings = Settings(), logger: Logger,
@@ -88,6 +91,8 @@ public actor WorkflowRunner {
         case .tick:
           let now = clock()
           for (id, wait) in waiting where wait.at <= now { enqueue(id) }
+          ticks += 1
+          if ticks % 10 == 0 { await adoptUnknown() }
         case .finished(let id):
           let again = busy.removeValue(forKey: id) ?? false
           if again && waiting[id] != nil { enqueue(id) }
@@ -100,11 +105,20 @@ public actor WorkflowRunner {
 
   private func adopt(_ record: WorkflowRecord) {
     guard let definition = definitions[record.kind], definition.version == record.version else {
-      logger.error("workflow \(record.id) is \(record.kind) version \(record.version), which this program does not know: left alone")
+      if strangers.insert(record.id).inserted {
+        logger.error("workflow \(record.id) is \(record.kind) version \(record.version), which this program does not know: left alone")
+      }
       return
     }
     guard record.state != .stuck else { return }
     if record.state == .waiting, let at = record.wakeAt { waiting[record.id] = (at, record.wakeOn) } else { ready.append(record.id) }
+  }
+  /// Finds workflows that nobody woke: an operator's `steelyard workflow retry` writes to the database from another process.
+  private func adoptUnknown() async {
+    guard let open = try? await database.read({ try WorkflowStore.open(in: $0) }) else { return }
+    for record in open where busy[record.id] == nil && waiting[record.id] == nil && !ready.contains(record.id) {
+      if record.state == .stuck || epochs[record.id] == nil { adopt(record) }
+    }
   }
   private func enqueue(_ id: String) {
     waiting[id] = nil

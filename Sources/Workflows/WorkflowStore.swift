@@ -146,6 +146,32 @@ public enum WorkflowStore {
       UPDATE workflows SET cancel_requested = COALESCE(cancel_requested, $1) WHERE id = $2 AND state IN ('running','waiting','unwinding','stuck')
       """, [.text(reason), .text(id)]) == 1
   }
+  // MARK: The operator
+
+  /// What an operator can do about a stuck workflow. Each is recorded in its log.
+  public enum Intervention: Sendable {
+    /// Try the failed undo again, from a fresh count.
+    case retry
+    /// Take the failed undo as done: the operator has done it by hand.
+    case skipStep
+    /// End it as it is; what it left outside is the operator's.
+    case abandon
+  }
+
+  /// - Returns: false when the workflow is not stuck.
+  public static func intervene(_ intervention: Intervention, in id: String, at now: Timestamp, session: any Session) throws -> Bool {
+    guard let record = try get(id, in: session), record.state == .stuck else { return false }
+    let failed = try events(of: id, in: session).last { $0.kind == .undoFailed }
+    let word = intervention == .retry ? "retry" : intervention == .skipStep ? "skip-step" : "abandon"
+    try append(.operator, step: failed?.step ?? "", data: word, of: id, epoch: record.epoch, at: now, in: session)
+    if intervention == .skipStep, let failed {
+      try append(.undone, step: failed.step, data: "skipped by the operator", of: id, epoch: record.epoch, at: now, in: session)
+    }
+    try set(
+      id, epoch: record.epoch, state: intervention == .abandon ? .undone : .unwinding, error: record.error, at: now, in: session)
+    return true
+  }
+
   /// Removes workflows that ended before `time`, with their logs.
   @discardableResult public static func prune(before time: Timestamp, in session: any Session) throws -> Int {
     try session.execute("DELETE FROM workflows WHERE state IN ('done','undone') AND updated_at < $1", [Value(time)])

@@ -42,6 +42,7 @@ extension Conductor {
   public func services() -> [any Service] {
     [
       RunnerService(conductor: self),
+      LeaseTimer(conductor: self),
       reconciler("power-sync", settings.powerSyncPeriod) { try await self.syncPower() },
       reconciler("switch-drift", settings.switchAuditPeriod) { try await self.repairSwitches() },
       SwitchWatch(conductor: self),

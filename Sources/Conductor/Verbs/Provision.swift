@@ -154,9 +154,19 @@ extension Conductor {
         .badRequest,
         "Node \(node.uuid) has no image: set it with `openstack baremetal node set --instance-info image_source=IMAGE_ID \(node.uuid)`.")
     }
-    var params: JSONObject = ["image": .string(imageID(source))]
+    guard let image = try ImageStore.get(imageID(source), in: session), image.status == .active else {
+      throw ConductorError(.badRequest, "Image \(source) could not be found, or is not active.")
+    }
+    var params: JSONObject = ["image": .string(image.id)]
     if let drive = parameters["configdrive"], !drive.isNull { params["config_drive"] = drive }
     if let hint = node.instanceInfo["root_device"]?.object ?? node.properties["root_device"]?.object { params["disk"] = .object(hint) }
+    let disks = try NodeStore.inventory(of: node.uuid, in: session)?["disks"]?.array ?? []
+    let largest = disks.compactMap { $0["size_bytes"]?.int }.max()
+    if let largest, let needed = image.virtualSize ?? image.size, needed > largest {
+      throw ConductorError(
+        .badRequest,
+        "The image needs \(needed >> 20) MiB and the largest disk of node \(node.uuid) has \(largest >> 20) MiB: choose a smaller image or another node.")
+    }
     return params
   }
   /// "glance://ID", a UUID, or an image's URL of ours.

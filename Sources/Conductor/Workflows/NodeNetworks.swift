@@ -25,6 +25,7 @@ extension Parts {
     let now = clock()
     let wanted = try await database.write { session -> [String: [String: PortConfiguration]] in
       var wanted: [String: [String: PortConfiguration]] = [:]
+      let mode = try mode == .tenant && hasEndingLease(node: node, in: session) ? .quarantine : mode
       for port in try PortStore.list(node: node, in: session) {
         guard let place = port.switchPort else { continue }
         let configuration = try configuration(of: port, mode, in: session)

@@ -1,0 +1,82 @@
+import Domain
+import Store
+import Wire
+import Workflows
+
+extension Conductor {
+  /// Takes a machine back: cut off at once, powered off, networks detached and read back, disks erased, available again.
+  ///
+  /// Params: `lease`, `end` (``LeaseEnd``). The subject is the node. The transaction that inserts it has ended the lessee's
+  /// access; the machine is freed only after its switch ports were read back in quarantine and its disks were read back empty.
+  static func endLease(_ parts: Parts) -> WorkflowDefinition {
+    WorkflowDefinition(
+      kind: "end-lease",
+      steps: [
+        // Before anything else, and whoever holds the machine: the network is dead within a second of the end.
+        Step(
+          "cut-network", retries: 10_000,
+          run: { context in
+            try await parts.applyNetworks(.quarantine, node: context.subject, label: nil)
+            return .done
+          }),
+        Step(
+          "take-node",
+          run: { context in
+            let holder = try await parts.database.write { session -> String? in
+              guard var node = try NodeStore.get(context.subject, in: session) else { return nil }
+              if let holder = node.reservation, holder != context.workflow { return holder }
+              node.reservation = context.workflow
+              node.targetProvisionState = "available"
+              try NodeStore.update(node, in: session)
+              return nil
+            }
+            guard let holder else { return .done }
+            return .wait(until: parts.clock() + .seconds(2), on: "workflow/\(holder)")
+          }),
+        parts.powerOff(),
+        parts.quarantine("detach-networks"),
+        Step(
+          "release",
+          commit: { context, _, session in
+            try releaseVIFs(node: context.subject, at: context.now, in: session)
+            try change(context.subject, session) { node in
+              if let allocation = node.allocationUUID { try AllocationStore.delete(allocation, in: session) }
+              node.allocationUUID = nil
+              clearInstance(&node)
+              node.extra = [:]
+              node.provisionState = .cleaning
+              node.provisionUpdatedAt = context.now
+            }
+          }),
+      ] + parts.cleaningSteps(),
+      done: { context, session in
+        try finish(context, session, .done, "The lease has ended; the machine is clean and available.")
+        try endedLease(context, session)
+      },
+      undone: { context, session in
+        // The machine stays blocked by the waiting lease until an administrator has cleaned it (lease timer).
+        try change(context.subject, session) { node in
+          if node.reservation == context.workflow, !node.provisionState.isTransient { node.provisionState = .cleaning }
+        }
+        try cleaningFailed(context, session)
+      },
+      stuck: giveToOperator)
+  }
+}
+
+private func endedLease(_ context: StepContext, _ session: any Session) throws {
+  let end = LeaseEnd(rawValue: context.params["end"]?.string ?? "") ?? .deleted
+  guard let lease = try LeaseStore.get(context.params["lease"]?.string ?? "", in: session) else { return }
+  try concludeLease(lease, end, at: context.now, in: session)
+}
+
+/// The machine was taken back: the lease is over, and the lease that it came out of has the machine again.
+func concludeLease(_ lease: Lease, _ end: LeaseEnd, at now: Timestamp, in session: any Session) throws {
+  try LeaseStore.setEnded(end, of: lease.uuid, at: now, in: session)
+  try EventStore.append("delete.end", lease: lease, at: now, in: session)
+  guard let parentID = lease.parentUUID, let parent = try LeaseStore.get(parentID, in: session), parent.status == .active else { return }
+  try change(lease.resourceUUID, session) { node in
+    node.lessee = parent.projectID
+    node.leaseUUID = parent.uuid
+  }
+}
