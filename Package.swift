@@ -136,8 +136,8 @@ let package = Package(
     tests("BootServicesTests", ["BootServices", "Processes"]),
     tests("AgentTests", ["Agent", "Wire"]),
     tests("APISupportTests", ["APISupport"]),
-    tests("KeystoneAPITests", ["KeystoneAPI", "APISupport", "Cryptography", hummingbirdTesting]),
-    tests("LeapAPITests", ["LeapAPI", "KeystoneAPI", "APISupport", "Cryptography", hummingbirdTesting]),
+    tests("KeystoneAPITests", ["KeystoneAPI", "APISupport", "Store", "Domain", "Wire", "Cryptography", hummingbirdTesting]),
+    tests("LeapAPITests", ["LeapAPI", "KeystoneAPI", "APISupport", "Store", "Domain", "Wire", "Cryptography", hummingbirdTesting]),
     tests(
       "IronicAPITests",
       ["IronicAPI", "AgentAPI", "APISupport", "Conductor", "Store", "Domain", "Wire", "Cryptography", "TestSupport", hummingbirdTesting]),

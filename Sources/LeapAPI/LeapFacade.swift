@@ -1,0 +1,105 @@
+import APISupport
+import Conductor
+import Domain
+import HTTPTypes
+import Store
+import Wire
+
+/// What the lease API asks of the conductor, inside its transactions.
+public protocol LeaseConductor: Sendable {
+  /// Leases or offers changed: the lease timer looks again after the commit.
+  func leaseChanged(in session: any Session)
+  /// Ends a lease and its sub-leases: one that never had its node is over at once; from another the node is taken back, and
+  /// its lessee has no access from the commit on. Nothing happens to one that has ended or is ending.
+  func endLease(_ lease: Lease, reason: LeaseEnd, in session: any Session) throws
+}
+
+extension Conductor: LeaseConductor {}
+
+/// The lease API (ESI-Leap v1): offers of nodes, leases of them, and what happened to those.
+/// Source: design notes, compat-esi §1.
+public struct LeapFacade: Sendable {
+  let database: Database
+  let conductor: any LeaseConductor
+  let settings: LeaseSettings
+  let clock: @Sendable () -> Timestamp
+
+  public init(
+    database: Database, conductor: any LeaseConductor, settings: LeaseSettings = LeaseSettings(),
+    clock: @escaping @Sendable () -> Timestamp
+  ) {
+    self.database = database
+    self.conductor = conductor
+    self.settings = settings
+    self.clock = clock
+  }
+
+  public func service() -> Service {
+    Service(
+      name: "esi-leap", type: "lease", prefix: "/lease", errorShape: .lease,
+      endpoints: versionEndpoints + offerEndpoints + leaseEndpoints + nodeEndpoints + eventEndpoints)
+  }
+
+  private var versionEndpoints: [Endpoint] {
+    [
+      Endpoint(.get, "/", .open, "what this is; for health checks too") { request in
+        let version: JSON = [
+          "id": "v1", "links": [["href": .string(request.serviceURL + "/v1/"), "rel": "self"]], "status": "CURRENT",
+          "min_version": "1.0", "version": "1.1",
+        ]
+        return APIResponse(
+          json: [
+            "name": "ESI Leap API", "description": "ESI Leap is an OpenStack service for leasing bare-metal nodes.",
+            "default_version": version, "versions": [version],
+          ])
+      },
+      Endpoint(.get, "/v1", .authenticated, "the version document") { request in
+        APIResponse(
+          .multipleChoices,
+          json: [
+            "versions": [
+              [
+                "id": "v1.0", "status": "CURRENT",
+                "links": [["href": .string(request.serviceURL + "/v1/"), "rel": "self"]],
+              ]
+            ]
+          ])
+      },
+    ]
+  }
+}
+
+/// Refusals in ESI-Leap's words. Source: design notes, compat-esi §1.6 and §5.
+enum Refusal {
+  static func rule(_ name: String) -> APIError { .forbidden("Access was denied to esi_leap:\(name).") }
+  static func access(_ type: String, _ uuid: String) -> APIError { .forbidden("Access was denied to \(type) \(uuid).") }
+
+  /// One that is not there, and one of which the caller may not know. For a UUID both sentences of upstream are in it, which
+  /// are told apart there.
+  static func missing(_ noun: String, _ id: String) -> APIError {
+    let capital = noun.prefix(1).uppercased() + noun.dropFirst()
+    let sentence = "\(capital) with name or uuid \(id) not found."
+    return .notFound(Identifier.isUUID(id) ? sentence + " Access was denied to \(noun) \(id)." : sentence)
+  }
+  static func missingNode(_ id: String) -> APIError {
+    let sentence = "Node \(id) could not be found. (HTTP 404)"
+    return .notFound(
+      Identifier.isUUID(id) ? sentence + " Access was denied to \(Lease.defaultResourceType) \(id)." : sentence)
+  }
+  static func conflict(_ type: String, _ uuid: String) -> APIError { .conflict("Time conflict for \(type) \(uuid).") }
+  static func noAvailability(_ offer: Offer, _ range: TimeRange) -> APIError {
+    .conflict(
+      "Offer \(offer.uuid) has no availabilities at given time range \(range.start.pythonText), \(range.end.pythonText)."
+    )
+  }
+  static func timeRange(_ noun: String, _ range: TimeRange) -> APIError {
+    .badRequest(
+      "Attempted to create \(noun) resource with an invalid Start Time and End Time. Start Time must be strictly less than "
+        + "End Time. Got \(range.start.pythonText), \(range.end.pythonText).")
+  }
+  static func outsideLease(_ type: String, _ uuid: String, _ range: TimeRange) -> APIError {
+    .forbidden(
+      "You do not have permissions on \(type) \(uuid) for the time range \(range.start.pythonText) - \(range.end.pythonText)."
+    )
+  }
+}
