@@ -1,4 +1,5 @@
 import Cryptography
+import Glibc
 import HTTPTypes
 import Hummingbird
 import HummingbirdCore
@@ -80,7 +81,7 @@ public struct RedfishSimulator: Service {
     if let faultsAddress {
       let address: BindAddress =
         switch faultsAddress {
-        case .socket(let path): .unixDomainSocket(path: path)
+        case .socket(let path): .unixDomainSocket(path: Self.withoutLeftover(path))
         case .loopback(let host, let port): .hostname(host, port: port)
         }
       services.append(
@@ -93,11 +94,20 @@ public struct RedfishSimulator: Service {
     try await ServiceGroup(configuration: .init(services: services, logger: logger)).run()
   }
 
+  /// Removes the socket of a simulator that was killed; nothing that is not a socket.
+  private static func withoutLeftover(_ path: String) -> String {
+    var information = stat()
+    if stat(path, &information) == 0 && information.st_mode & S_IFMT == S_IFSOCK { unlink(path) }
+    return path
+  }
+
   /// Serves until SIGINT or SIGTERM.
   public func runUntilSignalled() async throws {
-    try await ServiceGroup(
-      configuration: .init(services: [self], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
-    ).run()
+    var configuration = ServiceGroupConfiguration(
+      services: [self], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+    // A stalled answer must not keep the program alive.
+    configuration.maximumGracefulShutdownDuration = .seconds(2)
+    do { try await ServiceGroup(configuration: configuration).run() } catch is CancellationError {}
   }
 
   /// Waits until every controller listens, and gives their ports by name ("/faults" is the faults endpoint).
