@@ -63,7 +63,7 @@ struct PatchOperation: Sendable {
     case .object(var object):
       if isLast {
         if kind != .add && object[first] == nil { throw nowhere }
-        object[first] = kind == .remove ? nil : value
+        if kind == .remove { object[first] = Optional.none } else { object[first] = value }
       } else {
         guard var inner = object[first] else { throw nowhere }
         try apply(rest.dropFirst(), &inner)

@@ -193,6 +193,7 @@ import Wire
   @Test func statesPowerAndProvisionRefuseWhatTheStateDoesNotAllow() async throws {
     try await withSite { site in
       let uuid = try await site.node("n1", state: .enroll)
+      _ = try await site.call(.post, "/v1/ports", ["node_uuid": .string(uuid), "address": "52:54:00:aa:00:01"])
       let early = try await site.call(.put, "/v1/nodes/\(uuid)/states/provision", ["target": "provide"])
       #expect(early.status == 400)
       #expect(early.fault.contains("can not be performed"))

@@ -37,9 +37,8 @@ struct Site {
   }
 
   init() async throws {
-    var template = Array("/tmp/steelyard-ironic-XXXXXX\0".utf8CString.dropLast())
-    template.append(0)
-    folder = template.withUnsafeMutableBufferPointer { mkdtemp($0.baseAddress).map { String(cString: $0) } ?? "/tmp" }
+    folder = "/tmp/steelyard-ironic-\(Identifier.uuid())"
+    mkdir(folder, 0o700)
     database = try Database(path: folder + "/steelyard.db", secrets: SecretBox(key: randomBytes(32)))
     world = try World(folder + "/world.db")
     let images = WorldImages(world)
