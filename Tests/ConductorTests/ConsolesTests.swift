@@ -70,7 +70,15 @@ private struct Bench {
   }
   func end() async {
     await consoles.stop(node: node)
-    for name in [".log", ".log.1", ".log.power-on"] { unlink("\(settings.folder)/\(node)\(name)") }
+    if let folder = opendir(settings.folder) {
+      while let entry = readdir(folder) {
+        let name = withUnsafePointer(to: entry.pointee.d_name) {
+          $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+        }
+        unlink("\(settings.folder)/\(name)")
+      }
+      closedir(folder)
+    }
     rmdir(settings.folder)
   }
 }
