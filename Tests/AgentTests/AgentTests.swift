@@ -297,6 +297,38 @@ import Wire
     #expect(try diskBytes(0..<4096).allSatisfy { $0 == 0xee })
   }
 
+  @Test func aSessionThatEndsDuringACommandStopsIt() async throws {
+    let script = Script([Self.writeImage()])
+    let sayingSo = Mutex<Int?>(nil)
+    script.onImage(
+      { _ in
+        var reply = FakeServer.Reply(200, Self.stream)
+        reply.cutAfter = 1_000_000
+        return reply
+      },
+      { _ in
+        // Held back until the agent's other thread has been told, and a second longer.
+        let left = sayingSo.withLock { left in
+          left = left.map { $0 - 1 }
+          return left ?? 1
+        }
+        return left > 0 ? FakeServer.Reply(503) : FakeServer.Reply(200, Self.stream)
+      })
+    let server = FakeServer { request in
+      if request.path == "/agent/v1/progress" {
+        sayingSo.withLock { $0 = $0 ?? 10 }
+        return FakeServer.Reply(401)
+      }
+      return script.answer(request)
+    }
+
+    let (ending, log) = try await run(server)
+
+    #expect(ending == .dismissed("the session is over"), "\(log.text)")
+    #expect(results(server).isEmpty)
+    #expect(try diskBytes(0..<4096).allSatisfy { $0 == 0 }, "half an image could boot")
+  }
+
   @Test func aClaimWhoseAnswerWasLostIsMadeAgainWithTheSameSecret() async throws {
     let script = Script([])
     script.refuse("/agent/v1/claim", [503])
