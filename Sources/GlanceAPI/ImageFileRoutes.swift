@@ -2,6 +2,7 @@ import APISupport
 import Conductor
 import Domain
 import HTTPTypes
+import Hummingbird
 import NIOCore
 import Store
 import Wire
@@ -63,7 +64,8 @@ struct ImageFileRoutes: Sendable {
     do {
       var piece: [UInt8] = []
       piece.reserveCapacity(Self.pieceLength + (64 << 10))
-      for try await chunk in request.stream {
+      var chunks = request.stream.makeAsyncIterator()
+      while let chunk = try await next(&chunks) {
         piece.append(contentsOf: chunk.readableBytesView)
         if piece.count >= Self.pieceLength {
           try await upload.append(piece)
@@ -76,6 +78,13 @@ struct ImageFileRoutes: Sendable {
     } catch {
       upload.discard()
       throw error
+    }
+  }
+
+  private func next(_ chunks: inout RequestBody.AsyncIterator) async throws -> ByteBuffer? {
+    do { return try await chunks.next() } catch {
+      // Nobody hears it; the log shows a client that left, not a fault of ours.
+      throw APIError.badRequest("The upload was cut off.")
     }
   }
 
@@ -176,7 +185,7 @@ struct ImageFileRoutes: Sendable {
       return count == 0 || size == 0 ? .impossible : .part(max(0, size - count)..<size)
     }
     guard let first = Int(halves[0]), first >= 0 else { return .whole }
-    guard let last = halves[1].isEmpty ? Int.max - 1 : Int(halves[1]), last >= first else { return .whole }
-    return first >= size ? .impossible : .part(first..<min(size, last + 1))
+    guard let last = halves[1].isEmpty ? Int.max : Int(halves[1]), last >= first else { return .whole }
+    return first >= size ? .impossible : .part(first..<(min(size - 1, last) + 1))
   }
 }

@@ -153,7 +153,9 @@ struct ImageQuery: Sendable {
     keys.append(("id", keys.last?.1 ?? "desc"))
     var comparisons: [@Sendable (Image, Image) -> Int] = []
     for (key, direction) in keys {
-      guard direction == "asc" || direction == "desc" else { throw APIError.badRequest("Invalid sort direction: \(direction)") }
+      guard direction == "asc" || direction == "desc" else {
+        throw APIError.badRequest("Invalid sort direction: \(direction)")
+      }
       let ascending = try comparison(key)
       if direction == "asc" { comparisons.append(ascending) } else { comparisons.append { ascending($1, $0) } }
     }

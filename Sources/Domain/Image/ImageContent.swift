@@ -43,8 +43,9 @@ public struct ImageContent: Sendable, Equatable {
     case ("iso", "iso"): return ImageContent(virtualSize: size)
     case ("iso", nil): throw Refusal("The image is declared as 'iso' but has no ISO 9660 volume.")
     // A hybrid ISO is also a disk.
-    case (_, nil), (_, "iso"): return ImageContent(virtualSize: size)
-    case (_, let found?):
+    case ("raw", nil), ("raw", "iso"), ("ami", nil), ("ari", nil), ("aki", nil): return ImageContent(virtualSize: size)
+    default:
+      guard let found else { throw Refusal("The image's format '\(declared)' is not taken here.") }
       if let hint = compressed[found] {
         throw Refusal("The image is declared as '\(declared)' but is compressed (\(found)): \(hint).")
       }
