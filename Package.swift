@@ -135,7 +135,7 @@ let package = Package(
     tests("IPMIDriverTests", ["IPMIDriver", "Conductor", "Processes"]),
     tests("BootServicesTests", ["BootServices", "Processes"]),
     tests("AgentTests", ["Agent", "Wire"]),
-    tests("APISupportTests", ["APISupport"]),
+    tests("APISupportTests", ["APISupport", "Store", "Domain", "Wire", "Cryptography"]),
     tests("KeystoneAPITests", ["KeystoneAPI", "APISupport", "Store", "Domain", "Wire", "Cryptography", hummingbirdTesting]),
     tests("LeapAPITests", ["LeapAPI", "KeystoneAPI", "APISupport", "Store", "Domain", "Wire", "Cryptography", hummingbirdTesting]),
     tests(

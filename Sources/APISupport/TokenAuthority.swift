@@ -44,7 +44,8 @@ public final class TokenAuthority: Authenticator {
 
   /// - Returns: nil for a token that is expired, revoked or not ours.
   public func open(_ text: String, now: Timestamp) -> Token? {
-    guard text.utf8.count <= 1024, let payload = keys.open(text), let token = Token(decoding: payload), now < token.expiresAt
+    guard text.utf8.count <= 1024, let payload = keys.open(text), let token = Token(decoding: payload),
+      now < token.expiresAt
     else { return nil }
     return state.withLock { $0.revocations.covers(token) } ? nil : token
   }

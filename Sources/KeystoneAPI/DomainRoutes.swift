@@ -75,7 +75,8 @@ extension KeystoneFacade {
 /// Tags of projects. Source: Identity API reference v3, "Project tags".
 extension KeystoneFacade {
   var projectTagEndpoints: [Endpoint] {
-    @Sendable func change(_ request: APIRequest, _ body: @escaping @Sendable (inout [String]) throws -> Void) async throws
+    @Sendable func change(_ request: APIRequest, _ body: @escaping @Sendable (inout [String]) throws -> Void)
+      async throws
       -> [String]
     {
       let id = try request.parameter("project")

@@ -5,7 +5,7 @@ import Store
 import Wire
 
 /// Leases. Source: design notes, compat-esi §1.1, §1.2, §1.4.
-extension LeapFacade {
+extension LeapAPI {
   private static let parties = "its owner, its lessee, and administrators"
 
   var leaseEndpoints: [Endpoint] {

@@ -5,7 +5,7 @@ import Store
 import Wire
 
 /// Nodes as ESI's lists show them, and events. Source: design notes, compat-esi §1.2, §1.7.
-extension LeapFacade {
+extension LeapAPI {
   var nodeEndpoints: [Endpoint] {
     [
       Endpoint(.get, "/v1/nodes", rule("node:get_all", "whoever sees the node"), "nodes with their offers and leases") {

@@ -5,7 +5,7 @@ import Store
 import Wire
 
 /// Offers. Source: design notes, compat-esi §1.1, §1.2.
-extension LeapFacade {
+extension LeapAPI {
   var offerEndpoints: [Endpoint] {
     [
       Endpoint(.get, "/v1/offers", rule("offer:get_all", "owners and lessees"), "list offers", handler: listOffers),

@@ -62,8 +62,8 @@ final class LeaseSite: Sendable {
       try authority.load(in: session)
     }
     self.authority = authority
-    let facade = LeapFacade(database: database, conductor: StandIn(clock: clock), clock: { clock.now })
-    responder = APIResponder(services: [facade.service()], authenticator: authority, clock: { clock.now })
+    let facade = LeapAPI(database: database, conductor: StandIn(clock: clock))
+    responder = APIResponder(services: [facade.service], authenticator: authority, clock: { clock.now })
   }
   deinit {
     database.close()

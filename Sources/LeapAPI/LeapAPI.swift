@@ -18,23 +18,18 @@ extension Conductor: LeaseConductor {}
 
 /// The lease API (ESI-Leap v1): offers of nodes, leases of them, and what happened to those.
 /// Source: design notes, compat-esi §1.
-public struct LeapFacade: Sendable {
+public struct LeapAPI: Sendable {
   let database: Database
   let conductor: any LeaseConductor
   let settings: LeaseSettings
-  let clock: @Sendable () -> Timestamp
 
-  public init(
-    database: Database, conductor: any LeaseConductor, settings: LeaseSettings = LeaseSettings(),
-    clock: @escaping @Sendable () -> Timestamp
-  ) {
+  public init(database: Database, conductor: any LeaseConductor, settings: LeaseSettings = LeaseSettings()) {
     self.database = database
     self.conductor = conductor
     self.settings = settings
-    self.clock = clock
   }
 
-  public func service() -> Service {
+  public var service: Service {
     Service(
       name: "esi-leap", type: "lease", prefix: "/lease", errorShape: .lease,
       endpoints: versionEndpoints + offerEndpoints + leaseEndpoints + nodeEndpoints + eventEndpoints)
