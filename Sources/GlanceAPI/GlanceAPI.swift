@@ -9,7 +9,7 @@ public struct GlanceAPI: Sendable {
   let database: Database
   let folder: ImageFolder
 
-  /// - Parameter folder: prepared (``ImageFolder/prepare(_:)``) before the first request.
+  /// - Parameter folder: tidied up (``ImageFolder/prepare(_:)``) before the first request.
   public init(database: Database, folder: ImageFolder) {
     self.database = database
     self.folder = folder

@@ -2,9 +2,9 @@ import APISupport
 import Conductor
 import Domain
 import HTTPTypes
-import Hummingbird
 import NIOCore
 import Store
+import Synchronization
 import Wire
 
 /// `/v2/images/{image}/file`: an image's content. Source: Glance API reference, "Image data".
@@ -37,6 +37,10 @@ struct ImageFileRoutes: Sendable {
       guard let format = image.diskFormat, image.containerFormat != nil else {
         throw APIError.badRequest("Properties disk_format, container_format must be set prior to saving data.")
       }
+      guard try ImageStore.uploadsUnderway(owner: image.owner, in: session) < settings.mostUploadsAtOnce else {
+        throw APIError.conflict(
+          "The project has \(settings.mostUploadsAtOnce) uploads going on, which is the most; wait for one to end.")
+      }
       let left = settings.largestPerProject - (try ImageStore.bytesUsed(owner: image.owner, in: session))
       image.status = .saving
       image.uploadID = uploadID
@@ -57,23 +61,13 @@ struct ImageFileRoutes: Sendable {
   private func receive(_ request: APIRequest, _ id: String, _ uploadID: String, declared: String, limit: Int)
     async throws
   {
-    if let text = request.headers[.contentLength], let length = Int(text), length > limit {
-      throw UploadError.tooLarge(limit: limit)
-    }
+    let length = request.headers[.contentLength].flatMap { Int($0) }
+    if let length, length > limit { throw UploadError.tooLarge(limit: limit) }
     let upload = try await glance.folder.upload(id, uploadID: uploadID, limit: limit)
     do {
-      var piece: [UInt8] = []
-      piece.reserveCapacity(Self.pieceLength + (64 << 10))
-      var chunks = request.stream.makeAsyncIterator()
-      while let chunk = try await next(&chunks) {
-        piece.append(contentsOf: chunk.readableBytesView)
-        if piece.count >= Self.pieceLength {
-          try await upload.append(piece)
-          piece.removeAll(keepingCapacity: true)
-        }
-      }
-      if !piece.isEmpty { try await upload.append(piece) }
-      let facts = try await upload.publish(declared: declared, largestDisk: glance.folder.settings.largestDisk)
+      try await take(request, into: upload)
+      let settings = glance.folder.settings
+      let facts = try await upload.publish(declared: declared, length: length, largestDisk: settings.largestDisk)
       try await finish(id, uploadID, facts, at: request.now)
     } catch {
       upload.discard()
@@ -81,10 +75,40 @@ struct ImageFileRoutes: Sendable {
     }
   }
 
-  private func next(_ chunks: inout RequestBody.AsyncIterator) async throws -> ByteBuffer? {
-    do { return try await chunks.next() } catch {
-      // Nobody hears it; the log shows a client that left, not a fault of ours.
-      throw APIError.badRequest("The upload was cut off.")
+  /// Takes the whole body; a sender that stands still is cut off.
+  private func take(_ request: APIRequest, into upload: ImageUpload) async throws {
+    let patience = glance.folder.settings.uploadPatience
+    let arrival = Arrival()
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask {
+        var piece: [UInt8] = []
+        piece.reserveCapacity(Self.pieceLength + (64 << 10))
+        do {
+          for try await chunk in request.stream {
+            arrival.note()
+            piece.append(contentsOf: chunk.readableBytesView)
+            if piece.count >= Self.pieceLength {
+              try await upload.append(piece)
+              piece.removeAll(keepingCapacity: true)
+              arrival.note()
+            }
+          }
+        } catch let error as UploadError { throw error } catch {
+          // Nobody hears it; the log shows a client that left, not a fault of ours.
+          throw error is any APIErrorConvertible ? error : UploadError.cutOff
+        }
+        // A cancelled task sees the end of the body where there is none.
+        if Task.isCancelled { throw UploadError.cutOff }
+        if !piece.isEmpty { try await upload.append(piece) }
+      }
+      group.addTask {
+        while true {
+          try await Task.sleep(for: max(patience / 4, .milliseconds(50)))
+          if arrival.age > patience { throw UploadError.cutOff }
+        }
+      }
+      defer { group.cancelAll() }
+      try await group.next()
     }
   }
 
@@ -129,6 +153,9 @@ struct ImageFileRoutes: Sendable {
       return APIError(
         .contentTooLarge, "Image storage media is full: the administrator must free space. Nothing was kept.")
     case .refused(let sentence): return APIError.badRequest(sentence)
+    case .cutOff:
+      return APIError.badRequest(
+        "The upload was cut off before its end, or stood still for too long; nothing of it was kept.")
     case .missing: return APIError(.internalServerError, "The image's content is gone from the server's disk.")
     }
   }
@@ -188,4 +215,11 @@ struct ImageFileRoutes: Sendable {
     guard let last = halves[1].isEmpty ? Int.max : Int(halves[1]), last >= first else { return .whole }
     return first >= size ? .impossible : .part(first..<(min(size - 1, last) + 1))
   }
+}
+
+/// When the last piece came in.
+private final class Arrival: Sendable {
+  private let last = Mutex(ContinuousClock.now)
+  func note() { last.withLock { $0 = .now } }
+  var age: Duration { last.withLock { .now - $0 } }
 }

@@ -43,7 +43,7 @@ struct Site: Sendable {
     let path = "/tmp/steelyard-glance-\(Identifier.uuid())"
     mkdir(path, 0o700)
     let database = try Database(path: path + "/site.db", secrets: SecretBox(key: [UInt8](repeating: 7, count: 32)))
-    let folder = ImageFolder(path: path + "/images", settings: settings)
+    let folder = try ImageFolder(path + "/images", settings: settings)
     try await folder.prepare(database)
     let app = Application(
       responder: APIResponder(

@@ -162,6 +162,29 @@ import Wire
     }
   }
 
+  @Test func abuse11_anUploadThatStandsStillIsCutOff() async throws {
+    var settings = ImageSettings()
+    settings.uploadPatience = .milliseconds(300)
+    settings.mostUploadsAtOnce = 1
+    try await Site.run(settings: settings) { site in
+      let image = try await site.make("i")
+      let connection = try Connection(port: site.port)
+      try await connection.send(
+        "PUT /image/v2/images/\(image.id)/file HTTP/1.1\r\nHost: x\r\nX-Auth-Token: alice\r\n"
+          + "Content-Type: application/octet-stream\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+      #expect(try await eventually { try await site.files("uploads").count == 1 })
+      let second = try await site.make("j")
+      #expect(try await site.upload(second, [1]).message.contains("uploads going on"))
+
+      let answer = try await connection.answer("")
+
+      #expect(answer.hasPrefix("HTTP/1.1 400"), "\(answer.prefix(60))")
+      #expect(try await nothingIsLeft(of: image, site))
+      #expect(try await site.upload(second, [1]).status == 204)
+      connection.close()
+    }
+  }
+
   @Test func anImageDeletedDuringItsUploadLeavesNothing() async throws {
     try await Site.run { site in
       let image = try await site.make("i")

@@ -84,7 +84,7 @@ public struct ConfigDrive: ConfigDriveInterface {
       }
     }
     // The options that Nova gives it.
-    _ = try await runChecked(
+    try await runChecked(
       "genisoimage",
       [
         "-quiet", "-o", "\(work)/drive.iso", "-ldots", "-allow-lowercase", "-allow-multidot", "-l", "-publisher",
@@ -118,6 +118,7 @@ public struct ConfigDrive: ConfigDriveInterface {
     guard isISO else { throw Self.refused("the text is base64 of a gzip file, but not of an ISO 9660 volume in it.") }
     let temporary = "\(path).\(Identifier.uuid()).part"
     try await FileThread("config drive").run {
+      try Files.makeFolder(String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]))
       defer { unlink(temporary) }
       let descriptor = try Files.open(temporary, O_WRONLY | O_CREAT | O_EXCL)
       do {

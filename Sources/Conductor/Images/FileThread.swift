@@ -53,6 +53,12 @@ final class FileThread: Sendable {
   }
   deinit { queue.close() }
 
+  /// A few threads that share the short reads and writes of all transfers, so that a thousand slow clients are not a
+  /// thousand threads.
+  private static let pool = (0..<4).map { FileThread("image file \($0)") }
+  private static let next = Atomic<Int>(0)
+  static var shared: FileThread { pool[abs(next.wrappingAdd(1, ordering: .relaxed).newValue % pool.count)] }
+
   /// Runs `body` on the thread.
   func run<T: Sendable>(_ body: @escaping @Sendable () throws -> T) async throws -> T {
     try await withCheckedThrowingContinuation { continuation in

@@ -80,6 +80,7 @@ public actor ImageCache: ImageStoreInterface {
     }
     let paths = CachePaths(folder: folder, imageID: imageID)
     if format != "qcow2" {
+      try await makeRoom(besides: imageID)
       let path = try await FileThread("image cache").run { try paths.linkContent() }
       return RawImage(path: path, size: size, sha256: sha256)
     }

@@ -14,6 +14,10 @@ public struct ImageSettings: Sendable {
   public var largestDisk = 256 << 30
   /// What the cache may take of the disk; images used in the last hour stay whatever it is.
   public var cacheSize = 100 << 30
+  /// Uploads of one project at the same time.
+  public var mostUploadsAtOnce = 8
+  /// How long an upload may stand still before it is cut off.
+  public var uploadPatience: Duration = .seconds(120)
   /// How long unpacking one image may take.
   public var conversionPatience: Duration = .seconds(3600)
   public init() {}
@@ -26,24 +30,25 @@ public struct ImageFolder: Sendable {
   public let path: String
   public let settings: ImageSettings
 
-  public init(path: String, settings: ImageSettings = ImageSettings()) {
+  /// Makes the folders; blocks, so it is done before the server answers.
+  public init(_ path: String, settings: ImageSettings = ImageSettings()) throws {
     self.path = path
     self.settings = settings
+    for folder in [uploads, images, cache] { try Files.makeFolder(folder) }
   }
   var uploads: String { path + "/uploads" }
   var images: String { path + "/images" }
   var cache: String { path + "/cache" }
   public func content(of imageID: String) -> String { "\(images)/\(imageID)" }
 
-  /// Makes the folders, and removes what a stopped server left half done: uploads, conversions, content without an image.
-  /// Before the server answers; blocking work is done on a thread of its own.
+  /// Removes what a stopped server left half done: uploads, conversions, content without an image. Before the server
+  /// answers.
   public func prepare(_ database: Database) async throws {
     try await database.write { session in try ImageStore.resetUploads(in: session) }
     let known = try await database.read { session in
       Set(try ImageStore.list(in: session).filter { $0.status == .active }.map(\.id))
     }
     try await FileThread("image files").run { [self] in
-      for folder in [uploads, images, cache] { try Files.makeFolder(folder) }
       for name in try Files.names(in: uploads) { unlink("\(uploads)/\(name)") }
       for name in try Files.names(in: cache) where name.hasSuffix(".part") { unlink("\(cache)/\(name)") }
       for name in try Files.names(in: images) where !known.contains(name) { unlink("\(images)/\(name)") }
@@ -71,6 +76,8 @@ public enum UploadError: Error, Sendable, Equatable {
   case tooLarge(limit: Int)
   case diskFull
   case refused(String)
+  /// The sender left, or stood still for too long.
+  case cutOff
   /// The content that should be there is not.
   case missing
 }
@@ -99,7 +106,7 @@ public final class ImageUpload: Sendable {
     init(_ descriptor: Int32) { self.descriptor = descriptor }
     deinit { close(descriptor) }
   }
-  private let thread = FileThread("image upload")
+  private let thread = FileThread.shared
   private let state: State
   private let path: String
   private let target: String
@@ -133,10 +140,13 @@ public final class ImageUpload: Sendable {
   }
 
   /// Checks the content against what it is declared to be, and gives it its name.
-  /// - Throws: ``UploadError`` `.refused` with the reason.
-  public func publish(declared: String, largestDisk: Int) async throws -> ImageFacts {
+  /// - Parameter length: bytes that the sender announced; nil when it did not.
+  /// - Throws: ``UploadError`` `.refused` with the reason, `.cutOff` when there is less than announced.
+  public func publish(declared: String, length: Int?, largestDisk: Int) async throws -> ImageFacts {
     let (state, path, target) = (state, path, target)
-    return try await thread.run {
+    // Bringing gigabytes to the disk takes its time: not on a thread that others wait for.
+    return try await FileThread("image publish").run {
+      if let length, state.size != length { throw UploadError.cutOff }
       let tailStart = max(0, state.size - ImageContent.tailLength)
       let tail = try Files.read(state.descriptor, at: tailStart, count: state.size - tailStart)
       let content: ImageContent
@@ -165,7 +175,7 @@ public final class ImageUpload: Sendable {
 
 /// An image's content on its way out.
 public final class ImageReader: Sendable {
-  private let thread = FileThread("image read")
+  private let thread = FileThread.shared
   private let file: Descriptor
   public let size: Int
 
