@@ -14,6 +14,8 @@ int clinux_setns_network(int fd);
 int clinux_lock_file(int fd);
 /* Open a tap interface in the caller's network namespace: a file descriptor or -1. */
 int clinux_open_tap(const char *name);
+/* Standard output goes out line by line, also into a pipe. */
+void clinux_line_buffer_output(void);
 /* Start `path` as leader of a new session and process group, with every other descriptor closed, no signal blocked and
    every signal at its default. Standard input, output and error are `in`, `out` and `err`; when `terminal` is not null
    it is opened in their place and becomes the controlling terminal. 0 and the process in `pid`, or an errno. */

@@ -78,8 +78,12 @@ public enum UploadError: Error, Sendable, Equatable {
   case refused(String)
   /// The sender left, or stood still for too long.
   case cutOff
+  /// The disk failed in another way; for the log.
+  case storage(String)
   /// The content that should be there is not.
   case missing
+
+  init(_ error: FileError) { self = error.isDiskFull ? .diskFull : .storage(error.description) }
 }
 
 /// What came in.
@@ -116,7 +120,11 @@ public final class ImageUpload: Sendable {
     self.path = path
     self.target = target
     self.limit = limit
-    state = try await thread.run { State(try Files.open(path, O_RDWR | O_CREAT | O_EXCL)) }
+    state = try await thread.run {
+      do { return State(try Files.open(path, O_RDWR | O_CREAT | O_EXCL)) } catch let error as FileError {
+        throw UploadError(error)
+      }
+    }
   }
 
   /// Takes the next piece; returns when it is written, so that a sender is never faster than the disk.
@@ -125,9 +133,7 @@ public final class ImageUpload: Sendable {
     try await thread.run {
       guard state.size + bytes.count <= limit else { throw UploadError.tooLarge(limit: limit) }
       try bytes.withUnsafeBytes { raw in
-        do { try Files.write(raw, to: state.descriptor) } catch let error as FileError where error.isDiskFull {
-          throw UploadError.diskFull
-        }
+        do { try Files.write(raw, to: state.descriptor) } catch let error as FileError { throw UploadError(error) }
         state.md5.update(raw)
         state.sha256.update(raw)
         state.sha512.update(raw)
@@ -162,9 +168,7 @@ public final class ImageUpload: Sendable {
       let facts = ImageFacts(
         size: state.size, virtualSize: content.virtualSize, md5: Digest.hex(state.md5.finish()),
         sha256: Digest.hex(state.sha256.finish()), sha512: Digest.hex(state.sha512.finish()))
-      do { try Files.publish(path, as: target) } catch let error as FileError where error.isDiskFull {
-        throw UploadError.diskFull
-      }
+      do { try Files.publish(path, as: target) } catch let error as FileError { throw UploadError(error) }
       return facts
     }
   }

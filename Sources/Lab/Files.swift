@@ -1,0 +1,78 @@
+import Glibc
+
+/// Small files, and processes known by a file with their number.
+enum Files {
+  struct Failure: Error, CustomStringConvertible {
+    let description: String
+  }
+  private static func failure(_ what: String, _ path: String) -> Failure {
+    Failure(description: "cannot \(what) \(path): \(String(cString: strerror(errno)))")
+  }
+
+  static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
+  static func makeFolder(_ path: String) throws {
+    var made = ""
+    for part in path.split(separator: "/", omittingEmptySubsequences: false) {
+      made += part.isEmpty && made.isEmpty ? "/" : (made.hasSuffix("/") ? "" : "/") + part
+      if made == "/" || exists(made) { continue }
+      guard mkdir(made, 0o755) == 0 || errno == EEXIST else { throw failure("make", made) }
+    }
+  }
+
+  static func read(_ path: String) throws -> String {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw failure("read", path) }
+    defer { close(descriptor) }
+    var bytes: [UInt8] = []
+    var buffer = [UInt8](repeating: 0, count: 1 << 16)
+    while true {
+      let count = Glibc.read(descriptor, &buffer, buffer.count)
+      guard count >= 0 else { throw failure("read", path) }
+      if count == 0 { return String(decoding: bytes, as: UTF8.self) }
+      bytes += buffer.prefix(count)
+    }
+  }
+
+  static func write(_ path: String, _ text: String, mode: mode_t = 0o644) throws {
+    let descriptor = open(path + ".new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
+    guard descriptor >= 0 else { throw failure("write", path) }
+    let bytes = Array(text.utf8)
+    let isWritten = Glibc.write(descriptor, bytes, bytes.count) == bytes.count
+    fchmod(descriptor, mode)
+    close(descriptor)
+    guard isWritten, rename(path + ".new", path) == 0 else { throw failure("write", path) }
+  }
+
+  static func names(in folder: String) -> [String] {
+    guard let handle = opendir(folder) else { return [] }
+    defer { closedir(handle) }
+    var names: [String] = []
+    while let entry = readdir(handle) {
+      let name = withUnsafePointer(to: entry.pointee.d_name) {
+        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      }
+      if !name.hasPrefix(".") { names.append(name) }
+    }
+    return names.sorted()
+  }
+
+  // MARK: Processes
+
+  static func process(_ pidFile: String) -> pid_t? {
+    (try? read(pidFile)).flatMap { pid_t($0.filter { $0.isNumber }) }.flatMap { $0 > 1 ? $0 : nil }
+  }
+  /// True when the process lives and its command line contains `text`: a number may have gone to another.
+  static func isRunning(_ pidFile: String, containing text: String) -> Bool {
+    guard let process = process(pidFile), let line = try? read("/proc/\(process)/cmdline") else { return false }
+    return line.contains(text)
+  }
+  /// Ends it: SIGTERM, after two seconds SIGKILL.
+  static func end(_ pidFile: String, containing text: String) async {
+    defer { unlink(pidFile) }
+    guard isRunning(pidFile, containing: text), let process = process(pidFile) else { return }
+    kill(process, SIGTERM)
+    for _ in 0..<100 where kill(process, 0) == 0 { try? await Task.sleep(for: .milliseconds(20)) }
+    if isRunning(pidFile, containing: text) { kill(process, SIGKILL) }
+  }
+}

@@ -1,0 +1,76 @@
+import Glibc
+import Processes
+import Wire
+
+extension Laboratory {
+  /// What runs, as text for a person.
+  public func status() async -> String {
+    guard Files.exists(inventoryFile) else { return "There is no lab in \(folder)." }
+    var text = ""
+    for machine in machines() {
+      let path = machineFolder(machine.index)
+      let isOn = Files.isRunning("\(path)/pid", containing: folder)
+      let boot = ((try? Files.read("\(path)/boot")) ?? "disk continuous").filter { $0 != "\n" }
+      text += "\(machine.name)  \(isOn ? "on " : "off")  boots \(boot)  \(machine.firmware.rawValue)  "
+      text += "\(machine.controller.rawValue) at \(machine.controllerAddress)  \(machine.macs.joined(separator: " "))  \(path)/serial.log\n"
+    }
+    text += await LabSwitch(self).ports()
+    return text
+  }
+
+  /// Runs a command in the tiny test system on a machine, through its second serial port.
+  /// - Returns: the command's output and its status.
+  public func shell(_ index: Int, _ command: String, limit: Duration) async throws -> (output: String, status: Int) {
+    let mark = "lab-\(getpid())-done"
+    // The shell reads a line and runs it; the mark is put together by the shell, so the echo of the line is not it.
+    let line = "\(command.replacing("\n", with: " ")); echo \"\(mark.prefix(4))\"\"\(mark.dropFirst(4)) $?\"\n"
+    let path = "\(machineFolder(index))/shell.sock"
+    let text = await withCheckedContinuation { continuation in
+      startThread("lab-shell") { continuation.resume(returning: Self.converse(path, line, until: "\(mark) ", limit: limit)) }
+    }
+    guard let text, let found = text.firstRange(of: "\(mark) ") else {
+      throw Failure("machine \(index) did not answer on its shell within \(Int(limit.inSeconds)) s: is the tiny test system running there?")
+    }
+    let status = Int(text[found.upperBound...].prefix { $0.isNumber }) ?? -1
+    return (String(text[..<found.lowerBound]), status)
+  }
+
+  /// Types a line and reads until `mark` and the rest of its line; nil when that does not come. Blocks.
+  private static func converse(_ path: String, _ line: String, until mark: String, limit: Duration) -> String? {
+    let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+    defer { close(descriptor) }
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    let bytes = Array(path.utf8)
+    guard bytes.count < 108 else { return nil }
+    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
+    let code = withUnsafePointer(to: &address) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
+    }
+    let request = Array(line.utf8)
+    guard code == 0, send(descriptor, request, request.count, Int32(MSG_NOSIGNAL)) == request.count else { return nil }
+    var answer: [UInt8] = []
+    var buffer = [UInt8](repeating: 0, count: 1 << 14)
+    let end = ContinuousClock.now + limit
+    while ContinuousClock.now < end {
+      var wait = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+      guard poll(&wait, 1, 200) > 0 else { continue }
+      let count = recv(descriptor, &buffer, buffer.count, 0)
+      guard count > 0 else { return nil }
+      answer += buffer.prefix(count).filter { $0 != 13 }
+      let text = String(decoding: answer, as: UTF8.self)
+      if let found = text.firstRange(of: mark), text[found.upperBound...].contains("\n") { return text }
+    }
+    return nil
+  }
+
+  /// How often a text stands on a machine's disk, byte for byte, whatever the file system says.
+  public func search(_ index: Int, _ text: String) async throws -> Int {
+    let raw = "\(folder)/search-\(getpid()).raw"
+    defer { unlink(raw) }
+    _ = try await runChecked(
+      "qemu-img", ["convert", "-U", "-f", "qcow2", "-O", "raw", "\(machineFolder(index))/disk.qcow2", raw], timeout: .seconds(300))
+    let result = try await run("grep", ["-a", "-o", "-F", "--", text, raw], timeout: .seconds(300), outputLimit: 64 << 20)
+    return result.output.count { $0 == 10 }
+  }
+}

@@ -1,0 +1,160 @@
+import APISupport
+import AgentAPI
+import BootServices
+import Conductor
+import Cryptography
+import Domain
+import DriverInterfaces
+import GlanceAPI
+import Glibc
+import IPMIDriver
+import IronicAPI
+import KeystoneAPI
+import LeapAPI
+import Logging
+import NIOSSL
+import NeutronAPI
+import RedfishDriver
+import ServiceLifecycle
+import Store
+import SwitchDrivers
+import Wire
+
+/// The whole server put together: the only place that knows every part.
+struct Composition {
+  let services: [any ServiceLifecycle.Service]
+  /// Where the API answers: "http://127.0.0.1:5000".
+  let url: String
+  private let parts: Parts
+
+  /// What touches the database and the outside, without the listeners: `doctor` needs no more.
+  struct Parts {
+    let database: Database
+    let conductor: Conductor
+    fileprivate let redfish: RedfishHardware
+    fileprivate let boot: Boot
+    fileprivate let consoles: Consoles
+    fileprivate let imageFolder: ImageFolder
+
+    func close() async {
+      await redfish.shutdown()
+      database.close()
+    }
+  }
+
+  static func parts(site: SiteOptions, configuration: Configuration, logger: Logger) async throws -> Parts {
+    let database = try Database(path: site.database, secrets: try SecretBox.fromFile(site.keyFile, create: false))
+    let redfish = RedfishHardware(logger: Logger(label: "redfish"))
+    let switches = try Switches(
+      (configuration.switches ?? []).map { entry in
+        SwitchConfiguration(
+          name: entry.name, kind: entry.kind, endpoint: entry.endpoint, bridge: entry.bridge, uplinks: entry.uplinks ?? [],
+          control: entry.control)
+      }, logger: Logger(label: "switch"))
+    let boot = try bootServices(configuration, site)
+    let imageFolder = try ImageFolder("\(site.data)/images")
+    let images = ImageCache(database: database, folder: imageFolder, logger: Logger(label: "images"))
+    var consoleSettings = ConsoleSettings(folder: "\(site.data)/consoles")
+    consoleSettings.host = configuration.console.address
+    consoleSettings.ports = configuration.console.first_port...max(configuration.console.first_port, configuration.console.last_port)
+    let consoles = try Consoles(settings: consoleSettings, logger: Logger(label: "consoles"))
+    let conductor = Conductor(
+      database: database, settings: configuration.conductorSettings(dataFolder: site.data),
+      hardwareTypes: [IPMIHardwareType(), redfish], switches: switches, boot: boot.interface, images: images, configDrives: ConfigDrive(),
+      consoles: consoles, logger: Logger(label: "conductor"), probe: crashProbe(), clock: systemClock)
+    return Parts(
+      database: database, conductor: conductor, redfish: redfish, boot: boot, consoles: consoles, imageFolder: imageFolder)
+  }
+
+  init(site: SiteOptions, configuration: Configuration, logger: Logger) async throws {
+    let parts = try await Self.parts(site: site, configuration: configuration, logger: logger)
+    self.parts = parts
+    let database = parts.database, conductor = parts.conductor
+
+    // Identity.
+    let authority = TokenAuthority(keys: try TokenKeys.fromFile(site.tokenKeys), clock: systemClock)
+    let networks = configuration.networks
+    try await database.write { session in
+      try authority.load(in: session)
+      try SegmentRangeStore.ensureConfigured(
+        physicalNetwork: networks.physical_network, vlans: networks.first_vlan...max(networks.first_vlan, networks.last_vlan),
+        at: systemClock(), in: session)
+    }
+
+    // Facades.
+    var neutronSettings = NeutronAPI.Settings()
+    neutronSettings.reservedVLANs = [configuration.provisioning?.vlan ?? 0]
+    let neutron = NeutronAPI(database: database, settings: neutronSettings) { port, actor, requestID, session in
+      guard let holder = try PortStore.holding(vif: port.id, in: session), var node = try NodeStore.get(holder.nodeUUID, in: session) else {
+        return
+      }
+      try conductor.detachVIF(networkPortID: port.id, node: &node, by: Requester(actor, requestID: requestID), in: session)
+    }
+    let others = [
+      IronicAPI(database: database, conductor: conductor).service, neutron.service,
+      GlanceAPI(database: database, folder: parts.imageFolder).service, LeapAPI(database: database, conductor: conductor).service,
+    ]
+    let keystone = KeystoneFacade(
+      database: database, authority: authority, passwords: PasswordChecker(logger: Logger(label: "passwords")),
+      catalog: others.compactMap { CatalogEntry($0) }, clock: systemClock)
+
+    // Listeners.
+    let listen = configuration.listen
+    let tls = try Self.tls(listen)
+    let scheme = tls == nil ? "http" : "https"
+    let socket = try ListeningSocket.open(host: listen.address, port: listen.port)
+    url = "\(scheme)://\(socket.host):\(socket.port)"
+    var services: [any ServiceLifecycle.Service] = [
+      Listener(
+        socket: socket,
+        responder: APIResponder(
+          services: [keystone.service()] + others, authenticator: authority, publicOrigin: configuration.public_url, scheme: scheme,
+          clock: systemClock), tls: tls, logger: logger)
+    ]
+    if let provisioning = configuration.provisioning, let ramdisk = configuration.ramdisk {
+      let agents = AgentAPI(
+        conductor: conductor, settings: .init(kernel: ramdisk.kernel, initrd: ramdisk.initrd, logFolder: "\(site.data)/logs/agent"),
+        bootScript: Self.bootScript(conductor.settings.agentServer))
+      services.append(
+        Listener(
+          socket: try ListeningSocket.open(
+            host: provisioning.address, port: provisioning.port, namespace: provisioning.namespace),
+          responder: APIResponder(services: [agents.service], authenticator: NoTokens(), clock: systemClock), logger: logger))
+    } else {
+      logger.warning("no provisioning network is configured: machines can be leased and wired, but not inspected, cleaned or deployed")
+    }
+    self.services = [parts.consoles] + parts.boot.services + conductor.services() + services
+  }
+
+  func close() async { await parts.close() }
+
+  /// Ends this process at the N-th point of its workflows when the crash tests ask for it.
+  private static func crashProbe() -> @Sendable (String) -> Void {
+    guard let text = getenv("STEELYARD_KILL_AT").map({ String(cString: $0) }) else { return { _ in } }
+    return { point in if point == text { kill(getpid(), SIGKILL) } }
+  }
+
+  private static func tls(_ listen: Configuration.Listen) throws -> TLSConfiguration? {
+    switch (listen.certificate, listen.key) {
+    case (nil, nil): return nil
+    case (let certificate?, let key?):
+      do {
+        var tls = TLSConfiguration.makeServerConfiguration(
+          certificateChain: try NIOSSLCertificate.fromPEMFile(certificate).map { .certificate($0) },
+          privateKey: .privateKey(try NIOSSLPrivateKey(file: key, format: .pem)))
+        tls.minimumTLSVersion = .tlsv12
+        return tls
+      } catch {
+        throw Failure("listen.certificate and listen.key: \(certificate), \(key) cannot be used: \(error)")
+      }
+    default: throw Failure("listen.certificate and listen.key belong together: give both or none")
+    }
+  }
+
+  /// The agents' listener takes no OpenStack tokens.
+  private struct NoTokens: Authenticator {
+    func actor(forToken token: String, now: Timestamp) throws -> Actor {
+      throw APIError(.unauthorized, "No tokens are taken here.")
+    }
+  }
+}
