@@ -1,0 +1,286 @@
+import Cryptography
+import Domain
+import HTTPTypes
+import KeystoneAPI
+import Store
+import Wire
+
+/// What the matrix's database holds, and how paths and bodies name it.
+enum Fixtures {
+  static func write(to database: Database) async throws {
+    let box = database.secrets
+    try await database.write { session in
+      let now = MatrixSite.now()
+      _ = try IdentityBootstrap.initialise(in: session, adminPassword: "not used", now: now)
+      for name in ["admin", "owner", "tenant", "stranger", "elsewhere"] {
+        try ProjectStore.insert(
+          Project(
+            id: MatrixSite.id("project-\(name)"), name: "p-\(name)", domainID: "default", tags: ["blue"], createdAt: now
+          ), in: session)
+      }
+      try IdentitySettings.setAdminProjectID(MatrixSite.admin, in: session)
+      let member = MatrixSite.id("role")
+      let implied = Role(id: MatrixSite.id("implied"), name: "implied")
+      try RoleStore.insert(Role(id: member, name: "custom"), in: session)
+      try RoleStore.insert(implied, in: session)
+      try RoleStore.addImplication(member, implies: implied.id, in: session)
+      for name in ["admin", "boss", "owner", "tenant", "reader", "stranger", "elsewhere"] {
+        let user = MatrixSite.id("user-\(name)")
+        try UserStore.insert(User(id: user, name: "u-\(name)", domainID: "default", createdAt: now), in: session)
+      }
+      for side in ["tenant", "elsewhere"] {
+        let group = MatrixSite.id("group-\(side)"), user = MatrixSite.id("user-\(side)"),
+          project = MatrixSite.id("project-\(side)")
+        try UserGroupStore.insert(UserGroup(id: group, name: "g-\(side)", domainID: "default"), in: session)
+        try UserGroupStore.add(user, to: group, in: session)
+        for target in [RoleAssignment.Target.project(project), .domain("default"), .system] {
+          try RoleAssignmentStore.add(RoleAssignment(holder: .user(user), target: target, roleID: member), in: session)
+          try RoleAssignmentStore.add(
+            RoleAssignment(holder: .group(group), target: target, roleID: member), in: session)
+        }
+        try ApplicationCredentialStore.insert(
+          ApplicationCredential(
+            id: MatrixSite.id("credential-\(side)"), name: "c-\(side)", description: nil, userID: user,
+            projectID: project,
+            roleIDs: [member], expiresAt: nil, isUnrestricted: false, secretHash: "x"), at: now, in: session)
+      }
+      try machines(box, now, in: session)
+      try networks(now, in: session)
+      for side in ["tenant", "elsewhere"] {
+        var image = Image(
+          id: MatrixSite.uuid("image-\(side)"), name: "i-\(side)", owner: MatrixSite.id("project-\(side)"),
+          createdAt: now)
+        image.diskFormat = "raw"
+        image.containerFormat = "bare"
+        image.tags = ["blue"]
+        try ImageStore.insert(image, in: session)
+        try ImageStore.set(
+          ImageMember(imageID: image.id, projectID: MatrixSite.id("project-friend"), createdAt: now), in: session)
+      }
+    }
+  }
+
+  private static func machines(_ box: SecretBox, _ now: Timestamp, in session: any Session) throws {
+    let far = now + .seconds(10 * 86_400)
+    for (side, owner) in [("tenant", MatrixSite.owner), ("elsewhere", MatrixSite.elsewhere)] {
+      let project = MatrixSite.id("project-\(side)")
+      var node = Node(uuid: MatrixSite.uuid("node-\(side)"), name: "n-\(side)", driver: "world", createdAt: now)
+      node.driverInfo = ["address": .string(side), "password": "hunter2"]
+      node.resourceClass = "metal"
+      node.owner = owner
+      node.lessee = project
+      node.leaseUUID = MatrixSite.uuid("lease-\(side)")
+      node.provisionState = .available
+      node.powerState = .off
+      node.traits = ["CUSTOM_A"]
+      node.instanceUUID = MatrixSite.uuid("allocation-\(side)")
+      node.allocationUUID = node.instanceUUID
+      try NodeStore.insert(node, secrets: ["password"], box: box, in: session)
+      try NodeStore.setInventory(["cpus": 1], of: node.uuid, at: now, in: session)
+      var port = Port(
+        uuid: MatrixSite.uuid("nic-\(side)"), nodeUUID: node.uuid,
+        address: side == "tenant" ? "52:54:00:aa:00:01" : "52:54:00:aa:00:02",
+        createdAt: now)
+      port.localLinkConnection = ["switch_info": "sw0", "port_id": .string(side)]
+      try PortStore.insert(port, in: session)
+      var allocation = Allocation(uuid: MatrixSite.uuid("allocation-\(side)"), createdAt: now)
+      allocation.owner = project
+      allocation.nodeUUID = node.uuid
+      allocation.state = .active
+      allocation.resourceClass = "metal"
+      try AllocationStore.insert(allocation, in: session)
+      // A second machine of the owner's, offered.
+      var offered = Node(uuid: MatrixSite.uuid("offered-\(side)"), name: "o-\(side)", driver: "world", createdAt: now)
+      offered.owner = owner
+      offered.provisionState = .available
+      offered.powerState = .off
+      try NodeStore.insert(offered, secrets: [], box: box, in: session)
+      try OfferStore.insert(
+        Offer(
+          uuid: MatrixSite.uuid("offer-\(side)"), name: "offer-\(side)", projectID: owner, lesseeID: project,
+          resourceUUID: offered.uuid, time: TimeRange(now - .seconds(60), far), createdAt: now), in: session)
+      try LeaseStore.insert(
+        Lease(
+          uuid: MatrixSite.uuid("lease-\(side)"), name: "lease-\(side)", projectID: project, ownerID: owner,
+          resourceUUID: node.uuid,
+          time: TimeRange(now - .seconds(60), far), status: .active, createdAt: now), in: session)
+    }
+  }
+
+  private static func networks(_ now: Timestamp, in session: any Session) throws {
+    try SegmentRangeStore.insert(
+      SegmentRange(
+        id: MatrixSite.uuid("range"), name: "pool", isDefault: true, physicalNetwork: "datacentre", vlans: 200...299,
+        createdAt: now),
+      in: session)
+    for (side, vlan) in [("tenant", 201), ("elsewhere", 202)] {
+      let project = MatrixSite.id("project-\(side)")
+      let network = Network(
+        id: MatrixSite.uuid("network-\(side)"), projectID: project, name: "net-\(side)", physicalNetwork: "datacentre",
+        vlan: vlan,
+        tags: ["blue"], createdAt: now)
+      try NetworkStore.insert(network, in: session)
+      guard let cidr = CIDR("10.0.\(vlan - 200).0/24"), let first = IPAddress("10.0.\(vlan - 200).10"),
+        let last = IPAddress("10.0.\(vlan - 200).99")
+      else { continue }
+      try SubnetStore.insert(
+        Subnet(
+          id: MatrixSite.uuid("subnet-\(side)"), networkID: network.id, projectID: project, name: "sub-\(side)",
+          cidr: cidr, gateway: nil,
+          pools: [AddressPool(first, last)], tags: ["blue"], createdAt: now), in: session)
+      try NetworkPortStore.insert(
+        NetworkPort(
+          id: MatrixSite.uuid("port-\(side)"), networkID: network.id, projectID: project, name: "port-\(side)",
+          tags: ["blue"],
+          createdAt: now), in: session)
+      for kind in ["network", "subnet", "port"] {
+        try NetworkTagStore.set(["blue"], of: MatrixSite.uuid("\(kind)-\(side)"), in: session)
+      }
+    }
+  }
+
+  // MARK: Names in paths
+
+  /// Fills the `{names}` of a path.
+  /// - Returns: the path, and whether it names an object that belongs to somebody; nil when a name has no fixture here.
+  static func path(_ path: String, of service: String, _ column: Column) -> (path: String, hasObject: Bool)? {
+    var out = ""
+    var hasObject = false
+    for segment in path.split(separator: "/") {
+      guard segment.hasPrefix("{") else {
+        out += "/\(segment)"
+        continue
+      }
+      let name = segment.dropFirst().dropLast().filter { $0 != "*" }
+      if let fixed = fixed(String(name), service, path) {
+        out += "/\(fixed)"
+      } else if let kind = kind(String(name), service, path) {
+        hasObject = true
+        switch column {
+        case .story: out += "/\(id(kind, "tenant"))"
+        case .elsewhere: out += "/\(id(kind, "elsewhere"))"
+        case .nonexistent: out += "/\(id(kind, "nonexistent"))"
+        }
+      } else {
+        return nil
+      }
+    }
+    return (out.isEmpty ? "/" : out, hasObject)
+  }
+
+  private static let dashless: Set<String> = ["project", "user", "group", "credential"]
+  private static func id(_ kind: String, _ side: String) -> String {
+    dashless.contains(kind) ? MatrixSite.id("\(kind)-\(side)") : MatrixSite.uuid("\(kind)-\(side)")
+  }
+
+  /// Names of things that belong to nobody.
+  private static func fixed(_ name: String, _ service: String, _ path: String) -> String? {
+    switch (service, name) {
+    case ("ironic", "driver"): "world"
+    case ("ironic", "conductor"): "steelyard"
+    case ("ironic", "trait"): "CUSTOM_A"
+    case ("ironic", "vif"): MatrixSite.uuid("port-tenant")
+    case ("ironic", "event"), ("ironic", "id"): MatrixSite.uuid("nothing")
+    case ("keystone", "domain"): "default"
+    case ("keystone", "role"): MatrixSite.id("role")
+    case ("keystone", "implied"): MatrixSite.id("implied")
+    case ("keystone", "id"): "x"
+    case (_, "tag"): "blue"
+    case ("neutron", "alias"): "provider"
+    case ("neutron", "range"): MatrixSite.uuid("range")
+    case ("neutron", "group"), ("neutron", "rule"): MatrixSite.uuid("nothing")
+    case ("neutron", "id"): path.contains("/tags") ? nil : MatrixSite.uuid("nothing")
+    case ("glance", "member"): MatrixSite.id("project-friend")
+    case ("agent", "image"), ("agent", "workflow"): MatrixSite.uuid("nothing")
+    default: nil
+    }
+  }
+  /// The kind of object that a name stands for.
+  private static func kind(_ name: String, _ service: String, _ path: String) -> String? {
+    switch (service, name) {
+    case ("ironic", "node"), ("esi-leap", "node"): "node"
+    case ("ironic", "port"): "nic"
+    case ("ironic", "allocation"): "allocation"
+    case ("keystone", "project"), ("neutron", "project"): "project"
+    case ("keystone", "user"): "user"
+    case ("keystone", "group"): "group"
+    case ("keystone", "credential"): "credential"
+    case ("neutron", "network"): "network"
+    case ("neutron", "subnet"): "subnet"
+    case ("neutron", "port"): "port"
+    case ("neutron", "id"):
+      path.contains("/networks/")
+        ? "network" : path.contains("/subnets/") ? "subnet" : path.contains("/ports/") ? "port" : nil
+    case ("glance", "image"): "image"
+    case ("esi-leap", "lease"): "lease"
+    case ("esi-leap", "offer"): "offer"
+    default: nil
+    }
+  }
+
+  // MARK: Bodies
+
+  /// What a caller would send; nil sends nothing.
+  static func body(_ service: String, _ method: HTTPRequest.Method, _ path: String) -> JSON? {
+    if method == .get || method == .delete || method == .head { return nil }
+    if let known = bodies["\(service) \(method) \(path)"] { return known }
+    switch (service, method) {
+    case ("ironic", .patch): return [["op": "add", "path": "/extra/x", "value": 1]]
+    case ("neutron", .put) where path.hasSuffix("/tags"), ("neutron", .post) where path.hasSuffix("/tags"):
+      return ["tags": ["red"]]
+    case ("glance", .patch): return [["op": "add", "path": "/x", "value": "1"]]
+    default: return [:]
+    }
+  }
+  private static let bodies: [String: JSON] = [
+    "ironic POST /v1/nodes": ["driver": "world"],
+    "ironic POST /v1/ports": ["node_uuid": .string(MatrixSite.uuid("node-tenant")), "address": "52:54:00:aa:00:77"],
+    "ironic POST /v1/allocations": ["resource_class": "metal"],
+    "ironic PUT /v1/nodes/{node}/states/power": ["target": "power on"],
+    "ironic PUT /v1/nodes/{node}/states/provision": ["target": "deleted"],
+    "ironic PUT /v1/nodes/{node}/states/console": ["enabled": true],
+    "ironic PUT /v1/nodes/{node}/management/boot_device": ["boot_device": "disk"],
+    "ironic PUT /v1/nodes/{node}/traits": ["traits": ["CUSTOM_B"]],
+    "ironic POST /v1/nodes/{node}/vifs": ["id": .string(MatrixSite.uuid("port-tenant"))],
+    "keystone POST /v3/projects": ["project": ["name": "new", "domain_id": "default"]],
+    "keystone PATCH /v3/projects/{project}": ["project": ["description": "x"]],
+    "keystone PUT /v3/projects/{project}/tags": ["tags": ["red"]],
+    "keystone POST /v3/domains": ["domain": ["name": "new"]],
+    "keystone PATCH /v3/domains/{domain}": ["domain": ["description": "x"]],
+    "keystone POST /v3/users": ["user": ["name": "new", "domain_id": "default"]],
+    "keystone PATCH /v3/users/{user}": ["user": ["description": "x"]],
+    "keystone POST /v3/users/{user}/password": ["user": ["password": "new", "original_password": "old"]],
+    "keystone POST /v3/groups": ["group": ["name": "new", "domain_id": "default"]],
+    "keystone PATCH /v3/groups/{group}": ["group": ["description": "x"]],
+    "keystone POST /v3/roles": ["role": ["name": "new"]],
+    "keystone PATCH /v3/roles/{role}": ["role": ["description": "x"]],
+    "keystone POST /v3/users/{user}/application_credentials": ["application_credential": ["name": "new"]],
+    "keystone POST /v3/auth/tokens": [
+      "auth": ["identity": ["methods": ["password"], "password": ["user": ["id": "x", "password": "y"]]]]
+    ],
+    "neutron POST /v2.0/networks": ["network": ["name": "new"]],
+    "neutron PUT /v2.0/networks/{network}": ["network": ["name": "x"]],
+    "neutron POST /v2.0/subnets": [
+      "subnet": ["network_id": .string(MatrixSite.uuid("network-tenant")), "cidr": "10.9.0.0/24", "ip_version": 4]
+    ],
+    "neutron PUT /v2.0/subnets/{subnet}": ["subnet": ["name": "x"]],
+    "neutron POST /v2.0/ports": ["port": ["network_id": .string(MatrixSite.uuid("network-tenant"))]],
+    "neutron PUT /v2.0/ports/{port}": ["port": ["name": "x"]],
+    "neutron PUT /v2.0/quotas/{project}": ["quota": ["network": 5]],
+    "neutron POST /v2.0/network-segment-ranges": [
+      "network_segment_range": [
+        "name": "new", "network_type": "vlan", "physical_network": "datacentre", "minimum": 300, "maximum": 310,
+        "shared": true,
+      ]
+    ],
+    "neutron PUT /v2.0/network-segment-ranges/{range}": ["network_segment_range": ["name": "x"]],
+    "glance POST /v2/images": ["name": "new"],
+    "glance POST /v2/images/{image}/members": ["member": .string(MatrixSite.id("project-stranger"))],
+    "glance PUT /v2/images/{image}/members/{member}": ["status": "accepted"],
+    "esi-leap POST /v1/offers": ["resource_uuid": .string(MatrixSite.uuid("node-tenant"))],
+    "esi-leap POST /v1/leases": [
+      "resource_uuid": .string(MatrixSite.uuid("offered-tenant")), "project_id": .string(MatrixSite.tenant),
+    ],
+    "esi-leap PATCH /v1/leases/{lease}": ["end_time": "2099-01-01T00:00:00"],
+  ]
+}
