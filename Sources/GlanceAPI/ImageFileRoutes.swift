@@ -156,6 +156,7 @@ struct ImageFileRoutes: Sendable {
     case .cutOff:
       return APIError.badRequest(
         "The upload was cut off before its end, or stood still for too long; nothing of it was kept.")
+    case .storage: return error
     case .missing: return APIError(.internalServerError, "The image's content is gone from the server's disk.")
     }
   }

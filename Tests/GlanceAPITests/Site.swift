@@ -62,6 +62,10 @@ struct Site: Sendable {
     _ = try await Processes.run("rm", ["-rf", path])
   }
 
+  /// The same site with its images elsewhere.
+  static func on(_ site: Site, folder: ImageFolder) throws -> Site {
+    Site(database: site.database, path: site.path, folder: folder, client: site.client)
+  }
   var cache: ImageCache { ImageCache(database: database, folder: folder, logger: Logger(label: "test")) }
 
   struct Answer: Sendable {

@@ -202,6 +202,41 @@ import Wire
     }
   }
 
+  @Test(.enabled(if: geteuid() == 0, "mounting a small disk needs root")) func aFullDiskIsSaidAndNothingIsKept()
+    async throws
+  {
+    try await Site.run { site in
+      let mount = site.path + "/small"
+      mkdir(mount, 0o700)
+      _ = try await runChecked("mount", ["-t", "tmpfs", "-o", "size=2m", "tmpfs", mount])
+      do {
+        let small = try Site.on(site, folder: try ImageFolder(mount))
+        do {
+          let upload = try await small.folder.upload("i", uploadID: "u", limit: 1 << 30)
+          await #expect(throws: UploadError.diskFull) {
+            for _ in 0..<4 { try await upload.append([UInt8](repeating: 1, count: 1 << 20)) }
+          }
+          upload.discard()
+        }
+        #expect(try await small.files("uploads") == [])
+
+        // A small qcow2 of a large disk full of ones: it comes in, and does not fit unpacked.
+        let image = try await site.make("i", format: "qcow2")
+        let content = try await site.qcow2([UInt8](repeating: 1, count: 8 << 20), size: "8M", options: ["-c"])
+        #expect(try await site.upload(image, content).status == 204)
+        try small.write(content, to: small.folder.content(of: image.id))
+        await #expect(
+          performing: { try await small.cache.ensureRaw(imageID: image.id) },
+          throws: { "\($0)".contains("disk is full") })
+        #expect(try await small.files("cache") == [])
+      } catch {
+        _ = try await run("umount", [mount])
+        throw error
+      }
+      _ = try await runChecked("umount", [mount])
+    }
+  }
+
   @Test func aRestartCleansUpAfterAnUpload() async throws {
     try await Site.run { site in
       let image = try await site.make("i")
