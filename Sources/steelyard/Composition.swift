@@ -70,6 +70,8 @@ struct Composition {
     let parts = try await Self.parts(site: site, configuration: configuration, logger: logger)
     self.parts = parts
     let database = parts.database, conductor = parts.conductor
+    // Uploads and conversions that a stopped server left half done.
+    try await parts.imageFolder.prepare(database)
 
     // Identity.
     let authority = TokenAuthority(keys: try TokenKeys.fromFile(site.tokenKeys), clock: systemClock)
