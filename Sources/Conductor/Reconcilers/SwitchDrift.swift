@@ -82,6 +82,8 @@ extension Conductor {
           }
           await group.waitForAll()
         }
+        // A site without switches has nothing to watch, and a service that ends would end the server.
+        if !Task.isCancelled { try? await Task.sleep(for: .seconds(Int32.max)) }
       }
     }
   }
