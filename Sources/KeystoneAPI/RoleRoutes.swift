@@ -112,6 +112,14 @@ extension KeystoneFacade {
           json: try await database.read { try inference(id, impliedID, mustExist: true, request, in: $0) })
       },
       Endpoint(
+        .head, "/v3/roles/{role}/implies/{implied}", anyRule("check_implied_role", "anyone with a token"),
+        "whether a role implies another"
+      ) { request in
+        let (id, impliedID) = (try request.parameter("role"), try request.parameter("implied"))
+        _ = try await database.read { try inference(id, impliedID, mustExist: true, request, in: $0) }
+        return .noContent
+      },
+      Endpoint(
         .put, "/v3/roles/{role}/implies/{implied}", adminRule("create_implied_role"), "make a role imply another"
       ) { request in
         let (id, impliedID) = (try request.parameter("role"), try request.parameter("implied"))

@@ -246,6 +246,12 @@ extension LeapAPI {
     let properties = try input.object("properties")
     return try await database.write { session in
       let offer = try offer(id, actor, statuses: [.available], in: session)
+      // The node may have got another owner, or gone, since it was offered.
+      guard let node = try NodeStore.get(offer.resourceUUID, in: session),
+        offer.parentUUID != nil || node.owner == nil || node.owner == offer.projectID
+      else {
+        throw APIError.conflict("The node of offer \(offer.uuid) is no longer its maker's to lease: the offer is void.")
+      }
       let start = givenStart ?? max(now, offer.time.start)
       let taken = try taken(offer, in: session)
       let range = TimeRange(

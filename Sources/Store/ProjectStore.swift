@@ -104,6 +104,8 @@ public enum ProjectStore {
         "SELECT COUNT(*) FROM leases WHERE (project_id = $1 OR owner_id = $1) AND status NOT IN ('deleted','expired')",
         [.text(id)]
       ) { $0.int(0) } ?? 0
-    return leases > 0 ? "\(leases) lease\(leases == 1 ? "" : "s") that have not ended" : nil
+    if leases > 0 { return "\(leases) lease\(leases == 1 ? "" : "s") that have not ended" }
+    let networks = try session.first("SELECT COUNT(*) FROM networks WHERE project_id = $1", [.text(id)]) { $0.int(0) } ?? 0
+    return networks > 0 ? "\(networks) network\(networks == 1 ? "" : "s")" : nil
   }
 }

@@ -114,4 +114,16 @@ import Wire
     #expect(try await site.call(.post, "/v1/offers/\(offer.uuid)/claim", [:], as: beta).status == 404)
     #expect(try await site.call(.post, "/v1/offers/\(offer.uuid)/claim", [:], as: site.token("below")).status == 201)
   }
+
+  @Test func anOfferIsVoidWhenItsNodeGoesToAnotherOwner() async throws {
+    let site = try await LeaseSite()
+    let node = try await site.node("n1")
+    let offer = try await site.call(.post, "/v1/offers", ["resource_uuid": "n1"], as: site.token("owners"))
+    try await site.database.write { session in
+      guard var moved = try NodeStore.get(node, in: session) else { return }
+      moved.owner = "beta"
+      try NodeStore.update(moved, in: session)
+    }
+    #expect(try await site.call(.post, "/v1/offers/\(offer.uuid)/claim", [:], as: site.token("alpha")).status == 409)
+  }
 }
