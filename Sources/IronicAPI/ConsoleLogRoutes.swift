@@ -9,7 +9,9 @@ import Wire
 extension IronicAPI {
   var consoleLogEndpoints: [Endpoint] {
     [
-      Endpoint(.get, "/v1/nodes/{node}/console", Self.act, "The console's text since power-on; `follow=true` goes on live") {
+      Endpoint(
+        .get, "/v1/nodes/{node}/console", Self.act, "The console's text since power-on; `follow=true` goes on live"
+      ) {
         try await consoleText($0)
       }
     ]
@@ -23,7 +25,12 @@ extension IronicAPI {
     let start: ConsoleStart
     switch request.query["since"] ?? "power-on" {
     case "power-on": start = .powerOn
-    case "oldest": start = .oldest
+    case "oldest":
+      // What is older than the last power-on may be an earlier tenant's.
+      guard NodePolicy.relation(try request.actor(), to: node) != .lessee else {
+        throw APIError.forbidden("A lessee sees the console since power-on: what is older may be another's.")
+      }
+      start = .oldest
     case "now": start = .now
     default: throw APIError.badRequest("since must be power-on, oldest or now.")
     }

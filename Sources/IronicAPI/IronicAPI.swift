@@ -29,7 +29,8 @@ public struct IronicAPI: Sendable {
     Service(
       name: "ironic", type: "baremetal", prefix: "/baremetal", errorShape: .ironic,
       decorate: { try Microversion.decorate($0) },
-      endpoints: versionEndpoints + nodeEndpoints + nodeStateEndpoints + consoleLogEndpoints + nodePartEndpoints + portEndpoints
+      endpoints: versionEndpoints + nodeEndpoints + nodeStateEndpoints + consoleLogEndpoints + nodePartEndpoints
+        + portEndpoints
         + allocationEndpoints
         + driverEndpoints + emptyEndpoints)
   }
