@@ -64,13 +64,7 @@ struct Site {
 
   func close() {
     database.close()
-    for name in [
-      "steelyard.db", "steelyard.db-wal", "steelyard.db-shm", "world.db", "world.db-wal", "world.db-shm", "kernel",
-      "initrd", "image",
-    ] {
-      unlink("\(folder)/\(name)")
-    }
-    rmdir(folder)
+    removeTree(folder)
   }
 
   func token(_ project: String, _ roles: [String] = ["member"]) -> String {
@@ -155,4 +149,20 @@ func withSite<T>(_ body: (Site) async throws -> T) async throws -> T {
   let site = try await Site()
   defer { site.close() }
   return try await body(site)
+}
+
+/// Removes a folder and what is in it.
+func removeTree(_ path: String) {
+  if let folder = opendir(path) {
+    var names: [String] = []
+    while let entry = readdir(folder) {
+      let name = withUnsafePointer(to: &entry.pointee.d_name) {
+        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      }
+      if name != "." && name != ".." { names.append(name) }
+    }
+    closedir(folder)
+    for name in names { removeTree("\(path)/\(name)") }
+  }
+  remove(path)
 }

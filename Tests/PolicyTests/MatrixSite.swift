@@ -150,11 +150,7 @@ final class MatrixSite {
 
   func removeAll() {
     close()
-    for name in ["seed.db", "seed.db-wal", "seed.db-shm", "template.db", "world.db", "world.db-wal", "world.db-shm"] {
-      unlink("\(folder)/\(name)")
-    }
-    for name in ["images/images", "images/uploads", "images/cache", "images", "logs"] { rmdir("\(folder)/\(name)") }
-    rmdir(folder)
+    removeTree(folder)
   }
 
   private func copy(_ from: String, to path: String) throws {
@@ -199,4 +195,20 @@ final class MatrixSite {
       ) { (status: $0.status.code, body: String(buffer: $0.body)) }
     }
   }
+}
+
+/// Removes a folder and what is in it.
+func removeTree(_ path: String) {
+  if let folder = opendir(path) {
+    var names: [String] = []
+    while let entry = readdir(folder) {
+      let name = withUnsafePointer(to: &entry.pointee.d_name) {
+        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      }
+      if name != "." && name != ".." { names.append(name) }
+    }
+    closedir(folder)
+    for name in names { removeTree("\(path)/\(name)") }
+  }
+  remove(path)
 }
