@@ -38,16 +38,20 @@ public struct AgentAPI: Sendable {
   let settings: Settings
   /// Builds the iPXE script; nil boots the local disk.
   let bootScript: @Sendable (AgentBoot?) -> String
+  /// The iPXE script that every admitted NIC starts with.
+  let startScript: String
   /// Reads files and writes logs: neither may block the cooperative pool.
   let threads: NIOThreadPool
 
   /// - Parameter bootScript: the typed builder of `BootServices`, which a facade cannot see.
   public init(
-    conductor: Conductor, settings: Settings, bootScript: @escaping @Sendable (AgentBoot?) -> String,
+    conductor: Conductor, settings: Settings, startScript: String = "#!ipxe\nexit\n",
+    bootScript: @escaping @Sendable (AgentBoot?) -> String,
     threads: NIOThreadPool = .singleton
   ) {
     self.conductor = conductor
     self.settings = settings
+    self.startScript = startScript
     self.bootScript = bootScript
     self.threads = threads
   }
@@ -71,6 +75,13 @@ public struct AgentAPI: Sendable {
         // A cache on the way would hand the token out again.
         answer.headers[.cacheControl] = "no-store"
         return answer
+      },
+      // What DHCP names: it asks again with the NIC's address, which only iPXE itself knows.
+      Endpoint(.get, "/boot/start.ipxe", .open, "The script that asks for a NIC's boot script") { _ in
+        APIResponse(.ok, text: startScript, contentType: "text/plain")
+      },
+      Endpoint(.get, "/boot/snponly.efi", .open, "iPXE for UEFI's own HTTP boot") {
+        try await send("/usr/lib/ipxe/snponly.efi", $0, "snponly.efi")
       },
       Endpoint(.get, "/boot/kernel", .open, "The ramdisk's kernel") { try await send(settings.kernel, $0, "kernel") },
       Endpoint(.get, "/boot/initrd", .open, "The ramdisk's file system") {

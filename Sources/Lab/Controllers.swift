@@ -68,7 +68,7 @@ struct RedfishControllers {
           "password": .string(Laboratory.controllerPassword), "tls": true, "mode": .string(machine.firmware.rawValue),
         ]
       }
-      try Files.write("\(lab.folder)/redfish.json", JSON.array(bmcs).description, mode: 0o600)
+      try Files.write("\(lab.folder)/redfish.json", JSON.object(["bmcs": .array(bmcs)]).description, mode: 0o600)
       unlink(log)
       let simulator = String(lab.program[..<(lab.program.lastIndex(of: "/") ?? lab.program.startIndex)]) + "/steelyard-simulator"
       try await lab.launch(

@@ -72,7 +72,7 @@ enum Files {
     defer { unlink(pidFile) }
     guard isRunning(pidFile, containing: text), let process = process(pidFile) else { return }
     kill(process, SIGTERM)
-    for _ in 0..<100 where kill(process, 0) == 0 { try? await Task.sleep(for: .milliseconds(20)) }
+    for _ in 0..<100 where isRunning(pidFile, containing: text) { try? await Task.sleep(for: .milliseconds(20)) }
     if isRunning(pidFile, containing: text) { kill(process, SIGKILL) }
   }
 }

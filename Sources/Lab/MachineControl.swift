@@ -14,7 +14,8 @@ struct MachineControl {
     #!/bin/sh
     # control get power|boot | set power on|off | set boot DEVICE once|continuous | set mode bios|uefi | shutdown
     cd \(quoted(lab.machineFolder(machine.index))) || exit 1
-    on() { [ -s pid ] && kill -0 "$(cat pid)" 2>/dev/null; }
+    # (a process that has ended and that nobody has reaped yet has no program any more)
+    on() { [ -s pid ] && readlink "/proc/$(cat pid)/exe" >/dev/null; }
     case "$1 $2" in
       "get power") on && echo on || echo off ;;
       "get boot") cat boot 2>/dev/null || echo "disk continuous" ;;
@@ -25,7 +26,7 @@ struct MachineControl {
             on || exit 0
             process=$(cat pid); kill "$process"
             tries=0
-            while kill -0 "$process" 2>/dev/null; do
+            while on; do
               tries=$((tries + 1)); [ $tries = 100 ] && kill -9 "$process"; [ $tries -gt 150 ] && exit 1
               sleep 0.02
             done

@@ -62,8 +62,8 @@ public enum MachineStart {
     ]
     for (number, (descriptor, mac)) in zip(taps, machine.macs).enumerated() {
       arguments += [
-        // Checksum offload and a userspace switch do not go together.
-        "-netdev", "tap,id=net\(number),fd=\(descriptor),vnet_hdr=off",
+        // Opened without IFF_VNET_HDR: checksum offload and a userspace switch do not go together.
+        "-netdev", "tap,id=net\(number),fd=\(descriptor)",
         "-device", "virtio-net-pci,netdev=net\(number),mac=\(mac),bootindex=\((isNetwork ? 1 : 2) + number)",
       ]
     }

@@ -12,10 +12,26 @@ extension Composition {
     let interface: any BootInterface
     let services: [any ServiceLifecycle.Service]
   }
+  /// The supervised dnsmasq of the provisioning network; without one, a stand-in that says so.
   static func bootServices(_ configuration: Configuration, _ site: SiteOptions) throws -> Boot {
-    Boot(interface: NoBoot(), services: [])
+    guard let provisioning = configuration.provisioning else { return Boot(interface: NoBoot(), services: []) }
+    let dnsmasq = try DnsmasqBoot(
+      DnsmasqConfiguration(
+        interface: provisioning.interface, namespace: provisioning.namespace, server: try server(provisioning), first: provisioning.first,
+        last: provisioning.last, prefix: provisioning.prefix, folder: "\(site.data)/dhcp"))
+    return Boot(interface: dnsmasq, services: [dnsmasq])
   }
-  static func bootScript(_ server: String) -> @Sendable (AgentBoot?) -> String { { _ in "#!ipxe\nexit\n" } }
+  static func server(_ provisioning: Configuration.Provisioning) throws -> BootServer {
+    guard let server = BootServer(address: provisioning.address, port: provisioning.port) else {
+      throw Failure("provisioning: \(provisioning.address):\(provisioning.port) is not an IPv4 address in numbers and a port")
+    }
+    return server
+  }
+  static func bootScript(_ server: BootServer) -> @Sendable (AgentBoot?) -> String {
+    { boot in
+      boot.map { BootScript.agent(server: server, token: $0.token, mac: $0.mac).text } ?? BootScript.localDisk.text
+    }
+  }
 }
 
 /// A site without a provisioning network: nothing can be booted over it.

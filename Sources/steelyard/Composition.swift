@@ -116,7 +116,7 @@ struct Composition {
     if let provisioning = configuration.provisioning, let ramdisk = configuration.ramdisk {
       let agents = AgentAPI(
         conductor: conductor, settings: .init(kernel: ramdisk.kernel, initrd: ramdisk.initrd, logFolder: "\(site.data)/logs/agent"),
-        bootScript: Self.bootScript(conductor.settings.agentServer))
+        startScript: BootScript.ask(server: try Self.server(provisioning)).text, bootScript: Self.bootScript(try Self.server(provisioning)))
       services.append(
         Listener(
           socket: try ListeningSocket.open(
