@@ -1,0 +1,243 @@
+import CLinux
+import Glibc
+import Processes
+import Synchronization
+import Testing
+
+@testable import SwitchDrivers
+
+/// A real Open vSwitch in a network namespace of its own, with tap devices as its ports.
+///
+/// The test holds the far end of each tap: a frame is one write or read, with its VLAN tag in place.
+final class VirtualSwitch: Sendable {
+  let namespace: String
+  let folder: String
+  let bridge = "br0"
+  var databaseSocket: String { "\(folder)/db.sock" }
+  var controlSocket: String { "\(folder)/vswitchd.ctl" }
+
+  private static let counter = Counter()
+
+  private init(namespace: String, folder: String) {
+    self.namespace = namespace
+    self.folder = folder
+  }
+
+  /// Starts a switch, gives it to `body`, and takes everything away again.
+  static func with(
+    taps: [String] = [], _ body: (VirtualSwitch, [String: Tap]) async throws -> Void
+  ) async throws {
+    let id = "sysw\(getpid())-\(counter.next())"
+    let home = VirtualSwitch(namespace: id, folder: "/tmp/\(id)")
+    do {
+      try await home.start()
+      var opened: [String: Tap] = [:]
+      for name in taps { opened[name] = try await Tap(name, in: home.namespace) }
+      if !taps.isEmpty { try await home.addPorts(taps) }
+      try await body(home, opened)
+    } catch {
+      await home.stop()
+      throw error
+    }
+    await home.stop()
+  }
+
+  private func start() async throws {
+    mkdir(folder, 0o700)
+    try await runChecked("ip", ["netns", "add", namespace])
+    try await runChecked("ip", ["-n", namespace, "link", "set", "lo", "up"])
+    try await runChecked(
+      "ovsdb-tool", ["create", "\(folder)/conf.db", "/usr/share/openvswitch/vswitch.ovsschema"])
+    try await startDatabase()
+    try await vsctl(["--no-wait", "init"])
+    try await startDaemon()
+    try await vsctl(["add-br", bridge, "--", "set", "bridge", bridge, "datapath_type=netdev"])
+  }
+  func startDatabase() async throws {
+    try await runChecked(
+      "ovsdb-server",
+      [
+        "--remote=punix:\(databaseSocket)", "--remote=ptcp:6640:127.0.0.1", "--pidfile=\(folder)/ovsdb.pid",
+        "--log-file=\(folder)/ovsdb.log", "--unixctl=\(folder)/ovsdb.ctl", "--detach", "--no-chdir",
+        "\(folder)/conf.db",
+      ], environment: environment, namespace: namespace)
+  }
+  func startDaemon() async throws {
+    try await runChecked(
+      "ovs-vswitchd",
+      [
+        "unix:\(databaseSocket)", "--pidfile=\(folder)/vswitchd.pid", "--log-file=\(folder)/vswitchd.log",
+        "--unixctl=\(controlSocket)", "--detach", "--no-chdir", "--enable-dummy",
+      ], environment: environment, namespace: namespace)
+  }
+  func stopDatabase() async throws { try await end("ovsdb") }
+  func signalDaemon(_ signal: Int32) throws { kill(try pid("vswitchd"), signal) }
+
+  private var environment: [String: String] {
+    ["OVS_RUNDIR": folder, "OVS_LOGDIR": folder, "OVS_DBDIR": folder, "OVS_SYSCONFDIR": folder]
+  }
+
+  @discardableResult
+  func vsctl(_ arguments: [String]) async throws -> String {
+    try await runChecked("ovs-vsctl", ["--db=unix:\(databaseSocket)", "--timeout=20"] + arguments).text
+  }
+  /// Adds ports as an administrator does, without any VLAN.
+  func addPorts(_ names: [String], type: String? = nil) async throws {
+    var arguments: [String] = []
+    for name in names {
+      if !arguments.isEmpty { arguments.append("--") }
+      arguments += ["add-port", bridge, name]
+      if let type { arguments += ["--", "set", "interface", name, "type=\(type)"] }
+    }
+    try await vsctl(arguments)
+  }
+
+  /// The driver under test.
+  func driver(uplinks: Set<String> = [], limit: Duration = .seconds(5)) throws -> OpenVSwitch {
+    OpenVSwitch(
+      name: "tor-1", endpoint: try #require(OVSDBEndpoint("unix:\(databaseSocket)")), bridge: bridge,
+      uplinks: uplinks, control: controlSocket, logger: .init(label: "test"), limit: limit)
+  }
+
+  private func pid(_ name: String) throws -> pid_t {
+    let file = open("\(folder)/\(name).pid", O_RDONLY | O_CLOEXEC)
+    defer { if file >= 0 { close(file) } }
+    var bytes = [UInt8](repeating: 0, count: 16)
+    let count = read(file, &bytes, bytes.count)
+    guard let process = pid_t(String(decoding: bytes.prefix(max(count, 0)).prefix { $0 >= 48 }, as: UTF8.self)) else {
+      throw Late(what: "\(name).pid")
+    }
+    return process
+  }
+
+  private func end(_ name: String) async throws {
+    let process = try pid(name)
+    kill(process, SIGTERM)
+    try await until("\(name) ends") { kill(process, 0) != 0 }
+  }
+
+  private func stop() async {
+    try? signalDaemon(SIGCONT)
+    // Without --cleanup the datapath's devices outlive the daemon.
+    _ = try? await run("ovs-appctl", ["-t", controlSocket, "exit", "--cleanup"], timeout: .seconds(5))
+    let daemon = try? pid("vswitchd")
+    if let daemon { try? await until("ovs-vswitchd ends") { kill(daemon, 0) != 0 } }
+    if let daemon = try? pid("vswitchd") { kill(daemon, SIGKILL) }
+    try? await end("ovsdb")
+    _ = try? await run("ip", ["netns", "del", namespace])
+    _ = try? await run("rm", ["-rf", folder])
+  }
+}
+
+/// The far end of a tap device: the network card of a machine.
+final class Tap: Sendable {
+  let name: String
+  private let descriptor: Int32
+
+  init(_ name: String, in namespace: String) async throws {
+    self.name = name
+    // setns changes the calling thread only.
+    descriptor = try await withCheckedThrowingContinuation { continuation in
+      startThread("tap") {
+        let space = open("/run/netns/\(namespace)", O_RDONLY | O_CLOEXEC)
+        defer { close(space) }
+        guard space >= 0, clinux_setns_network(space) == 0 else {
+          return continuation.resume(throwing: CommandError(program: "setns", reason: .notStarted(errno)))
+        }
+        let descriptor = clinux_open_tap(name)
+        guard descriptor >= 0 else {
+          return continuation.resume(throwing: CommandError(program: "tap", reason: .notStarted(errno)))
+        }
+        _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
+        _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
+        continuation.resume(returning: descriptor)
+      }
+    }
+    try await runChecked("ip", ["-n", namespace, "link", "set", "dev", name, "up"])
+  }
+  deinit { close(descriptor) }
+
+  func send(_ frame: Frame) {
+    let bytes = frame.bytes
+    _ = write(descriptor, bytes, bytes.count)
+  }
+  /// Every frame of ours that has arrived.
+  func received() -> [Frame] {
+    var frames: [Frame] = []
+    var buffer = [UInt8](repeating: 0, count: 2048)
+    while true {
+      let count = read(descriptor, &buffer, buffer.count)
+      if count <= 0 { return frames }
+      if let frame = Frame(Array(buffer[..<count])) { frames.append(frame) }
+    }
+  }
+}
+
+/// An Ethernet frame with a mark of ours (EtherType 0x88b5, for experiments), so that other traffic is passed over.
+struct Frame: Equatable, Sendable {
+  static let broadcast: [UInt8] = [255, 255, 255, 255, 255, 255]
+  static func mac(_ last: UInt8) -> [UInt8] { [0x52, 0x54, 0, 0x77, 0, last] }
+  var destination = Frame.broadcast
+  var source: [UInt8]
+  /// VLAN tags from the outside in, with their EtherType.
+  var tags: [UInt16] = []
+  var outerType: UInt16 = 0x8100
+  var mark: UInt32
+
+  var bytes: [UInt8] {
+    var out = destination + source
+    for (index, tag) in tags.enumerated() {
+      let type = index == 0 ? outerType : 0x8100
+      out += [UInt8(type >> 8), UInt8(type & 255), UInt8(tag >> 8), UInt8(tag & 255)]
+    }
+    out += [0x88, 0xb5] + (0..<4).map { UInt8(truncatingIfNeeded: mark >> (24 - 8 * $0)) }
+    return out + [UInt8](repeating: 0x5a, count: max(0, 64 - out.count))
+  }
+  init(
+    to destination: [UInt8] = Frame.broadcast, from source: [UInt8], tags: [UInt16] = [], outerType: UInt16 = 0x8100,
+    mark: UInt32
+  ) {
+    self.destination = destination
+    self.source = source
+    self.tags = tags
+    self.outerType = outerType
+    self.mark = mark
+  }
+  init?(_ bytes: [UInt8]) {
+    guard bytes.count >= 18 else { return nil }
+    destination = Array(bytes[0..<6])
+    source = Array(bytes[6..<12])
+    var at = 12
+    while at + 6 <= bytes.count {
+      let type = UInt16(bytes[at]) << 8 | UInt16(bytes[at + 1])
+      if type == 0x88b5 {
+        mark = bytes[(at + 2)..<(at + 6)].reduce(0) { $0 << 8 | UInt32($1) }
+        return
+      }
+      guard type == 0x8100 || type == 0x88a8 else { return nil }
+      tags.append(UInt16(bytes[at + 2]) << 8 | UInt16(bytes[at + 3]))
+      at += 4
+    }
+    return nil
+  }
+}
+
+final class Counter: Sendable {
+  private let value = Mutex(0)
+  func next() -> Int {
+    value.withLock {
+      $0 += 1
+      return $0
+    }
+  }
+}
+
+/// Waits for a condition, at most ten seconds.
+func until(_ what: String, _ condition: () async throws -> Bool) async throws {
+  let deadline = ContinuousClock.now + .seconds(10)
+  while try await !condition() {
+    guard ContinuousClock.now < deadline else { throw Late(what: what) }
+    try await Task.sleep(for: .milliseconds(5))
+  }
+}
+struct Late: Error { let what: String }
