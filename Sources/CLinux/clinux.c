@@ -65,7 +65,9 @@ int clinux_spawn(pid_t *pid, const char *path, char *const argv[], char *const e
     if (!failed) failed = posix_spawn_file_actions_adddup2(&actions, 0, 1);
     if (!failed) failed = posix_spawn_file_actions_adddup2(&actions, 0, 2);
   } else {
-    if (!failed) failed = posix_spawn_file_actions_adddup2(&actions, in, 0);
+    if (!failed)
+      failed = in < 0 ? posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+                      : posix_spawn_file_actions_adddup2(&actions, in, 0);
     if (!failed) failed = posix_spawn_file_actions_adddup2(&actions, out, 1);
     if (!failed) failed = posix_spawn_file_actions_adddup2(&actions, err, 2);
   }
