@@ -70,7 +70,7 @@ import Wire
       let fromAccess = try await reach(from: "n1", taps, 3)
       #expect(Set(fromAccess.keys) == ["n2", "t1", "up"])
       // A priority tag counts as none (IEEE 802.1Q), so what is behind it is payload, also when it looks like a tag.
-      #expect(Set(fromAccess["n2"]?.map(\.tags) ?? []) == [[], [101]])
+      #expect(Set(fromAccess["n2"]?.map(\.tags) ?? []) == [[], [102]])
       #expect(fromAccess["up"]?.allSatisfy { $0.tags.first == 101 } == true)
       let fromTrunk = try await reach(from: "t1", taps, 4)
       #expect(Set(fromTrunk.keys) == ["n1", "n2", "n3", "up"])
