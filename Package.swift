@@ -127,7 +127,7 @@ let package = Package(
     tests("DomainTests", ["Domain", "Wire"]),
     tests("ProcessesTests", ["Processes"]),
     tests("StoreTests", ["Store", "Domain", "Wire"]),
-    tests("WorkflowsTests", ["Workflows", "Store", "TestSupport"]),
+    tests("WorkflowsTests", ["Workflows", "Store", "Cryptography", "Wire", logging]),
     tests("ConductorTests", ["Conductor", "TestSupport"]),
     tests("SwitchDriversTests", ["SwitchDrivers", "DriverInterfaces", "Domain", "Wire", "Processes", "CLinux"]),
     tests(
@@ -135,7 +135,7 @@ let package = Package(
       ["RedfishDriver", "Simulators", "steelyard-simulator", "Processes", "Cryptography", "DriverInterfaces", "Wire"],
       exclude: ["sushy_check.py"]),
     tests("IPMIDriverTests", ["IPMIDriver", "Conductor", "Processes"]),
-    tests("BootServicesTests", ["BootServices", "Processes"]),
+    tests("BootServicesTests", ["BootServices", "DriverInterfaces", "Domain", "Processes", "CLinux"]),
     tests("AgentTests", ["Agent", "Wire"]),
     tests("APISupportTests", ["APISupport", "Store", "Domain", "Wire", "Cryptography"]),
     tests("KeystoneAPITests", ["KeystoneAPI", "APISupport", "Store", "Domain", "Wire", "Cryptography", hummingbirdTesting]),

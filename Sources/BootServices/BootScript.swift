@@ -49,11 +49,8 @@ public struct BootServer: Sendable, Equatable {
 
   /// - Returns: nil unless `address` is an IPv4 address in numbers and the port is one.
   public init?(address: String, port: Int) {
-    let parts = address.split(separator: ".", omittingEmptySubsequences: false)
-    guard parts.count == 4, parts.allSatisfy({ !$0.isEmpty && $0.count <= 3 && UInt8($0) != nil }), (1...65535).contains(port) else {
-      return nil
-    }
-    self.address = address
+    guard let parsed = IPAddress(address), parsed.version == 4, (1...65535).contains(port) else { return nil }
+    self.address = parsed.description
     self.port = port
   }
 }

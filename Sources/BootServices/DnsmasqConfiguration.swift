@@ -1,3 +1,5 @@
+import Domain
+
 /// The provisioning network as dnsmasq serves it: DHCP for admitted machines, TFTP for the first program, nothing else.
 ///
 /// Source: dnsmasq 2.90 manual. Every value is typed or checked; a line cannot be broken out of.
@@ -17,17 +19,31 @@ public struct DnsmasqConfiguration: Sendable, Equatable {
 
   /// - Throws: ``DnsmasqConfigurationError`` naming the value that cannot be used.
   public init(
-    interface: String, namespace: String? = nil, server: BootServer, first: String, last: String, prefix: Int, folder: String
+    interface: String, namespace: String? = nil, server: BootServer, first: String, last: String, prefix: Int,
+    folder: String
   ) throws {
     func check(_ isGood: Bool, _ what: String) throws {
       if !isGood { throw DnsmasqConfigurationError(description: "provisioning: \(what)") }
     }
-    let isName = !interface.isEmpty && interface.utf8.count < 16 && interface.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f && $0 != 0x2c && $0 != 0x23 }
-    try check(isName, "'\(interface)' is not the name of an interface")
-    try check(BootServer(address: first, port: 1) != nil, "'\(first)' is not an IPv4 address")
-    try check(BootServer(address: last, port: 1) != nil, "'\(last)' is not an IPv4 address")
+    // dnsmasq takes a `*` at the end for any letters, and reads quotes and backslashes everywhere.
+    let isName = !interface.isEmpty && interface.utf8.count < 16 && interface.utf8.allSatisfy { Self.isPlain($0) }
+    try check(isName && !interface.hasPrefix("-"), "'\(interface)' is not the name of an interface")
     try check((8...30).contains(prefix), "a prefix of \(prefix) is not between 8 and 30")
-    try check(!folder.utf8.contains { $0 < 0x20 || $0 == 0x23 || $0 == 0x2c }, "the folder's name has a character that dnsmasq cannot take")
+    for address in [first, last] {
+      guard let parsed = IPAddress(address), parsed.version == 4, let own = IPAddress(server.address) else {
+        throw DnsmasqConfigurationError(description: "provisioning: '\(address)' is not an IPv4 address")
+      }
+      let host = 32 - prefix
+      try check(
+        parsed.value >> host == own.value >> host,
+        "\(address) is not in the network of the server's address \(own)/\(prefix)")
+    }
+    if let from = IPAddress(first), let to = IPAddress(last) {
+      try check(from <= to, "the range from \(first) to \(last) is empty")
+    }
+    let isPath =
+      folder.hasPrefix("/") && folder.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7f && !"\"\\#,".utf8.contains($0) }
+    try check(isPath, "the folder '\(folder)' is not an absolute path, or has a character that dnsmasq cannot take")
     self.interface = interface
     self.namespace = namespace
     self.server = server
@@ -35,6 +51,12 @@ public struct DnsmasqConfiguration: Sendable, Equatable {
     self.last = last
     self.prefix = prefix
     self.folder = folder
+  }
+
+  /// A letter, a digit, `-`, `.` or `_`.
+  private static func isPlain(_ byte: UInt8) -> Bool {
+    (0x30...0x39).contains(byte) || (0x41...0x5a).contains(byte) || (0x61...0x7a).contains(byte)
+      || byte == 0x2d || byte == 0x2e || byte == 0x5f
   }
 
   var hostsFolder: String { "\(folder)/hosts" }

@@ -1,0 +1,110 @@
+import Domain
+import DriverInterfaces
+import Glibc
+import Synchronization
+
+/// Who is admitted, as files: a label for each NIC, which is the truth, and a line for dnsmasq, which follows it.
+///
+/// The line of a NIC that is denied stays, with `ignore` in it; see ``DnsmasqBoot``. All calls block.
+final class Reservations: Sendable {
+  private let configuration: DnsmasqConfiguration
+  /// One change at a time: a start of dnsmasq must not write down again who is being denied meanwhile.
+  private let turn = Mutex(())
+
+  /// Makes the folders.
+  init(_ configuration: DnsmasqConfiguration) throws {
+    self.configuration = configuration
+    for path in [configuration.folder, configuration.hostsFolder, configuration.labelsFolder, configuration.tftpFolder]
+    {
+      guard mkdir(path, 0o755) == 0 || errno == EEXIST else { throw failure("make the folder \(path)") }
+    }
+  }
+
+  func admit(_ macs: [MACAddress], label: String) throws {
+    try turn.withLock { _ in
+      for mac in macs {
+        try write("\(configuration.labelsFolder)/\(mac)", label + "\n")
+        try write("\(configuration.hostsFolder)/\(mac)", "\(mac),set:admitted\n")
+      }
+    }
+  }
+
+  func deny(_ macs: [MACAddress]) throws {
+    try turn.withLock { _ in
+      for mac in macs where access("\(configuration.labelsFolder)/\(mac)", F_OK) == 0 {
+        try write("\(configuration.hostsFolder)/\(mac)", "\(mac),ignore\n")
+        guard unlink("\(configuration.labelsFolder)/\(mac)") == 0 || errno == ENOENT else {
+          throw failure("remove the admission of \(mac)")
+        }
+      }
+    }
+  }
+
+  /// The NICs admitted now, with their labels.
+  func labels() -> [MACAddress: String] {
+    var found: [MACAddress: String] = [:]
+    for name in names(in: configuration.labelsFolder) {
+      guard let mac = MACAddress(name) else { continue }
+      let text = read("\(configuration.labelsFolder)/\(name)")
+      found[mac] = text.split(separator: "\n").first.map { String($0) } ?? ""
+    }
+    return found
+  }
+
+  /// Before every start of dnsmasq: its configuration, iPXE's programs, and lines for those who are admitted and nobody
+  /// else.
+  func prepare() throws {
+    try turn.withLock { _ in
+      try write("\(configuration.folder)/dnsmasq.conf", configuration.text)
+      for name in names(in: configuration.hostsFolder) { unlink("\(configuration.hostsFolder)/\(name)") }
+      for mac in labels().keys { try write("\(configuration.hostsFolder)/\(mac)", "\(mac),set:admitted\n") }
+      // An address that a machine had before is no reason to have it again.
+      unlink("\(configuration.folder)/leases")
+      for program in ["undionly.kpxe", "snponly.efi", "ipxe.efi"] {
+        let target = "\(configuration.tftpFolder)/\(program)"
+        unlink(target)
+        guard symlink("/usr/lib/ipxe/\(program)", target) == 0 else { throw failure("link \(target)") }
+      }
+    }
+  }
+
+  // MARK: Files
+
+  /// Whole or not at all; dnsmasq passes over names that begin with a dot.
+  private func write(_ path: String, _ text: String) throws {
+    let slash = path.lastIndex(of: "/") ?? path.startIndex
+    let temporary = path[...slash] + "." + path[path.index(after: slash)...] + ".new"
+    let descriptor = open(String(temporary), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+    guard descriptor >= 0 else { throw failure("write \(path)") }
+    let bytes = Array(text.utf8)
+    let isWritten = Glibc.write(descriptor, bytes, bytes.count) == bytes.count
+    close(descriptor)
+    guard isWritten, rename(String(temporary), path) == 0 else { throw failure("write \(path)") }
+  }
+  private func read(_ path: String) -> String {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return "" }
+    defer { close(descriptor) }
+    var buffer = [UInt8](repeating: 0, count: 512)
+    let count = Glibc.read(descriptor, &buffer, buffer.count)
+    return String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
+  }
+  private func names(in folder: String) -> [String] {
+    guard let handle = opendir(folder) else { return [] }
+    defer { closedir(handle) }
+    var names: [String] = []
+    while let entry = readdir(handle) {
+      let name = withUnsafePointer(to: entry.pointee.d_name) {
+        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      }
+      if !name.hasPrefix(".") { names.append(name) }
+    }
+    return names
+  }
+  private func failure(_ what: String) -> DriverError {
+    let number = errno
+    return DriverError(
+      number == ENOSPC ? .busy : .refused, device: "boot services",
+      detail: "cannot \(what): \(String(cString: strerror(number)))")
+  }
+}

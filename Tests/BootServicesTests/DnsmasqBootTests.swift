@@ -1,0 +1,144 @@
+import BootServices
+import Domain
+import DriverInterfaces
+import Glibc
+import Processes
+import Testing
+
+@Suite struct DnsmasqBootTests {
+  private static func mac(_ last: Int) throws -> MACAddress {
+    try #require(MACAddress("52:54:00:aa:00:0\(last)"))
+  }
+  /// How long silence is listened to: dnsmasq answers within milliseconds.
+  private static let silence = Duration.milliseconds(300)
+
+  @Test func onlyAdmittedMachinesGetAnAddress() async throws {
+    try await ProvisioningNetwork.with { network in
+      let (one, other) = (try Self.mac(1), try Self.mac(2))
+      try await network.serve { boot in
+        #expect(try await network.machines.discover(one, within: Self.silence) == nil, "nobody is admitted yet")
+
+        // admitted: an offer at once, and a lease
+        try await boot.ensureAdmitted([one], label: "workflow-1/admit")
+        let offer = try #require(try await network.machines.discover(one))
+        #expect(offer.kind == .offer)
+        #expect(
+          try network.configuration().first == "172.30.0.100" && offer.address.description.hasPrefix("172.30.0.1"))
+        let lease = try #require(try await network.machines.request(offer, one))
+        #expect(lease.kind == .acknowledge && lease.address == offer.address)
+        #expect(lease.options[1] == [255, 255, 255, 0])
+        #expect(try await network.machines.discover(other, within: Self.silence) == nil)
+        #expect(try await boot.admitted() == [one: "workflow-1/admit"])
+
+        // denied: silence, also to who knows an address already
+        try await boot.ensureDenied([one, other])
+        #expect(try await network.machines.discover(one, within: Self.silence) == nil)
+        let again = try await network.machines.requestAgain(lease.address, one, within: Self.silence)
+        #expect(again?.kind != .acknowledge, "a denied machine keeps its address")
+        #expect(try await boot.admitted() == [:])
+
+        // and back, many times: the newest word counts
+        for round in 0..<20 {
+          try await boot.ensureAdmitted([one, other], label: "workflow-2/admit")
+          let later = try #require(try await network.machines.discover(one), "round \(round)")
+          #expect(try await network.machines.request(later, one)?.kind == .acknowledge)
+          #expect(try await network.machines.discover(other)?.kind == .offer)
+          try await boot.ensureDenied([one])
+          #expect(try await network.machines.discover(one, within: .milliseconds(100)) == nil, "round \(round)")
+        }
+        #expect(boot.supervision.starts == 1, "dnsmasq died on the way")
+      }
+      #expect(try await network.servers().isEmpty)
+    }
+  }
+
+  @Test func everyFirmwareIsToldWhatItCanRun() async throws {
+    try await ProvisioningNetwork.with { network in
+      let one = try Self.mac(1)
+      try await network.serve { boot in
+        try await boot.ensureAdmitted([one], label: "w/1")
+        let bios = try #require(try await network.machines.discover(one, as: .bios))
+        #expect(bios.file == "undionly.kpxe")
+        #expect(try await network.machines.discover(one, as: .uefi)?.file == "snponly.efi")
+        #expect(try await network.machines.discover(one, as: .ipxe)?.file == "http://172.30.0.1:8081/boot/start.ipxe")
+        let http = try #require(try await network.machines.discover(one, as: .uefiHTTP))
+        #expect(http.file == "http://172.30.0.1:8081/boot/snponly.efi" && http.vendorClass == "HTTPClient")
+      }
+    }
+  }
+
+  @Test func killedItComesBackAndServesThoseWhoAreAdmitted() async throws {
+    try await ProvisioningNetwork.with { network in
+      let (one, other) = (try Self.mac(1), try Self.mac(2))
+      try await network.serve { boot in
+        try await boot.ensureAdmitted([one, other], label: "w/1")
+        try await boot.ensureDenied([other])
+
+        kill(try #require(boot.supervision.process), SIGKILL)
+        try await until("dnsmasq is back") { network.starts == 2 }
+
+        #expect(try await network.machines.discover(one)?.kind == .offer)
+        #expect(try await network.machines.discover(other, within: Self.silence) == nil)
+        #expect(boot.supervision.lastEnding == .signalled(SIGKILL))
+        #expect(try await network.servers().count == 1)
+      }
+    }
+  }
+
+  @Test func whatAnEarlierServerLeftIsEndedAndItsAdmissionsHold() async throws {
+    try await ProvisioningNetwork.with { network in
+      let one = try Self.mac(1)
+      try await network.serve { boot in try await boot.ensureAdmitted([one], label: "w/1") }
+      // As if the server had been killed: its dnsmasq runs on, and its number is in the file.
+      let orphan = try Launch(
+        "dnsmasq",
+        [
+          "--keep-in-foreground", "--conf-file=\(network.folder)/dnsmasq.conf",
+          "--pid-file=\(network.folder)/dnsmasq.self.pid",
+        ], namespace: network.namespace)
+      let script = #"nsenter "$@" >/dev/null 2>&1 & echo $! >"$0""#
+      try await runChecked("sh", ["-c", script, "\(network.folder)/dnsmasq.pid"] + orphan.arguments.dropFirst())
+      try await until("the orphan runs") { try await network.servers().count == 1 }
+      let left = try #require(try await network.servers().first)
+
+      try await network.serve { boot in
+        try await until("the new one serves") { network.starts == 2 }
+        #expect(try await network.servers() == [try #require(boot.supervision.process)])
+        #expect(boot.supervision.process != left)
+        #expect(try await boot.admitted() == [one: "w/1"])
+        #expect(try await network.machines.discover(one)?.kind == .offer)
+        #expect(network.log.contains("left by an earlier run"))
+      }
+      #expect(try await network.servers().isEmpty)
+    }
+  }
+
+  @Test func changesWhileItRestartsAreNotLost() async throws {
+    try await ProvisioningNetwork.with { network in
+      let macs = try (1...9).map { try Self.mac($0) }
+      try await network.serve { boot in
+        for round in 1...3 {
+          kill(try #require(boot.supervision.process), SIGKILL)
+          try await withThrowingTaskGroup(of: Void.self) { group in
+            for (index, mac) in macs.enumerated() {
+              group.addTask {
+                try await boot.ensureAdmitted([mac], label: "w/\(round)")
+                if index % 2 == 1 { try await boot.ensureDenied([mac]) }
+              }
+            }
+            try await group.waitForAll()
+          }
+          try await until("dnsmasq is back") { network.starts == round + 1 && boot.supervision.process != nil }
+
+          for (index, mac) in macs.enumerated() {
+            let limit: Duration = index % 2 == 1 ? .milliseconds(60) : .seconds(1)
+            let offer = try await network.machines.discover(mac, within: limit)
+            #expect((offer != nil) == (index % 2 == 0), "machine \(index), round \(round)")
+          }
+        }
+        #expect(
+          try await Set(boot.admitted().keys) == Set(macs.enumerated().filter { $0.offset % 2 == 0 }.map(\.element)))
+      }
+    }
+  }
+}
