@@ -63,6 +63,8 @@ public struct APIResponder: HTTPResponder {
     }
     if request.method == .head { answer.body = .init() }
     answer.headers[openstackRequestID] = requestID
+    // The connection will be closed as asked; a client that is not told uses it again.
+    if request.headers[.connection]?.lowercased() == "close" { answer.headers[.connection] = "close" }
     let level: Logger.Level = answer.status.code >= 500 ? .error : .debug
     context.logger.log(
       level: level, "\(request.method) \(path) \(answer.status.code)",
@@ -93,7 +95,7 @@ public struct APIResponder: HTTPResponder {
       if let token = request.headers[authToken] {
         do { caller = try authenticator.actor(forToken: token, now: now) } catch { refusal = error }
       }
-      let origin = publicOrigin ?? "\(scheme)://\(request.head.authority ?? request.headers[.host] ?? "localhost")"
+      let origin = publicOrigin ?? "\(scheme)://\(request.head.authority ?? "localhost")"
       let apiRequest = APIRequest(
         method: request.method, path: percentDecoded(below), headers: request.headers, parameters: parameters, query: query,
         origin: origin, serviceURL: origin + service.prefix, requestID: requestID, now: now, caller: caller, peer: context.peer,
@@ -134,7 +136,7 @@ public struct APIResponder: HTTPResponder {
       switch stored.kind {
       case .conflict: apiError = .conflict("The request conflicts with what is stored; look again and retry.")
       case .busy: apiError = APIError(.serviceUnavailable, "The database is busy; try again.")
-      case .full: apiError = APIError(.insufficientStorage, "The server's disk is full; the administrator must free space. Nothing was changed.")
+      case .full: apiError = APIError(.init(code: 507, reasonPhrase: "Insufficient Storage"), "The server's disk is full; the administrator must free space. Nothing was changed.")
       case .other: apiError = APIError(.internalServerError, "The server failed on this request (\(requestID)).")
       }
       logger.error("database: \(stored)", metadata: ["request": "\(requestID)"])
@@ -156,7 +158,7 @@ public protocol APIErrorConvertible: Error {
 
 extension HTTPField.Name {
   /// A header name of ours: it must be a valid token, which the tests check.
-  public init(known name: String) { self = HTTPField.Name(name) ?? .warning }
+  public init(known name: String) { self = HTTPField.Name(name) ?? .date }
 }
 let openstackRequestID = HTTPField.Name(known: "X-Openstack-Request-Id")
 /// The caller's token.

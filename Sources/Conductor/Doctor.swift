@@ -49,7 +49,9 @@ extension Conductor {
     var findings: [String] = []
     for (name, ports) in Dictionary(grouping: intents, by: \.port.switchName).sorted(by: { $0.key < $1.key }) {
       do {
-        let actual = try await parts.switches.switchNamed(name).listPorts()
+        let device = try parts.switches.switchNamed(name)
+        try await device.probe()
+        let actual = try await device.listPorts()
         for intent in ports where actual[intent.port.port] != intent.configuration {
           let found = actual[intent.port.port].map { $0 == .quarantine ? "quarantine" : "VLAN \($0.native.map { "\($0)" } ?? "none") \($0.tagged)" }
           findings.append(

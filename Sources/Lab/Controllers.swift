@@ -30,7 +30,7 @@ struct IPMISimulator {
           guid a123456789abcdefa12345670000\(String(1000 + machine.index))
         endlan
         chassis_control "\(folder)/ipmi-chassis 0x20"
-        sol "tcp:127.0.0.1:\(machine.serialPort)" 115200 history=16000
+        sol "tcp:\(machine.serialAddress):\(machine.serialPort)" 115200 history=16000
         startnow false
         user 1 false "" "x" user 10 none
         user 2 true "\(Laboratory.controllerUser)" "\(Laboratory.controllerPassword)" admin 10 md5

@@ -71,7 +71,7 @@ public enum MachineStart {
       "-device", "virtio-rng-pci",
       // The serial port: to the relay, which outlives the machine, and to a log.
       "-chardev",
-      "socket,id=serial,host=127.0.0.1,port=\(machine.serialPort + 100),reconnect=1,logfile=\(folder)/serial.log,logappend=on",
+      "socket,id=serial,host=\(machine.serialAddress),port=\(machine.serialPort + 100),reconnect=1,logfile=\(folder)/serial.log,logappend=on",
       "-serial", "chardev:serial",
       // The tiny test system's shell for programs.
       "-chardev", "socket,id=shell,path=\(folder)/shell.sock,server=on,wait=off", "-serial", "chardev:shell",

@@ -15,7 +15,7 @@ public enum SerialRelay {
   /// Runs until the process is ended. Blocks: for a process of its own.
   public static func run(_ lab: Laboratory) throws {
     var lines = try lab.machines().map { machine in
-      Line(controllerListener: try listen(machine.serialPort), machineListener: try listen(machine.serialPort + 100))
+      Line(controllerListener: try listen(machine, machine.serialPort), machineListener: try listen(machine, machine.serialPort + 100))
     }
     try Files.write("\(lab.folder)/serial-relay.ready", "")
     while true {
@@ -53,19 +53,19 @@ public enum SerialRelay {
     descriptor = new
   }
 
-  private static func listen(_ port: Int) throws -> Int32 {
+  private static func listen(_ machine: LabMachine, _ port: Int) throws -> Int32 {
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
     var one: Int32 = 1
     setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &one, socklen_t(MemoryLayout<Int32>.size))
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
     address.sin_port = in_port_t(UInt16(port)).bigEndian
-    address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+    inet_pton(AF_INET, machine.serialAddress, &address.sin_addr)
     let code = withUnsafePointer(to: &address) {
       $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
     }
     guard code == 0, Glibc.listen(descriptor, 4) == 0 else {
-      throw Laboratory.Failure("cannot listen on 127.0.0.1:\(port): \(String(cString: strerror(errno)))")
+      throw Laboratory.Failure("cannot listen on \(machine.serialAddress):\(port): \(String(cString: strerror(errno)))")
     }
     return descriptor
   }

@@ -145,6 +145,13 @@ public enum NodeStore {
         .text(uuid),
       ])
   }
+  /// Adds a member to `driver_info` that is no secret, unless the administrator has set it.
+  public static func addDriverInfo(_ name: String, _ value: String, of uuid: String, in session: any Session) throws {
+    guard var info = try session.first("SELECT driver_info FROM nodes WHERE uuid = $1", [.text(uuid)], { $0.object(0) }), info[name] == nil
+    else { return }
+    info[name] = .string(value)
+    try session.execute("UPDATE nodes SET driver_info = $1 WHERE uuid = $2", [Value(info), .text(uuid)])
+  }
   private static func secretsOf(_ uuid: String, box: SecretBox, in session: any Session) throws -> JSONObject {
     let sealed = try session.first("SELECT driver_secrets FROM nodes WHERE uuid = $1", [.text(uuid)]) { $0.optionalText(0) } ?? nil
     guard let sealed, let text = box.openText(sealed, context: "node/\(uuid)"), let json = try? JSON(parsing: text) else { return [:] }

@@ -56,6 +56,7 @@ struct Composition {
     let images = ImageCache(database: database, folder: imageFolder, logger: Logger(label: "images"))
     var consoleSettings = ConsoleSettings(folder: "\(site.data)/consoles")
     consoleSettings.host = configuration.console.address
+    consoleSettings.publicHost = configuration.console.public_host
     consoleSettings.ports = configuration.console.first_port...max(configuration.console.first_port, configuration.console.last_port)
     let consoles = try Consoles(settings: consoleSettings, logger: Logger(label: "consoles"))
     let conductor = Conductor(

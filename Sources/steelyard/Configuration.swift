@@ -47,6 +47,8 @@ struct Configuration: Codable, Sendable {
   }
   struct Console: Codable, Sendable {
     var address = "127.0.0.1"
+    /// Host in the URLs that clients are told; absent when it is the address.
+    var public_host: String?
     var first_port = 7600
     var last_port = 7699
   }
@@ -74,10 +76,40 @@ struct Configuration: Codable, Sendable {
   static func read(_ path: String) throws -> Configuration {
     let text = try readFile(path)
     do {
-      return try YAMLDecoder().decode(Configuration.self, from: text)
+      guard let given = try Yams.load(yaml: text) as? [String: Any] else { throw Failure("it is not a mapping of keys to values") }
+      // What the file leaves out has its default; a key that is none is a slip of the pen.
+      var whole = try defaults(of: Configuration())
+      let known = try sections
+      for (key, value) in given {
+        guard let section = known[key] else { throw Failure("'\(key)' is no key; there are \(known.keys.sorted().joined(separator: ", "))") }
+        guard let (defaults, optional) = section, let mapping = value as? [String: Any] else {
+          whole[key] = value
+          continue
+        }
+        for name in mapping.keys where defaults[name] == nil && !optional.contains(name) {
+          throw Failure("'\(key).\(name)' is no key; there are \((Array(defaults.keys) + optional).sorted().joined(separator: ", "))")
+        }
+        whole[key] = defaults.merging(mapping) { $1 }
+      }
+      return try YAMLDecoder().decode(Configuration.self, from: try Yams.dump(object: whole))
     } catch {
       throw Failure("\(path): \(error)")
     }
+  }
+
+  /// The top-level keys: sections with their defaults and the names of their optional keys, or nil for plain values.
+  private static var sections: [String: ([String: Any], [String])?] {
+    get throws {
+      [
+        "listen": (try defaults(of: Listen()), ["certificate", "key"]), "public_url": nil,
+        "provisioning": (try defaults(of: Provisioning()), ["namespace"]), "ramdisk": ([:], ["kernel", "initrd"]), "switches": nil,
+        "networks": (try defaults(of: Networks()), []), "console": (try defaults(of: Console()), ["public_host"]), "erase": nil,
+        "limits": (try defaults(of: Limits()), []),
+      ]
+    }
+  }
+  private static func defaults(of value: some Encodable) throws -> [String: Any] {
+    try Yams.load(yaml: try YAMLEncoder().encode(value)) as? [String: Any] ?? [:]
   }
   var yaml: String { get throws { try YAMLEncoder().encode(self) } }
 

@@ -85,7 +85,8 @@ class Story:
     # -- running
 
     def environment(self, role):
-        keep = {k: v for k, v in os.environ.items() if not k.startswith('OS_')}
+        # The ESI plug-in sets the API version when it is loaded, which here has happened already.
+        keep = {k: v for k, v in os.environ.items() if not k.startswith('OS_') or k == 'OS_BAREMETAL_API_VERSION'}
         keep.update(OS_CLOUD=role, OS_CLIENT_CONFIG_FILE=self.values['clouds'], PYTHONWARNINGS='ignore', COLUMNS='180')
         return keep
 

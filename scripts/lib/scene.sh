@@ -69,11 +69,11 @@ serve() { # FOLDER PORT
 }
 
 scene_values() { # FOLDER: the names that docs/usage.md uses, as JSON; makes the clouds.yaml of all roles
-  python3 - "$1" "$(pwd)/$products/steelyard" <<'VALUES'
+  python3 - "$1" "$(pwd)/$products/steelyard" "$(cat "$cache/clients")/bin" <<'VALUES'
 import json, secrets, sys
-folder, program = sys.argv[1:3]
+folder, program, clients = sys.argv[1:4]
 lab = json.load(open(folder + '/lab/lab.json'))
-values = {'steelyard': program, 'lab': folder + '/lab', 'namespace': lab['namespace'], 'folder': folder, 'clouds': folder + '/clouds.yaml',
+values = {'steelyard': program, 'clients': clients, 'lab': folder + '/lab', 'namespace': lab['namespace'], 'folder': folder, 'clouds': folder + '/clouds.yaml',
           'site': folder + '/site', 'switch': lab['switch']['name'], 'image_a': folder + '/tiny-a.raw', 'image_b': folder + '/tiny-b.qcow2'}
 for machine in lab['machines']:
     name = 'm%d' % machine['index']

@@ -60,6 +60,24 @@ extension Conductor {
         self.logger.error("switch \(device.name): \(error)")
       }
     }
+    try await releaseStranded()
+  }
+
+  /// Frees network ports that no NIC holds any more, once every switch port of their machine was read back as it should be:
+  /// what an attachment leaves that failed while its switch could not be reached.
+  private func releaseStranded() async throws {
+    let now = clock()
+    try await database.write { session in
+      let bound = try NetworkPortStore.list(in: session) { query in
+        query.append("WHERE p.is_bound = TRUE AND NOT EXISTS (SELECT 1 FROM ports b WHERE b.vif_port_id = p.id)")
+      }
+      for networkPort in bound {
+        guard let node = try NodeStore.get(networkPort.bindingHostID, in: session), node.reservation == nil else { continue }
+        let places = try PortStore.list(node: node.uuid, in: session).compactMap(\.switchPort)
+        let isInForce = try places.allSatisfy { try SwitchPortStore.get($0, in: session)?.state == .inForce }
+        if isInForce { try NetworkPortStore.release(networkPort.id, at: now, in: session) }
+      }
+    }
   }
 
   /// Wakes the drift reconciler when a switch tells that a port changed.

@@ -56,7 +56,11 @@ extension Conductor {
     if node.lessee != nil {
       throw ConductorError(.conflict, "Node \(node.uuid) is leased: delete the lease first.")
     }
-    for port in try PortStore.list(node: node.uuid, in: session) {
+    let ports = try PortStore.list(node: node.uuid, in: session)
+    if let vif = ports.compactMap(\.vifPortID).first {
+      throw ConductorError(.conflict, "Node \(node.uuid) has network port \(vif) attached: detach it first.")
+    }
+    for port in ports {
       if let place = port.switchPort { try SwitchPortStore.forget(place, in: session) }
     }
     session.afterCommit { [consoles] in

@@ -16,6 +16,7 @@ extension Conductor {
   ) throws {
     if verb == .abort { return try abort(&node, in: session) }
     try requireFree(node)
+    if let event = Self.event(of: verb), node.provisionState.after(event) == nil { throw refusal(verb, node) }
     let now = clock()
     switch verb {
     case .manage:
@@ -60,15 +61,25 @@ extension Conductor {
       "Asked to \(verb.rawValue).", type: "provision", user: requester.userID, of: node.uuid, at: now, in: session)
   }
 
+  /// What a verb does to the state, for those of which the state decides; an undeployment is more lenient.
+  private static func event(of verb: ProvisionVerb) -> ProvisionEvent? {
+    switch verb {
+    case .manage: .manage
+    case .inspect: .inspect
+    case .provide, .clean: .provide
+    case .active: .deploy
+    case .rebuild: .rebuild
+    case .adopt: .adopt
+    case .deleted, .undeploy, .abort: nil
+    }
+  }
+
   /// Makes the workflow, the state and the reservation one change.
   private func begin(
     _ kind: String, _ event: ProvisionEvent, _ target: String, _ node: inout Node, _ params: JSONObject, by requester: Requester,
     in session: any Session
   ) throws {
-    guard node.apply(event, at: clock()) else {
-      throw ConductorError(
-        .badRequest, "The requested action can not be performed on node \(node.uuid) while it is in state \"\(node.provisionState.rawValue)\".")
-    }
+    guard node.apply(event, at: clock()) else { throw refusal(.deleted, node) }
     let id = Identifier.uuid()
     node.reservation = id
     node.targetProvisionState = target

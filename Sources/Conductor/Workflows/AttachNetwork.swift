@@ -20,18 +20,22 @@ extension Conductor {
           },
           commit: { context, _, session in try showVIFs(.active, node: context.subject, at: context.now, in: session) },
           undo: { context in
-            // The attachment is taken back: what could not be put in force is not shown as attached.
+            // The attachment is taken back: what could not be put in force is not shown as attached. The network port is
+            // freed only when the switch was read back without it, so that its VLAN is not given to somebody else before.
+            let vif = context.params["vif"]?.string ?? ""
             try await parts.database.write { session in
-              guard let vif = context.params["vif"]?.string, var port = try PortStore.holding(vif: vif, in: session) else { return }
+              guard var port = try PortStore.holding(vif: vif, in: session) else { return }
               port.vifPortID = nil
               try PortStore.update(port, in: session)
-              try NetworkPortStore.release(vif, at: context.now, in: session)
+              try NetworkPortStore.setStatus(.error, of: vif, at: context.now, in: session)
             }
-            // A switch that cannot be reached keeps the machine reserved for nothing: the intent is written, and the drift
-            // reconciler brings it about.
             do {
               try await parts.applyNetworks(.tenant, node: context.subject, label: context.key)
-            } catch let error as DriverError where error.isTransient {}
+              try await parts.database.write { try NetworkPortStore.release(vif, at: context.now, in: $0) }
+            } catch let error as DriverError where error.isTransient {
+              // A switch that cannot be reached must not keep the machine reserved: the intent is written, the drift
+              // reconciler brings it about and frees the port then.
+            }
           })
       ],
       done: { context, session in try endAttachment(context, session) },

@@ -23,6 +23,10 @@ extension Conductor {
               node.powerObservedAt = context.now
               if let controller = output["controller"] { node.driverInternalInfo["controller"] = controller }
             }
+            // A certificate seen for the first time is pinned from now on.
+            if let pin = output["controller"]?["observedFingerprint"]?.string {
+              try NodeStore.addDriverInfo("redfish_fingerprint", pin, of: context.subject, in: session)
+            }
           })
       ],
       done: { context, session in

@@ -26,16 +26,19 @@ struct LabCommand: AsyncParsableCommand {
       abstract: "Starts the switch, the machines' controllers and the serial lines; machines stay off. Running it twice is harmless.")
     @OptionGroup var options: LabOptions
     @Option(help: "Machines: FIRMWARE/CONTROLLER/DISK, separated by commas.") var machines = "bios/ipmi/virtio,uefi/ipmi/nvme,bios/redfish/virtio"
+    @Option(help: "0 to 250: labs on one host at the same time need different ones.") var room = 0
     @Option(help: "Memory of each machine, MiB.") var memory = 384
     @Option(help: "Disk of each machine, GiB.") var disk = 2
 
     func run() async throws {
+      guard (0...250).contains(room) else { throw ValidationError("the room is a number from 0 to 250") }
       let list = try machines.split(separator: ",").enumerated().map { index, text -> LabMachine in
         let parts = text.split(separator: "/").map { String($0) }
         guard parts.count == 3, let firmware = LabMachine.Firmware(rawValue: parts[0]),
           let controller = LabMachine.Controller(rawValue: parts[1]), let kind = LabMachine.Disk(rawValue: parts[2])
         else { throw ValidationError("'\(text)' is not bios|uefi/ipmi|redfish/virtio|nvme") }
-        return LabMachine(index: index + 1, firmware: firmware, controller: controller, disk: kind, memory: memory, diskGibibytes: disk)
+        return LabMachine(
+          index: index + 1, room: room, firmware: firmware, controller: controller, disk: kind, memory: memory, diskGibibytes: disk)
       }
       try await options.lab.up(list) { print("lab: \($0)") }
       print("lab: up; \(options.lab.inventoryFile) tells what to enrol")
