@@ -29,8 +29,9 @@ public struct MACAddress: Sendable, Hashable, CustomStringConvertible {
   /// Reads "52:54:00:AA:bb:01", also with dashes; nil for anything else.
   public init?(_ text: String) {
     let parts = text.split(whereSeparator: { $0 == ":" || $0 == "-" })
-    guard parts.count == 6, text.utf8.count == 17, parts.allSatisfy({ $0.utf8.count == 2 && UInt8($0, radix: 16) != nil })
-    else { return nil }
+    // A sign is no digit, although a number may have one.
+    let isWritten = parts.allSatisfy { $0.utf8.count == 2 && UInt8($0, radix: 16) != nil && $0.first != "+" }
+    guard parts.count == 6, text.utf8.count == 17, isWritten else { return nil }
     description = parts.map { $0.lowercased() }.joined(separator: ":")
   }
 }
