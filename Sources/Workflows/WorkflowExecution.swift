@@ -25,12 +25,15 @@ struct WorkflowExecution {
     var undoStarted = false
     var isUndone = false
     var undoFailures = 0
+    /// The operator has undone it by hand.
+    var isSkipped = false
   }
 
   func advance(_ events: [WorkflowEvent]) async throws -> Result {
     var progress: [String: Progress] = [:]
     var outputs: [String: JSON] = [:]
     var failure = record.state == .unwinding ? record.error ?? "stopped" : nil
+    var isAbandoned = false
     for event in events {
       switch event.kind {
       case .started:
@@ -46,7 +49,12 @@ struct WorkflowExecution {
       case .undone: progress[event.step, default: Progress()].isUndone = true
       case .undoFailed: progress[event.step, default: Progress()].undoFailures += 1
       case .operator:
-        if event.data == "retry" { for name in progress.keys { progress[name]?.undoFailures = 0 } }
+        switch event.data {
+        case "retry": for name in progress.keys { progress[name]?.undoFailures = 0 }
+        case "skip-step": progress[event.step]?.isSkipped = true
+        case "abandon": isAbandoned = true
+        default: break
+        }
       }
     }
     var attempt = record.attempt
@@ -70,7 +78,7 @@ struct WorkflowExecution {
       try await end(.done, error: nil, context(nil, outputs, nil, 0, clock()), definition.done)
       return .ended
     }
-    return try await unwind(failure, progress, outputs)
+    return try await unwind(failure, isAbandoned ? [:] : progress, outputs)
   }
 
   // MARK: Forward
@@ -165,7 +173,7 @@ struct WorkflowExecution {
       }
       probe("\(step.name):after-undo-started")
       do {
-        try await step.undo?(context)
+        if !log.isSkipped { try await step.undo?(context) }
         probe("\(step.name):after-undo-effect")
       } catch let error where !(error is Fenced) && !(error is CancellationError) && !(error is StoreError) {
         return try await undoFailed(step, error, log.undoFailures + 1, context, failure)

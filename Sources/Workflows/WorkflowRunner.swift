@@ -38,8 +38,14 @@ public actor WorkflowRunner {
     case tick
     case finished(String)
   }
-  /// Workflows that a task works on, and whether they were signalled meanwhile.
-  private var busy: [String: Bool] = [:]
+  /// Workflows that a task works on, and what was signalled meanwhile.
+  private var busy: [String: Missed] = [:]
+  private struct Missed {
+    var isWoken = false
+    var events: Set<String> = []
+    /// An unrelated event must not cut the pause before a retry short.
+    func concerns(_ event: String?) -> Bool { isWoken || event.map { events.contains($0) } ?? false }
+  }
   /// Claimed and not busy, with what they wait for.
   private var waiting: [String: (at: Timestamp, on: String?)] = [:]
   private var epochs: [String: Int] = [:]
@@ -83,19 +89,21 @@ public actor WorkflowRunner {
         if Task.isCancelled { break }
         switch signal {
         case .workflow(let id):
-          if busy[id] != nil { busy[id] = true } else { enqueue(id) }
+          if busy[id] != nil { busy[id]?.isWoken = true } else { enqueue(id) }
         case .event(let event):
           for (id, wait) in waiting where wait.on == event { enqueue(id) }
           // A step that is about to wait for this event must not miss it.
-          for id in busy.keys { busy[id] = true }
+          for id in busy.keys { busy[id]?.events.insert(event) }
         case .tick:
           let now = clock()
           for (id, wait) in waiting where wait.at <= now { enqueue(id) }
           ticks += 1
           if ticks % 10 == 0 { await adoptUnknown() }
         case .finished(let id):
-          let again = busy.removeValue(forKey: id) ?? false
-          if again && waiting[id] != nil { enqueue(id) }
+          guard let missed = busy.removeValue(forKey: id) else { break }
+          // Woken between its decision to wait and this moment, it is in no list any more: only `missed` knows.
+          let isWanted = waiting[id].map { missed.concerns($0.on) } ?? (missed.isWoken && epochs[id] != nil)
+          if isWanted { enqueue(id) }
         }
         launch(in: &group)
       }
@@ -128,10 +136,10 @@ public actor WorkflowRunner {
     while busy.count < settings.concurrency, let id = ready.first {
       ready.removeFirst()
       if busy[id] != nil {
-        busy[id] = true
+        busy[id]?.isWoken = true
         continue
       }
-      busy[id] = false
+      busy[id] = Missed()
       group.addTask {
         await self.work(on: id)
         self.signalled.yield(.finished(id))

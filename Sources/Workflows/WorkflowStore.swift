@@ -152,23 +152,20 @@ public enum WorkflowStore {
   public enum Intervention: Sendable {
     /// Try the failed undo again, from a fresh count.
     case retry
-    /// Take the failed undo as done: the operator has done it by hand.
+    /// Take the failed undo as done: the operator has done it by hand. What the API shows is still taken back.
     case skipStep
-    /// End it as it is; what it left outside is the operator's.
+    /// End it as it is, with its last hook, so that its subject is free again; what it left outside is the operator's.
     case abandon
   }
 
+  /// Records it; the runner acts on it.
   /// - Returns: false when the workflow is not stuck.
   public static func intervene(_ intervention: Intervention, in id: String, at now: Timestamp, session: any Session) throws -> Bool {
     guard let record = try get(id, in: session), record.state == .stuck else { return false }
     let failed = try events(of: id, in: session).last { $0.kind == .undoFailed }
     let word = intervention == .retry ? "retry" : intervention == .skipStep ? "skip-step" : "abandon"
     try append(.operator, step: failed?.step ?? "", data: word, of: id, epoch: record.epoch, at: now, in: session)
-    if intervention == .skipStep, let failed {
-      try append(.undone, step: failed.step, data: "skipped by the operator", of: id, epoch: record.epoch, at: now, in: session)
-    }
-    try set(
-      id, epoch: record.epoch, state: intervention == .abandon ? .undone : .unwinding, error: record.error, at: now, in: session)
+    try set(id, epoch: record.epoch, state: .unwinding, error: record.error, at: now, in: session)
     return true
   }
 
