@@ -106,21 +106,25 @@ public final class SupervisedProcess: Sendable {
   /// - Returns: true when it ended because ``restart()`` was called.
   private func runOnce() throws -> Bool {
     let output = try Pipe(launch)
-    let process = try launch.spawn(output: output.writing, error: output.writing)
+    // What was asked while it did not run is done by this start.
+    restartRequest.clear()
+    // Known before it can do anything that somebody sees.
+    let process = try shared.withLock { state in
+      let process = try launch.spawn(output: output.writing, error: output.writing)
+      state.process = process
+      state.starts += 1
+      return process
+    }
     output.closeWriting()
     setNonBlocking(output.reading)
     let watched = clinux_pidfd_open(process)
     guard watched >= 0 else {
       stop(process, watched: watched)
+      shared.withLock { $0.process = nil }
       throw CommandError(program: launch.program, reason: .notStarted(errno))
     }
     defer { close(watched) }
     writePIDFile(process)
-    restartRequest.clear()
-    shared.withLock {
-      $0.process = process
-      $0.starts += 1
-    }
     var ending: Ending?
     while ending == nil {
       var items = [
