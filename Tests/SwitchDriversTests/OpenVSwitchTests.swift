@@ -291,6 +291,24 @@ import Wire
     }
   }
 
+  @Test func aDaemonThatDiesComesBackWithTheSameNetworks() async throws {
+    try await VirtualSwitch.with(taps: ["n1", "n2", "q1", "witness-a", "witness-b"]) { home, taps in
+      let driver = try home.driver()
+      let wanted = [
+        "n1": PortConfiguration(native: 101), "n2": PortConfiguration(native: 101), "q1": .quarantine,
+        "witness-a": PortConfiguration(native: 999), "witness-b": PortConfiguration(native: 999),
+      ]
+      try await driver.apply(wanted, label: nil)
+      try await home.killDaemon()
+      try await home.startDaemon()
+
+      try await driver.apply(["n2": PortConfiguration(native: 101)], label: nil)
+      #expect(try await driver.listPorts() == wanted)
+      #expect(Set(try await reach(from: "n1", taps, 1).keys) == ["n2"])
+      #expect(try await reach(from: "q1", taps, 2).isEmpty)
+    }
+  }
+
   @Test func aChangeThatSomebodyTakesBackIsNotInForce() async throws {
     try await VirtualSwitch.with { home, _ in
       try await home.addPorts(["n1"], type: "dummy")

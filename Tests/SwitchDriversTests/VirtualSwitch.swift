@@ -70,6 +70,12 @@ final class VirtualSwitch: Sendable {
         "--unixctl=\(controlSocket)", "--detach", "--no-chdir", "--enable-dummy",
       ], environment: environment, namespace: namespace)
   }
+  /// Kills ovs-vswitchd and waits until it is gone.
+  func killDaemon() async throws {
+    let process = try pid("vswitchd")
+    kill(process, SIGKILL)
+    try await until("ovs-vswitchd is gone") { kill(process, 0) != 0 }
+  }
   func stopDatabase() async throws { try await end("ovsdb") }
   func signalDaemon(_ signal: Int32) throws { kill(try pid("vswitchd"), signal) }
 

@@ -21,6 +21,8 @@ public final class OpenVSwitch: BatchingSwitch {
   /// What we last asked of each port: so that a watcher is not told of our own changes.
   private let applied = Mutex<[String: PortSettings]>([:])
 
+  private let warned = Mutex<[String]>([])
+
   private static let database = "Open_vSwitch"
 
   /// - Parameters:
@@ -43,7 +45,13 @@ public final class OpenVSwitch: BatchingSwitch {
   // MARK: Reading
 
   public func probe() async throws {
-    for hazard in try await snapshot().hazards { logger.warning("switch \(name): \(hazard)") }
+    let hazards = try await snapshot().hazards
+    // Probes come often: each hazard is logged when it is new.
+    let new = warned.withLock { warned in
+      defer { warned = hazards }
+      return hazards.filter { !warned.contains($0) }
+    }
+    for hazard in new { logger.warning("switch \(name): \(hazard)") }
   }
 
   /// What an administrator should set right although the switch works, each a sentence: for `doctor`.
