@@ -56,16 +56,23 @@ final class DHCPClient: Sendable {
   }
 
   /// Asks for an offer; nil when none came in the time.
-  func discover(_ mac: MACAddress, as firmware: Firmware = .bios, within limit: Duration = .seconds(1)) async throws
-    -> Answer?
-  {
-    try await ask(mac, .discover, firmware.options, within: limit)
+  /// - Parameter saying: more options, as they go over the wire: a machine may say anything of itself.
+  func discover(
+    _ mac: MACAddress, as firmware: Firmware = .bios, saying: [UInt8] = [], within limit: Duration = .seconds(1)
+  ) async throws -> Answer? {
+    try await ask(mac, .discover, firmware.options + saying, within: limit)
   }
   /// Takes the offered address.
-  func request(_ offer: Answer, _ mac: MACAddress, within limit: Duration = .seconds(1)) async throws -> Answer? {
-    let address = bytes(of: offer.address)
-    return try await ask(mac, .request, [50, 4] + address + [54, 4] + (offer.options[54] ?? []), within: limit)
+  func request(_ offer: Answer, _ mac: MACAddress, saying: [UInt8] = [], within limit: Duration = .seconds(1))
+    async throws -> Answer?
+  {
+    let answer = [50, 4] + bytes(of: offer.address) + [54, 4] + (offer.options[54] ?? [])
+    return try await ask(mac, .request, answer + saying, within: limit)
   }
+  /// Sends bytes that may be no message at all.
+  func sendRaw(_ frame: [UInt8]) { _ = write(descriptor, frame, frame.count) }
+  /// A frame as the others, to be spoiled.
+  static func discovery(_ mac: MACAddress) -> [UInt8] { frame(mac, .discover, 1, []) }
   /// Asks for an address that it had before the power went, as a system that boots again does.
   func requestAgain(_ address: IPAddress, _ mac: MACAddress, within limit: Duration = .seconds(1)) async throws
     -> Answer?

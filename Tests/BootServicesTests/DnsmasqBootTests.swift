@@ -141,4 +141,74 @@ import Testing
       }
     }
   }
+
+  @Test func anEmptyPoolDisturbsNobodyWhoHasAnAddress() async throws {
+    try await ProvisioningNetwork.with { network in
+      let macs = try (1...3).map { try Self.mac($0) }
+      try await network.serve(last: "172.30.0.101") { boot in
+        try await boot.ensureAdmitted(macs, label: "w/1")
+        var leases: [IPAddress] = []
+        for mac in macs.prefix(2) {
+          let offer = try #require(try await network.machines.discover(mac))
+          leases.append(try #require(try await network.machines.request(offer, mac)).address)
+        }
+        #expect(Set(leases).count == 2)
+
+        #expect(try await network.machines.discover(macs[2], within: Self.silence) == nil)
+
+        let renewed = try await network.machines.requestAgain(leases[0], macs[0])
+        #expect(renewed?.kind == .acknowledge && renewed?.address == leases[0])
+        #expect(boot.supervision.starts == 1)
+      }
+    }
+  }
+
+  /// Abuse 12 and 13: what a machine says of itself has no effect but in the log.
+  @Test func abuse12_13_whatAMachineSaysOfItselfChangesNothing() async throws {
+    try await ProvisioningNetwork.with { network in
+      let (one, stranger) = (try Self.mac(1), try Self.mac(9))
+      let texts = [
+        "x\n\(stranger),set:admitted", "a\n1900000000 \(stranger) 172.30.0.150 evil *",
+        "$(touch \(network.folder)/owned)",
+        "`touch \(network.folder)/owned`", "${net0/mac}", "#!ipxe", "../../etc/passwd", "x,set:admitted",
+        "\u{0}\u{1b}[2J",
+        String(repeating: "A", count: 255), "",
+      ]
+      try await network.serve { boot in
+        try await boot.ensureAdmitted([one], label: "w/1\n\(stranger),set:admitted")
+        #expect(try await boot.admitted() == [one: "w/1"])
+        let plain = try #require(try await network.machines.discover(one))
+        for text in texts {
+          // Host name, vendor class, client identifier, user class, relay agent's, full name.
+          for option: UInt8 in [12, 60, 61, 77, 82, 81] {
+            let said = [option, UInt8(text.utf8.count)] + Array(text.utf8)
+            guard let offer = try await network.machines.discover(one, saying: said, within: Self.silence) else {
+              continue
+            }
+            #expect(offer.file == plain.file, "option \(option), \(text)")
+            _ = try await network.machines.request(offer, one, saying: said, within: Self.silence)
+          }
+        }
+        #expect(try await network.machines.discover(stranger, within: Self.silence) == nil)
+        // Also spoiled messages: cut anywhere, or with bytes changed.
+        let whole = DHCPClient.discovery(one)
+        for length in stride(from: 14, to: whole.count, by: 3) { network.machines.sendRaw(Array(whole[..<length])) }
+        for _ in 0..<500 {
+          var frame = whole
+          for _ in 0..<3 { frame[Int.random(in: 42..<frame.count)] = .random(in: 0...255) }
+          network.machines.sendRaw(frame)
+        }
+
+        try await until("it has read all of that") { try await network.machines.discover(one)?.kind == .offer }
+        #expect(try await network.machines.discover(stranger, within: Self.silence) == nil)
+        #expect(access("\(network.folder)/owned", F_OK) != 0)
+        // Every line of the leases is one lease of the one machine: nothing broke out of its field.
+        for line in contents("\(network.folder)/leases").split(separator: "\n") where !line.hasPrefix("duid") {
+          let words = line.split(separator: " ")
+          #expect(words.count == 5 && words[1] == "\(one)" && words[2].hasPrefix("172.30.0.1"), "\(line)")
+        }
+        #expect(boot.supervision.starts == 1, "dnsmasq died of what a machine said")
+      }
+    }
+  }
 }

@@ -37,15 +37,15 @@ struct ProvisioningNetwork: Sendable {
     _ = try? await Processes.run("rm", ["-rf", "/tmp/\(id)"])
   }
 
-  func configuration() throws -> DnsmasqConfiguration {
+  func configuration(last: String = "172.30.0.199") throws -> DnsmasqConfiguration {
     try DnsmasqConfiguration(
       interface: "prov0", namespace: namespace, server: #require(BootServer(address: Self.server, port: 8081)),
-      first: "172.30.0.100", last: "172.30.0.199", prefix: 24, folder: folder)
+      first: "172.30.0.100", last: last, prefix: 24, folder: folder)
   }
 
   /// Runs the boot services while `body` runs.
-  func serve(_ body: @Sendable (DnsmasqBoot) async throws -> Void) async throws {
-    let boot = try DnsmasqBoot(configuration())
+  func serve(last: String = "172.30.0.199", _ body: @Sendable (DnsmasqBoot) async throws -> Void) async throws {
+    let boot = try DnsmasqBoot(configuration(last: last))
     let running = Task { try await boot.run() }
     do {
       try await until("dnsmasq runs") { boot.supervision.process != nil && isListening }
