@@ -78,11 +78,16 @@ let package = Package(
     // Facades: one per upstream API.
     library(
       "APISupport",
-      ["Conductor", "DriverInterfaces", "Store", "Domain", "Wire", "Cryptography", "CLinux", hummingbird, logging, lifecycle,
-        .product(name: "HummingbirdTLS", package: "hummingbird"), .product(name: "HummingbirdCore", package: "hummingbird"),
-        .product(name: "NIOSSL", package: "swift-nio-ssl")] + nio),
+      [
+        "Conductor", "DriverInterfaces", "Store", "Domain", "Wire", "Cryptography", "CLinux", hummingbird, logging,
+        lifecycle,
+        .product(name: "HummingbirdTLS", package: "hummingbird"),
+        .product(name: "HummingbirdCore", package: "hummingbird"),
+        .product(name: "NIOSSL", package: "swift-nio-ssl"),
+      ] + nio),
     library(
-      "KeystoneAPI", ["APISupport", "Conductor", "Store", "Domain", "Wire", "Cryptography", "Processes", hummingbird, logging]),
+      "KeystoneAPI",
+      ["APISupport", "Conductor", "Store", "Domain", "Wire", "Cryptography", "Processes", hummingbird, logging]),
     facade("IronicAPI"),
     facade("NeutronAPI"),
     facade("GlanceAPI"),
@@ -93,9 +98,12 @@ let package = Package(
     library("Lab", ["Wire", "Processes", "CLinux", logging]),
     library(
       "Simulators",
-      ["Wire", "Processes", "Cryptography", hummingbird, logging, lifecycle,
-        .product(name: "HummingbirdTLS", package: "hummingbird"), .product(name: "HummingbirdCore", package: "hummingbird"),
-        .product(name: "NIOSSL", package: "swift-nio-ssl")] + nio),
+      [
+        "Wire", "Processes", "Cryptography", hummingbird, logging, lifecycle,
+        .product(name: "HummingbirdTLS", package: "hummingbird"),
+        .product(name: "HummingbirdCore", package: "hummingbird"),
+        .product(name: "NIOSSL", package: "swift-nio-ssl"),
+      ] + nio),
     .executableTarget(
       name: "steelyard-simulator",
       dependencies: ["Simulators", "Wire", arguments],
@@ -107,7 +115,8 @@ let package = Package(
       dependencies: [
         "KeystoneAPI", "IronicAPI", "NeutronAPI", "GlanceAPI", "LeapAPI", "AgentAPI", "APISupport",
         "Conductor", "Workflows", "Store", "RedfishDriver", "IPMIDriver", "SwitchDrivers", "BootServices",
-        "DriverInterfaces", "Domain", "Wire", "Lab", "Processes", "Cryptography", "CLinux", arguments, logging, lifecycle,
+        "DriverInterfaces", "Domain", "Wire", "Lab", "Processes", "Cryptography", "CLinux", arguments, logging,
+        lifecycle,
         .product(name: "Yams", package: "Yams"),
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
@@ -117,7 +126,12 @@ let package = Package(
     .executableTarget(
       name: "steelyard-agent", dependencies: ["Agent"], swiftSettings: strict, linkerSettings: lld),
 
-    library("TestSupport", ["CSQLite", "Cryptography", "Store", "Conductor", "Workflows", "DriverInterfaces", "Domain", "Wire", "Processes", logging]),
+    library(
+      "TestSupport",
+      [
+        "CSQLite", "Cryptography", "Store", "Conductor", "Workflows", "DriverInterfaces", "Domain", "Wire", "Processes",
+        logging,
+      ]),
     .executableTarget(
       name: "crash-worker",
       dependencies: ["TestSupport", "Conductor", "Cryptography", "Store", "Workflows", "Domain", "Wire", logging],
@@ -138,15 +152,22 @@ let package = Package(
     tests("BootServicesTests", ["BootServices", "DriverInterfaces", "Domain", "Processes", "CLinux"]),
     tests("AgentTests", ["Agent", "Wire"]),
     tests("APISupportTests", ["APISupport", "Store", "Domain", "Wire", "Cryptography"]),
-    tests("KeystoneAPITests", ["KeystoneAPI", "APISupport", "Store", "Domain", "Wire", "Cryptography", hummingbirdTesting]),
-    tests("LeapAPITests", ["LeapAPI", "KeystoneAPI", "APISupport", "Store", "Domain", "Wire", "Cryptography", hummingbirdTesting]),
+    tests(
+      "KeystoneAPITests", ["KeystoneAPI", "APISupport", "Store", "Domain", "Wire", "Cryptography", hummingbirdTesting]),
+    tests(
+      "LeapAPITests",
+      ["LeapAPI", "KeystoneAPI", "APISupport", "Store", "Domain", "Wire", "Cryptography", hummingbirdTesting]),
     tests(
       "IronicAPITests",
-      ["IronicAPI", "AgentAPI", "APISupport", "Conductor", "Store", "Domain", "Wire", "Cryptography", "TestSupport", hummingbirdTesting]),
+      [
+        "IronicAPI", "AgentAPI", "APISupport", "Conductor", "Store", "Domain", "Wire", "Cryptography", "TestSupport",
+        hummingbirdTesting,
+      ]),
     tests(
       "PolicyTests",
       [
-        "KeystoneAPI", "IronicAPI", "NeutronAPI", "GlanceAPI", "LeapAPI", "AgentAPI", "APISupport", "Conductor", "Store", "Domain", "Wire",
+        "KeystoneAPI", "IronicAPI", "NeutronAPI", "GlanceAPI", "LeapAPI", "AgentAPI", "APISupport", "Conductor",
+        "Store", "Domain", "Wire",
         "Cryptography", "TestSupport", hummingbirdTesting,
       ], exclude: ["roles.txt", "uncovered.txt"]),
     tests("LabTests", ["Lab", "Processes"]),

@@ -16,8 +16,12 @@ public struct APIError: Error, Sendable {
     self.type = type
   }
   public static func badRequest(_ message: String) -> APIError { APIError(.badRequest, message) }
-  public static func notFound(_ message: String, type: String? = nil) -> APIError { APIError(.notFound, message, type: type) }
-  public static func conflict(_ message: String, type: String? = nil) -> APIError { APIError(.conflict, message, type: type) }
+  public static func notFound(_ message: String, type: String? = nil) -> APIError {
+    APIError(.notFound, message, type: type)
+  }
+  public static func conflict(_ message: String, type: String? = nil) -> APIError {
+    APIError(.conflict, message, type: type)
+  }
   public static func forbidden(_ message: String) -> APIError { APIError(.forbidden, message) }
 }
 
@@ -43,13 +47,21 @@ public enum ErrorShape: Sendable {
     ]
     switch self {
     case .keystone:
-      return ["error": ["code": .int(code), "message": .string(error.message), "title": .string(error.status.reasonPhrase)]]
+      return [
+        "error": ["code": .int(code), "message": .string(error.message), "title": .string(error.status.reasonPhrase)]
+      ]
     case .ironic: return ["error_message": .string(fault.description)]
     case .neutron:
-      let type = error.type ?? (code == 404 ? "HTTPNotFound" : code == 409 ? "Conflict" : code == 403 ? "PolicyNotAuthorized" : "HTTPBadRequest")
+      let type =
+        error.type
+        ?? (code == 404
+          ? "HTTPNotFound" : code == 409 ? "Conflict" : code == 403 ? "PolicyNotAuthorized" : "HTTPBadRequest")
       return ["NeutronError": ["message": .string(error.message), "type": .string(type), "detail": ""]]
     case .compute:
-      let words = [400: "badRequest", 401: "unauthorized", 403: "forbidden", 404: "itemNotFound", 409: "conflictingRequest", 413: "overLimit"]
+      let words = [
+        400: "badRequest", 401: "unauthorized", 403: "forbidden", 404: "itemNotFound", 409: "conflictingRequest",
+        413: "overLimit",
+      ]
       let word = error.type ?? words[code] ?? "computeFault"
       return .object([word: ["code": .int(code), "message": .string(error.message)]])
     case .lease: return fault

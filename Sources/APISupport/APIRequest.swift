@@ -36,7 +36,9 @@ public struct APIRequest: Sendable {
 
   /// A path parameter by its name.
   public func parameter(_ name: String) throws -> String {
-    guard let value = parameters[name], !value.isEmpty else { throw APIError.notFound("The resource could not be found.") }
+    guard let value = parameters[name], !value.isEmpty else {
+      throw APIError.notFound("The resource could not be found.")
+    }
     return value
   }
 
@@ -45,11 +47,15 @@ public struct APIRequest: Sendable {
   public func json(limit: Int = 1 << 20) async throws -> JSON {
     let bytes = try await body(limit: limit)
     if bytes.isEmpty { return .emptyObject }
-    do { return try JSON.parse(bytes) } catch { throw APIError.badRequest("The body is not valid JSON: \(error.message) at byte \(error.offset).") }
+    do { return try JSON.parse(bytes) } catch {
+      throw APIError.badRequest("The body is not valid JSON: \(error.message) at byte \(error.offset).")
+    }
   }
   /// The body as a JSON object.
   public func object(limit: Int = 1 << 20) async throws -> JSONObject {
-    guard case .object(let object) = try await json(limit: limit) else { throw APIError.badRequest("The body must be a JSON object.") }
+    guard case .object(let object) = try await json(limit: limit) else {
+      throw APIError.badRequest("The body must be a JSON object.")
+    }
     return object
   }
   public func body(limit: Int) async throws -> [UInt8] {
@@ -70,7 +76,9 @@ public struct QueryParameters: Sendable, Sequence {
   public init(_ text: Substring) {
     items = text.split(separator: "&").map { item in
       let parts = item.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-      return (percentDecoded(parts[0], plusIsSpace: true), parts.count > 1 ? percentDecoded(parts[1], plusIsSpace: true) : "")
+      return (
+        percentDecoded(parts[0], plusIsSpace: true), parts.count > 1 ? percentDecoded(parts[1], plusIsSpace: true) : ""
+      )
     }
   }
   /// The first value of `name`.
@@ -91,7 +99,9 @@ public struct QueryParameters: Sendable, Sequence {
   }
   public func int(_ name: String) throws -> Int? {
     guard let text = self[name] else { return nil }
-    guard let value = Int(text) else { throw APIError.badRequest("Invalid value '\(text)' for \(name): a whole number is expected.") }
+    guard let value = Int(text) else {
+      throw APIError.badRequest("Invalid value '\(text)' for \(name): a whole number is expected.")
+    }
     return value
   }
 }

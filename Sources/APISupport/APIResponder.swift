@@ -59,7 +59,9 @@ public struct APIResponder: HTTPResponder {
         entry, request, below: below, query: QueryParameters(queryText), context: context, requestID: requestID)
     } else {
       answer = APIResponse(
-        .notFound, json: ErrorShape.keystone.body(.notFound("No service answers at this path; `openstack catalog list` shows those that do.")))
+        .notFound,
+        json: ErrorShape.keystone.body(
+          .notFound("No service answers at this path; `openstack catalog list` shows those that do.")))
     }
     if request.method == .head { answer.body = .init() }
     answer.headers[openstackRequestID] = requestID
@@ -68,7 +70,10 @@ public struct APIResponder: HTTPResponder {
     let level: Logger.Level = answer.status.code >= 500 ? .error : .debug
     context.logger.log(
       level: level, "\(request.method) \(path) \(answer.status.code)",
-      metadata: ["request": "\(requestID)", "rule": "\(rule)", "ms": "\((ContinuousClock.now - started).wholeMicroseconds / 1000)"])
+      metadata: [
+        "request": "\(requestID)", "rule": "\(rule)",
+        "ms": "\((ContinuousClock.now - started).wholeMicroseconds / 1000)",
+      ])
     return Response(status: answer.status, headers: answer.headers, body: answer.body)
   }
 
@@ -97,8 +102,10 @@ public struct APIResponder: HTTPResponder {
       }
       let origin = publicOrigin ?? "\(scheme)://\(request.head.authority ?? "localhost")"
       let apiRequest = APIRequest(
-        method: request.method, path: percentDecoded(below), headers: request.headers, parameters: parameters, query: query,
-        origin: origin, serviceURL: origin + service.prefix, requestID: requestID, now: now, caller: caller, peer: context.peer,
+        method: request.method, path: percentDecoded(below), headers: request.headers, parameters: parameters,
+        query: query,
+        origin: origin, serviceURL: origin + service.prefix, requestID: requestID, now: now, caller: caller,
+        peer: context.peer,
         bodyStream: request.body)
       extra = try service.decorate?(apiRequest) ?? [:]
       switch outcome {
@@ -112,7 +119,9 @@ public struct APIResponder: HTTPResponder {
         let rule = match.endpoint.rule
         ruleName = rule.name
         if rule.needsToken {
-          guard let caller else { throw refusal ?? APIError(.unauthorized, "The request you have made requires authentication.") }
+          guard let caller else {
+            throw refusal ?? APIError(.unauthorized, "The request you have made requires authentication.")
+          }
           guard rule.allows(caller) else {
             throw APIError.forbidden("You are not authorized to perform the requested action: \(rule.name).")
           }
@@ -127,7 +136,9 @@ public struct APIResponder: HTTPResponder {
   }
 
   /// Every error becomes HTTP here.
-  static func answer(to error: any Error, _ service: Service, _ extra: HTTPFields, _ logger: Logger, _ requestID: String) -> APIResponse {
+  static func answer(
+    to error: any Error, _ service: Service, _ extra: HTTPFields, _ logger: Logger, _ requestID: String
+  ) -> APIResponse {
     let apiError: APIError
     switch error {
     case let known as APIError: apiError = known
@@ -136,7 +147,10 @@ public struct APIResponder: HTTPResponder {
       switch stored.kind {
       case .conflict: apiError = .conflict("The request conflicts with what is stored; look again and retry.")
       case .busy: apiError = APIError(.serviceUnavailable, "The database is busy; try again.")
-      case .full: apiError = APIError(.init(code: 507, reasonPhrase: "Insufficient Storage"), "The server's disk is full; the administrator must free space. Nothing was changed.")
+      case .full:
+        apiError = APIError(
+          .init(code: 507, reasonPhrase: "Insufficient Storage"),
+          "The server's disk is full; the administrator must free space. Nothing was changed.")
       case .other: apiError = APIError(.internalServerError, "The server failed on this request (\(requestID)).")
       }
       logger.error("database: \(stored)", metadata: ["request": "\(requestID)"])

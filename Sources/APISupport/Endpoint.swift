@@ -30,7 +30,9 @@ public struct EndpointRule: Sendable {
   /// Anyone with a valid token; the handler filters what is shown by the noun's policy.
   public static let authenticated = EndpointRule("authenticated", "anyone with a token") { _ in true }
   public static let siteAdmin = EndpointRule("admin", "the site's administrator") { $0.isSiteAdmin }
-  public static let siteReader = EndpointRule("site reader", "the site's administrator or a system reader") { $0.isSiteReader }
+  public static let siteReader = EndpointRule("site reader", "the site's administrator or a system reader") {
+    $0.isSiteReader
+  }
 }
 
 /// One method of one path of one service, declared once: routing, policy, documentation and the policy matrix come from it.
@@ -73,7 +75,8 @@ public struct Service: Sendable {
   public let isInCatalog: Bool
 
   public init(
-    name: String, type: String, prefix: String, catalogSuffix: String = "", errorShape: ErrorShape, isInCatalog: Bool = true,
+    name: String, type: String, prefix: String, catalogSuffix: String = "", errorShape: ErrorShape,
+    isInCatalog: Bool = true,
     decorate: (@Sendable (APIRequest) throws -> HTTPFields)? = nil, endpoints: [Endpoint]
   ) {
     self.name = name

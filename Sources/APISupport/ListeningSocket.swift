@@ -38,13 +38,19 @@ public struct ListeningSocket: Sendable {
   private final class Box {
     let host: String, port: Int, namespace: String
     var result: Result<ListeningSocket, any Error>?
-    init(host: String, port: Int, namespace: String) { (self.host, self.port, self.namespace) = (host, port, namespace) }
+    init(host: String, port: Int, namespace: String) {
+      (self.host, self.port, self.namespace) = (host, port, namespace)
+    }
     func run() {
       result = Result {
         let file = Glibc.open("/run/netns/\(namespace)", O_RDONLY | O_CLOEXEC)
-        guard file >= 0 else { throw Failure(description: "network namespace \(namespace): \(ListeningSocket.words(errno))") }
+        guard file >= 0 else {
+          throw Failure(description: "network namespace \(namespace): \(ListeningSocket.words(errno))")
+        }
         defer { close(file) }
-        guard clinux_setns_network(file) == 0 else { throw Failure(description: "cannot enter namespace \(namespace): \(ListeningSocket.words(errno))") }
+        guard clinux_setns_network(file) == 0 else {
+          throw Failure(description: "cannot enter namespace \(namespace): \(ListeningSocket.words(errno))")
+        }
         return try ListeningSocket.bound(host: host, port: port)
       }
     }
@@ -54,7 +60,9 @@ public struct ListeningSocket: Sendable {
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
     address.sin_port = in_port_t(UInt16(truncatingIfNeeded: port)).bigEndian
-    guard inet_pton(AF_INET, host == "localhost" ? "127.0.0.1" : host, &address.sin_addr) == 1, (0...65535).contains(port) else {
+    guard inet_pton(AF_INET, host == "localhost" ? "127.0.0.1" : host, &address.sin_addr) == 1,
+      (0...65535).contains(port)
+    else {
       throw Failure(description: "\(host):\(port) is not a numeric IPv4 address and port")
     }
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
@@ -62,7 +70,9 @@ public struct ListeningSocket: Sendable {
     var one: Int32 = 1
     setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &one, socklen_t(MemoryLayout<Int32>.size))
     let code = withUnsafePointer(to: &address) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+      }
     }
     guard code == 0, listen(descriptor, 1024) == 0 else {
       let reason = words(errno)

@@ -19,7 +19,10 @@ struct RouteTable: Sendable {
     /// By method, with the names of the `{…}` segments passed on the way.
     let endpoints: [String: (Endpoint, [String])]
     let rest: [String: (Endpoint, [String])]
-    init(fixed: [String: Branch], named: Branch?, endpoints: [String: (Endpoint, [String])], rest: [String: (Endpoint, [String])]) {
+    init(
+      fixed: [String: Branch], named: Branch?, endpoints: [String: (Endpoint, [String])],
+      rest: [String: (Endpoint, [String])]
+    ) {
       self.fixed = fixed
       self.named = named
       self.endpoints = endpoints

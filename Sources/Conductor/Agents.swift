@@ -15,10 +15,13 @@ extension Conductor {
   /// - Parameter secret: at least 32 characters that the agent made up; it becomes the session token, and lets the agent
   ///   repeat a claim whose answer was lost.
   /// - Returns: nil when no node waits for this token from this NIC.
-  public func agentClaim(token: String, mac: MACAddress, secret: String, inventory: JSON) async throws -> (node: String, session: String)? {
+  public func agentClaim(token: String, mac: MACAddress, secret: String, inventory: JSON) async throws -> (
+    node: String, session: String
+  )? {
     let now = clock(), runner = runner
     return try await database.write { session in
-      guard let claimed = try AgentStore.claim(token: token, mac: mac.description, secret: secret, at: now, in: session) else { return nil }
+      guard let claimed = try AgentStore.claim(token: token, mac: mac.description, secret: secret, at: now, in: session)
+      else { return nil }
       try NodeStore.setInventory(inventory, of: claimed.node, at: now, in: session)
       session.afterCommit { runner.signal(agentEvent(claimed.node)) }
       return (claimed.node, secret)
@@ -51,13 +54,16 @@ extension Conductor {
   }
 
   /// Progress of a running command; shown in the node's `deploy_step` or `clean_step`.
-  public func agentProgress(id: String, node uuid: String, percent: Int, message: String?, remaining: Int?) async throws -> Bool {
+  public func agentProgress(id: String, node uuid: String, percent: Int, message: String?, remaining: Int?) async throws
+    -> Bool
+  {
     let now = clock()
     return try await database.write { session in
       try AgentStore.touch(node: uuid, at: now, in: session)
       guard
         try AgentStore.progress(
-          id, node: uuid, percent: min(max(percent, 0), 100), message: message, remaining: remaining, at: now, in: session),
+          id, node: uuid, percent: min(max(percent, 0), 100), message: message, remaining: remaining, at: now,
+          in: session),
         var node = try NodeStore.get(uuid, in: session)
       else { return false }
       var step: JSONObject = node.deployStep.isEmpty ? node.cleanStep : node.deployStep
@@ -99,7 +105,8 @@ extension Conductor {
       guard id == workflow else { return nil }
       file = json["config_drive"]
     }
-    guard let path = file?["path"]?.string, let size = file?["size_bytes"]?.int, let sha256 = file?["sha256"]?.string else { return nil }
+    guard let path = file?["path"]?.string, let size = file?["size_bytes"]?.int, let sha256 = file?["sha256"]?.string
+    else { return nil }
     return RawImage(path: path, size: size, sha256: sha256)
   }
 }

@@ -85,7 +85,8 @@ public final class Conductor: Sendable {
   /// - Parameter adjust: what the crash tests do to the workflows before they run.
   public init(
     database: Database, settings: ConductorSettings, hardwareTypes: [any HardwareType], switches: any SwitchRegistry,
-    boot: any BootInterface, images: any ImageStoreInterface, configDrives: any ConfigDriveInterface, consoles: (any NodeConsoles)? = nil,
+    boot: any BootInterface, images: any ImageStoreInterface, configDrives: any ConfigDriveInterface,
+    consoles: (any NodeConsoles)? = nil,
     logger: Logger, runnerSettings: WorkflowRunner.Settings = .init(), probe: @escaping WorkflowRunner.Probe = { _ in },
     adjust: (WorkflowDefinition) -> WorkflowDefinition = { $0 }, clock: @escaping @Sendable () -> Timestamp
   ) {
@@ -96,13 +97,15 @@ public final class Conductor: Sendable {
     self.clock = clock
     self.logger = logger
     let parts = Parts(
-      database: database, settings: settings, hardwareTypes: hardwareTypes, switches: switches, boot: boot, images: images,
+      database: database, settings: settings, hardwareTypes: hardwareTypes, switches: switches, boot: boot,
+      images: images,
       configDrives: configDrives, consoles: consoles, agentCalls: agentCalls, clock: clock)
     self.parts = parts
     let definitions = Self.workflows(parts).map(adjust)
     self.definitions = Dictionary(definitions.map { ($0.kind, $0) }) { $1 }
     runner = WorkflowRunner(
-      database: database, definitions: definitions, settings: runnerSettings, logger: logger, probe: probe, clock: clock)
+      database: database, definitions: definitions, settings: runnerSettings, logger: logger, probe: probe, clock: clock
+    )
   }
 
   /// Every workflow there is; one file each in `Workflows/`.
@@ -120,11 +123,13 @@ public final class Conductor: Sendable {
 
   /// Inserts a workflow and wakes the runner when the transaction has committed.
   func start(
-    _ kind: String, id: String = Identifier.uuid(), subject: String, params: JSONObject, by requester: Requester, in session: any Session
+    _ kind: String, id: String = Identifier.uuid(), subject: String, params: JSONObject, by requester: Requester,
+    in session: any Session
   ) throws -> String {
     guard let definition = definitions[kind] else { throw ConductorError(.conflict, "There is no workflow \(kind).") }
     let id = try WorkflowStore.insert(
-      definition, id: id, subject: subject, params: params, project: requester.projectID, requestID: requester.requestID, at: clock(),
+      definition, id: id, subject: subject, params: params, project: requester.projectID,
+      requestID: requester.requestID, at: clock(),
       in: session)
     session.afterCommit { [runner] in runner.wake(workflow: id) }
     return id
@@ -153,7 +158,9 @@ struct Parts: Sendable {
   func driver(of uuid: String) async throws -> NodeDriver {
     let database = database
     let (name, info) = try await database.read { session -> (String, JSONObject) in
-      guard let node = try NodeStore.get(uuid, in: session) else { throw ConductorError(.notFound, "Node \(uuid) is gone.") }
+      guard let node = try NodeStore.get(uuid, in: session) else {
+        throw ConductorError(.notFound, "Node \(uuid) is gone.")
+      }
       return (node.driver, try NodeStore.driverInfoWithSecrets(of: uuid, box: database.secrets, in: session))
     }
     guard let type = hardwareTypes.first(where: { $0.name == name }) else {

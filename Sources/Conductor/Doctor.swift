@@ -23,7 +23,8 @@ extension Conductor {
       let running = Set(open.map(\.id))
       for workflow in open where workflow.state == .stuck {
         findings.append(
-          "workflow \(workflow.id) (\(workflow.kind) of \(workflow.subject)) is stuck: \(workflow.error ?? ""); `steelyard workflow retry \(workflow.id)`")
+          "workflow \(workflow.id) (\(workflow.kind) of \(workflow.subject)) is stuck: \(workflow.error ?? ""); `steelyard workflow retry \(workflow.id)`"
+        )
       }
       for node in try NodeStore.list(in: session) {
         if let holder = node.reservation, !running.contains(holder) {
@@ -53,9 +54,12 @@ extension Conductor {
         try await device.probe()
         let actual = try await device.listPorts()
         for intent in ports where actual[intent.port.port] != intent.configuration {
-          let found = actual[intent.port.port].map { $0 == .quarantine ? "quarantine" : "VLAN \($0.native.map { "\($0)" } ?? "none") \($0.tagged)" }
+          let found = actual[intent.port.port].map {
+            $0 == .quarantine ? "quarantine" : "VLAN \($0.native.map { "\($0)" } ?? "none") \($0.tagged)"
+          }
           findings.append(
-            "\(intent.port) should carry \(intent.configuration == .quarantine ? "nothing (quarantine)" : "VLAN \(intent.configuration.native.map { "\($0)" } ?? "none")") and carries \(found ?? "nothing: the switch has no such port")")
+            "\(intent.port) should carry \(intent.configuration == .quarantine ? "nothing (quarantine)" : "VLAN \(intent.configuration.native.map { "\($0)" } ?? "none")") and carries \(found ?? "nothing: the switch has no such port")"
+          )
         }
       } catch {
         findings.append("switch \(name) cannot be read: \(error)")

@@ -13,7 +13,8 @@ public enum Base64 {
     while index < bytes.count {
       let left = bytes.count - index
       let group =
-        UInt32(bytes[index]) << 16 | (left > 1 ? UInt32(bytes[index + 1]) << 8 : 0) | (left > 2 ? UInt32(bytes[index + 2]) : 0)
+        UInt32(bytes[index]) << 16 | (left > 1 ? UInt32(bytes[index + 1]) << 8 : 0)
+        | (left > 2 ? UInt32(bytes[index + 2]) : 0)
       out.append(alphabet[Int(group >> 18 & 63)])
       out.append(alphabet[Int(group >> 12 & 63)])
       if left > 1 { out.append(alphabet[Int(group >> 6 & 63)]) } else if padding { out.append(61) }

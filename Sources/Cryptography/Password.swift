@@ -7,7 +7,9 @@ public enum Password {
   public static func hash(_ password: String) -> String? {
     let random = randomBytes(16)
     let salt = random.withUnsafeBytes { bytes -> String? in
-      guard let result = crypt_gensalt_ra("$y$", 0, bytes.bindMemory(to: CChar.self).baseAddress, 16) else { return nil }
+      guard let result = crypt_gensalt_ra("$y$", 0, bytes.bindMemory(to: CChar.self).baseAddress, 16) else {
+        return nil
+      }
       defer { free(result) }
       return String(cString: result)
     }

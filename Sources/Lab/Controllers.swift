@@ -64,19 +64,26 @@ struct RedfishControllers {
       let bmcs = machines.map { machine -> JSON in
         [
           "name": .string(machine.name), "address": .string("\(machine.controllerAddress):8443"),
-          "control": [.string("\(lab.machineFolder(machine.index))/control")], "username": .string(Laboratory.controllerUser),
+          "control": [.string("\(lab.machineFolder(machine.index))/control")],
+          "username": .string(Laboratory.controllerUser),
           "password": .string(Laboratory.controllerPassword), "tls": true, "mode": .string(machine.firmware.rawValue),
         ]
       }
       try Files.write("\(lab.folder)/redfish.json", JSON.object(["bmcs": .array(bmcs)]).description, mode: 0o600)
       unlink(log)
-      let simulator = String(lab.program[..<(lab.program.lastIndex(of: "/") ?? lab.program.startIndex)]) + "/steelyard-simulator"
+      let simulator =
+        String(lab.program[..<(lab.program.lastIndex(of: "/") ?? lab.program.startIndex)]) + "/steelyard-simulator"
       try await lab.launch(
         simulator,
-        ["redfish", "--config", "\(lab.folder)/redfish.json", "--log", "\(lab.folder)/redfish-effects.jsonl", "--faults", "unix:\(lab.folder)/redfish-faults.sock"],
+        [
+          "redfish", "--config", "\(lab.folder)/redfish.json", "--log", "\(lab.folder)/redfish-effects.jsonl",
+          "--faults", "unix:\(lab.folder)/redfish-faults.sock",
+        ],
         log: log, pid: "\(lab.folder)/redfish.pid")
     }
-    try await lab.wait("the Redfish controllers", limit: .seconds(20)) { (try? Files.read(log))?.contains("ready") == true }
+    try await lab.wait("the Redfish controllers", limit: .seconds(20)) {
+      (try? Files.read(log))?.contains("ready") == true
+    }
     var fingerprints: [Int: String] = [:]
     for line in try Files.read(log).split(separator: "\n") {
       let words = line.split(separator: " ")

@@ -19,7 +19,8 @@ public struct LabMachine: Sendable, Equatable {
   public var nics: Int
 
   public init(
-    index: Int, room: Int = 0, firmware: Firmware = .bios, controller: Controller = .ipmi, disk: Disk = .virtio, memory: Int = 384,
+    index: Int, room: Int = 0, firmware: Firmware = .bios, controller: Controller = .ipmi, disk: Disk = .virtio,
+    memory: Int = 384,
     diskGibibytes: Int = 2, nics: Int = 1
   ) {
     self.index = index
@@ -36,7 +37,9 @@ public struct LabMachine: Sendable, Equatable {
   /// The taps, which are the names of the switch ports too.
   public var taps: [String] { (0..<nics).map { $0 == 0 ? "n\(index)" : "n\(index)x\($0)" } }
   public var macs: [String] { (0..<nics).map { "52:54:00:77:\(hex($0)):\(hex(index))" } }
-  public var uuid: String { "00000000-0000-4000-8000-" + String(repeating: "0", count: 12 - String(index).count) + String(index) }
+  public var uuid: String {
+    "00000000-0000-4000-8000-" + String(repeating: "0", count: 12 - String(index).count) + String(index)
+  }
   /// Loopback address of the controller.
   public var controllerAddress: String { "127.78.\(room).\(10 + index)" }
   /// Loopback address of the room's serial relay, and its TCP port for the controller; the machine's is 100 above.
@@ -47,17 +50,20 @@ public struct LabMachine: Sendable, Equatable {
 
   var json: JSON {
     [
-      "index": .int(index), "room": .int(room), "firmware": .string(firmware.rawValue), "controller": .string(controller.rawValue),
+      "index": .int(index), "room": .int(room), "firmware": .string(firmware.rawValue),
+      "controller": .string(controller.rawValue),
       "disk": .string(disk.rawValue), "memory": .int(memory), "disk_gib": .int(diskGibibytes), "nics": .int(nics),
     ]
   }
   init?(_ json: JSON) {
-    guard let index = json["index"]?.int, let room = json["room"]?.int, let firmware = json["firmware"]?.string.flatMap({ Firmware(rawValue: $0) }),
+    guard let index = json["index"]?.int, let room = json["room"]?.int,
+      let firmware = json["firmware"]?.string.flatMap({ Firmware(rawValue: $0) }),
       let controller = json["controller"]?.string.flatMap({ Controller(rawValue: $0) }),
       let disk = json["disk"]?.string.flatMap({ Disk(rawValue: $0) }), let memory = json["memory"]?.int,
       let size = json["disk_gib"]?.int, let nics = json["nics"]?.int
     else { return nil }
     self.init(
-      index: index, room: room, firmware: firmware, controller: controller, disk: disk, memory: memory, diskGibibytes: size, nics: nics)
+      index: index, room: room, firmware: firmware, controller: controller, disk: disk, memory: memory,
+      diskGibibytes: size, nics: nics)
   }
 }

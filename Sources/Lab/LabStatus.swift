@@ -12,7 +12,8 @@ extension Laboratory {
       let isOn = Files.isRunning("\(path)/pid", containing: folder)
       let boot = ((try? Files.read("\(path)/boot")) ?? "disk continuous").filter { $0 != "\n" }
       text += "\(machine.name)  \(isOn ? "on " : "off")  boots \(boot)  \(machine.firmware.rawValue)  "
-      text += "\(machine.controller.rawValue) at \(machine.controllerAddress)  \(machine.macs.joined(separator: " "))  \(path)/serial.log\n"
+      text +=
+        "\(machine.controller.rawValue) at \(machine.controllerAddress)  \(machine.macs.joined(separator: " "))  \(path)/serial.log\n"
     }
     text += await LabSwitch(self).ports()
     return text
@@ -26,10 +27,14 @@ extension Laboratory {
     let line = "\(command.replacing("\n", with: " ")); echo \"\(mark.prefix(4))\"\"\(mark.dropFirst(4)) $?\"\n"
     let path = "\(machineFolder(index))/shell.sock"
     let text = await withCheckedContinuation { continuation in
-      startThread("lab-shell") { continuation.resume(returning: Self.converse(path, line, until: "\(mark) ", limit: limit)) }
+      startThread("lab-shell") {
+        continuation.resume(returning: Self.converse(path, line, until: "\(mark) ", limit: limit))
+      }
     }
     guard let text, let found = text.firstRange(of: "\(mark) ") else {
-      throw Failure("machine \(index) did not answer on its shell within \(Int(limit.inSeconds)) s: is the tiny test system running there?")
+      throw Failure(
+        "machine \(index) did not answer on its shell within \(Int(limit.inSeconds)) s: is the tiny test system running there?"
+      )
     }
     let status = Int(text[found.upperBound...].prefix { $0.isNumber }) ?? -1
     return (String(text[..<found.lowerBound]), status)
@@ -45,7 +50,9 @@ extension Laboratory {
     guard bytes.count < 108 else { return nil }
     withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
     let code = withUnsafePointer(to: &address) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+      }
     }
     let request = Array(line.utf8)
     guard code == 0, send(descriptor, request, request.count, Int32(MSG_NOSIGNAL)) == request.count else { return nil }
@@ -69,8 +76,12 @@ extension Laboratory {
     let raw = "\(folder)/search-\(getpid()).raw"
     defer { unlink(raw) }
     _ = try await runChecked(
-      "qemu-img", ["convert", "-U", "-f", "qcow2", "-O", "raw", "\(machineFolder(index))/disk.qcow2", raw], timeout: .seconds(300))
-    let result = try await run("grep", ["-a", "-o", "-F", "--", text, raw], timeout: .seconds(300), outputLimit: 64 << 20)
+      "qemu-img", ["convert", "-U", "-f", "qcow2", "-O", "raw", "\(machineFolder(index))/disk.qcow2", raw],
+      timeout: .seconds(300))
+    // (in the C locale: bytes, not characters, are looked for, which is also many times faster)
+    let result = try await run(
+      "grep", ["-a", "-o", "-F", "--", text, raw], environment: ["LC_ALL": "C"], timeout: .seconds(300),
+      outputLimit: 64 << 20)
     return result.output.count { $0 == 10 }
   }
 }

@@ -16,12 +16,14 @@ struct LabSwitch {
     if !Files.exists("/run/netns/\(lab.namespace)") { _ = try await runChecked("ip", ["netns", "add", lab.namespace]) }
     _ = try await runChecked("ip", ["-n", lab.namespace, "link", "set", "lo", "up"])
     if !Files.exists("\(folder)/conf.db") {
-      _ = try await runChecked("ovsdb-tool", ["create", "\(folder)/conf.db", "/usr/share/openvswitch/vswitch.ovsschema"])
+      _ = try await runChecked(
+        "ovsdb-tool", ["create", "\(folder)/conf.db", "/usr/share/openvswitch/vswitch.ovsschema"])
     }
     if !Files.isRunning("\(folder)/ovsdb.pid", containing: folder) {
       unlink(lab.switchSocket)
       try await lab.launch(
-        "ovsdb-server", ["\(folder)/conf.db", "--remote=punix:\(lab.switchSocket)", "--unixctl=\(folder)/ovsdb.ctl"], environment: environment, inNamespace: true,
+        "ovsdb-server", ["\(folder)/conf.db", "--remote=punix:\(lab.switchSocket)", "--unixctl=\(folder)/ovsdb.ctl"],
+        environment: environment, inNamespace: true,
         log: "\(folder)/ovsdb.log", pid: "\(folder)/ovsdb.pid")
       try await lab.wait("the switch's database", limit: .seconds(10)) { Files.exists(lab.switchSocket) }
       try await control(["--no-wait", "init"])
@@ -29,7 +31,8 @@ struct LabSwitch {
     if !Files.isRunning("\(folder)/vswitchd.pid", containing: folder) {
       unlink("\(folder)/vswitchd.ctl")
       try await lab.launch(
-        "ovs-vswitchd", ["unix:\(lab.switchSocket)", "--unixctl=\(folder)/vswitchd.ctl"], environment: environment, inNamespace: true,
+        "ovs-vswitchd", ["unix:\(lab.switchSocket)", "--unixctl=\(folder)/vswitchd.ctl"], environment: environment,
+        inNamespace: true,
         log: "\(folder)/vswitchd.log", pid: "\(folder)/vswitchd.pid")
       try await lab.wait("the switch", limit: .seconds(10)) { Files.exists("\(folder)/vswitchd.ctl") }
     }
@@ -52,14 +55,18 @@ struct LabSwitch {
   }
 
   private func control(_ arguments: [String]) async throws {
-    _ = try await runChecked("ovs-vsctl", ["--db=unix:\(lab.switchSocket)", "--timeout=20"] + arguments, environment: environment)
+    _ = try await runChecked(
+      "ovs-vsctl", ["--db=unix:\(lab.switchSocket)", "--timeout=20"] + arguments, environment: environment)
   }
 
   /// What each port carries, as the switch's own tool prints it.
   func ports() async -> String {
     let result = try? await run(
       "ovs-vsctl",
-      ["--db=unix:\(lab.switchSocket)", "--timeout=5", "--format=table", "--columns=name,tag,trunks,vlan_mode,protected", "list", "port"],
+      [
+        "--db=unix:\(lab.switchSocket)", "--timeout=5", "--format=table",
+        "--columns=name,tag,trunks,vlan_mode,protected", "list", "port",
+      ],
       environment: environment)
     return result?.text ?? ""
   }
@@ -68,7 +75,9 @@ struct LabSwitch {
     if Files.isRunning("\(folder)/vswitchd.pid", containing: folder) {
       // Its own way out also removes the datapath's devices; a signal would leave them.
       _ = try? await run("ovs-appctl", ["-t", "\(folder)/vswitchd.ctl", "exit", "--cleanup"], timeout: .seconds(5))
-      for _ in 0..<50 where Files.isRunning("\(folder)/vswitchd.pid", containing: folder) { try await Task.sleep(for: .milliseconds(20)) }
+      for _ in 0..<50 where Files.isRunning("\(folder)/vswitchd.pid", containing: folder) {
+        try await Task.sleep(for: .milliseconds(20))
+      }
     }
     await Files.end("\(folder)/vswitchd.pid", containing: folder)
     await Files.end("\(folder)/ovsdb.pid", containing: folder)

@@ -67,7 +67,8 @@ public struct Laboratory: Sendable {
     let path = machineFolder(machine.index)
     try Files.makeFolder(path)
     if !Files.exists("\(path)/disk.qcow2") {
-      _ = try await runChecked("qemu-img", ["create", "-q", "-f", "qcow2", "\(path)/disk.qcow2", "\(machine.diskGibibytes)G"])
+      _ = try await runChecked(
+        "qemu-img", ["create", "-q", "-f", "qcow2", "\(path)/disk.qcow2", "\(machine.diskGibibytes)G"])
     }
     if machine.firmware == .uefi, !Files.exists("\(path)/vars.fd") {
       _ = try await runChecked("cp", ["/usr/share/OVMF/OVMF_VARS_4M.fd", "\(path)/vars.fd"])
@@ -78,7 +79,9 @@ public struct Laboratory: Sendable {
 
   private func startSerialRelay() async throws {
     guard !Files.isRunning("\(folder)/serial-relay.pid", containing: folder) else { return }
-    try await launch(program, ["lab", "serial-relay", "--data", folder], log: "\(folder)/serial-relay.log", pid: "\(folder)/serial-relay.pid")
+    try await launch(
+      program, ["lab", "serial-relay", "--data", folder], log: "\(folder)/serial-relay.log",
+      pid: "\(folder)/serial-relay.pid")
     try await wait("the serial relay", limit: .seconds(10)) { Files.exists("\(folder)/serial-relay.ready") }
   }
 
@@ -90,7 +93,8 @@ public struct Laboratory: Sendable {
         "bridge": .string(Self.switchName), "uplinks": ["prov"],
       ],
       "provisioning": [
-        "address": .string(Self.provisioningAddress), "prefix": 24, "interface": "prov", "vlan": .int(Self.provisioningVLAN),
+        "address": .string(Self.provisioningAddress), "prefix": 24, "interface": "prov",
+        "vlan": .int(Self.provisioningVLAN),
         "namespace": .string(namespace),
       ],
       "machines": .array(
@@ -126,14 +130,17 @@ public struct Laboratory: Sendable {
     await Files.end("\(folder)/redfish.pid", containing: folder)
     await Files.end("\(folder)/serial-relay.pid", containing: folder)
     try await LabSwitch(self).down()
-    if folder.utf8.count > 4, Files.exists("\(folder)/machines") { _ = try await runChecked("rm", ["-rf", "--", folder]) }
+    if folder.utf8.count > 4, Files.exists("\(folder)/machines") {
+      _ = try await runChecked("rm", ["-rf", "--", folder])
+    }
   }
 
   // MARK: Processes
 
   /// Starts a program that outlives this one.
   func launch(
-    _ program: String, _ arguments: [String], environment: [String: String] = [:], inNamespace: Bool = false, log: String, pid: String
+    _ program: String, _ arguments: [String], environment: [String: String] = [:], inNamespace: Bool = false,
+    log: String, pid: String
   ) async throws {
     let command = inNamespace ? ["nsenter", "--net=/run/netns/\(namespace)", program] : [program]
     let script = #"log=$1 pid=$2; shift 2; setsid "$@" >>"$log" 2>&1 </dev/null & echo $! >"$pid""#

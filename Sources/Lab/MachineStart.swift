@@ -35,7 +35,9 @@ public enum MachineStart {
     }
     return try names.map { name in
       let descriptor = clinux_open_tap(name)
-      guard descriptor >= 0 else { throw Laboratory.Failure("cannot open tap \(name): \(String(cString: strerror(errno)))") }
+      guard descriptor >= 0 else {
+        throw Laboratory.Failure("cannot open tap \(name): \(String(cString: strerror(errno)))")
+      }
       return descriptor
     }
   }
@@ -43,7 +45,8 @@ public enum MachineStart {
   private static func command(_ machine: LabMachine, folder: String, taps: [Int32], boot: String) -> [String] {
     let isNetwork = boot == "pxe"
     var arguments = [
-      "qemu-system-x86_64", "-name", machine.name, "-machine", "q35,graphics=off", "-accel", "tcg,tb-size=128", "-cpu", "Westmere",
+      "qemu-system-x86_64", "-name", machine.name, "-machine", "q35,graphics=off", "-accel", "tcg,tb-size=128", "-cpu",
+      "Westmere",
       "-smp", "1", "-m", "\(machine.memory)", "-display", "none", "-nodefaults", "-uuid", machine.uuid,
       "-smbios", "type=1,manufacturer=Steelyard,product=Lab machine,serial=LAB\(machine.index)",
     ]
@@ -54,7 +57,8 @@ public enum MachineStart {
       ]
     }
     arguments += [
-      "-drive", "if=none,id=disk0,file=\(folder)/disk.qcow2,format=qcow2,discard=unmap,detect-zeroes=unmap,cache=writeback",
+      "-drive",
+      "if=none,id=disk0,file=\(folder)/disk.qcow2,format=qcow2,discard=unmap,detect-zeroes=unmap,cache=writeback",
       "-device",
       machine.disk == .virtio
         ? "virtio-blk-pci,drive=disk0,serial=DISK\(machine.index),bootindex=\(isNetwork ? 9 : 1)"

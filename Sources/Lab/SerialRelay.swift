@@ -15,7 +15,9 @@ public enum SerialRelay {
   /// Runs until the process is ended. Blocks: for a process of its own.
   public static func run(_ lab: Laboratory) throws {
     var lines = try lab.machines().map { machine in
-      Line(controllerListener: try listen(machine, machine.serialPort), machineListener: try listen(machine, machine.serialPort + 100))
+      Line(
+        controllerListener: try listen(machine, machine.serialPort),
+        machineListener: try listen(machine, machine.serialPort + 100))
     }
     try Files.write("\(lab.folder)/serial-relay.ready", "")
     while true {
@@ -62,7 +64,9 @@ public enum SerialRelay {
     address.sin_port = in_port_t(UInt16(port)).bigEndian
     inet_pton(AF_INET, machine.serialAddress, &address.sin_addr)
     let code = withUnsafePointer(to: &address) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+      }
     }
     guard code == 0, Glibc.listen(descriptor, 4) == 0 else {
       throw Laboratory.Failure("cannot listen on \(machine.serialAddress):\(port): \(String(cString: strerror(errno)))")

@@ -30,16 +30,19 @@ public enum AgentStore {
       """
       SELECT s.node_uuid, s.boot_token FROM agent_sessions s JOIN ports p ON p.node_uuid = s.node_uuid \
       WHERE p.address = $1 AND s.boot_token IS NOT NULL
-      """, [.text(mac)]) { ($0.text(0), $0.text(1)) }
+      """, [.text(mac)]
+    ) { ($0.text(0), $0.text(1)) }
   }
   /// Uses the boot token up: from now on only whoever brings the same `secret` may repeat the claim (its answer may have
   /// been lost), and everybody else is refused.
   ///
   /// - Parameter secret: chosen by the agent; becomes the session token.
   /// - Returns: the node and its workflow; nil when the token is not waiting for this MAC's node.
-  public static func claim(token: String, mac: String, secret: String, at now: Timestamp, in session: any Session) throws -> (
-    node: String, workflow: String
-  )? {
+  public static func claim(token: String, mac: String, secret: String, at now: Timestamp, in session: any Session)
+    throws -> (
+      node: String, workflow: String
+    )?
+  {
     let hash = Digest.sha256Hex(secret)
     return try session.query(
       """
@@ -51,16 +54,21 @@ public enum AgentStore {
     ) { ($0.text(0), $0.text(1)) }.first
   }
   /// The node and workflow of a session token; nil when the session is over.
-  public static func holder(ofSession token: String, in session: any Session) throws -> (node: String, workflow: String)? {
+  public static func holder(ofSession token: String, in session: any Session) throws -> (
+    node: String, workflow: String
+  )? {
     try session.first(
       "SELECT node_uuid, workflow FROM agent_sessions WHERE session_hash = $1", [.text(Digest.sha256Hex(token))]
     ) { ($0.text(0), $0.text(1)) }
   }
   /// When this workflow's agent claimed and when it last called; nil before it has.
-  public static func seen(node uuid: String, workflow: String, in session: any Session) throws -> (claimed: Timestamp, last: Timestamp)? {
+  public static func seen(node uuid: String, workflow: String, in session: any Session) throws -> (
+    claimed: Timestamp, last: Timestamp
+  )? {
     try session.first(
       "SELECT claimed_at, last_seen FROM agent_sessions WHERE node_uuid = $1 AND workflow = $2 AND claimed_at IS NOT NULL",
-      [.text(uuid), .text(workflow)]) { ($0.time(0), $0.time(1)) }
+      [.text(uuid), .text(workflow)]
+    ) { ($0.time(0), $0.time(1)) }
   }
   public static func touch(node uuid: String, at now: Timestamp, in session: any Session) throws {
     try session.execute("UPDATE agent_sessions SET last_seen = $1 WHERE node_uuid = $2", [Value(now), .text(uuid)])
@@ -99,7 +107,8 @@ public enum AgentStore {
       """
       SELECT id, node_uuid, workflow, kind, parameters, state, percent, message, remaining_seconds, output, error, updated_at \
       FROM agent_commands WHERE id = $1
-      """, [.text(id)]) { command($0) }
+      """, [.text(id)]
+    ) { command($0) }
   }
   /// The oldest command of this workflow that has no result yet.
   public static func pending(node uuid: String, workflow: String, in session: any Session) throws -> Command? {
@@ -107,11 +116,13 @@ public enum AgentStore {
       """
       SELECT id, node_uuid, workflow, kind, parameters, state, percent, message, remaining_seconds, output, error, updated_at \
       FROM agent_commands WHERE node_uuid = $1 AND workflow = $2 AND state = 'pending' ORDER BY created_at LIMIT 1
-      """, [.text(uuid), .text(workflow)]) { command($0) }
+      """, [.text(uuid), .text(workflow)]
+    ) { command($0) }
   }
   /// Gives a command unless it was given already: the id is the effect key, so a step that runs twice asks once.
   public static func give(
-    _ kind: String, _ parameters: JSONObject, id: String, node uuid: String, workflow: String, at now: Timestamp, in session: any Session
+    _ kind: String, _ parameters: JSONObject, id: String, node uuid: String, workflow: String, at now: Timestamp,
+    in session: any Session
   ) throws {
     try session.execute(
       """
@@ -121,7 +132,8 @@ public enum AgentStore {
   }
   /// - Returns: false when the command is not a pending one of this node.
   @discardableResult public static func progress(
-    _ id: String, node uuid: String, percent: Int, message: String?, remaining: Int?, at now: Timestamp, in session: any Session
+    _ id: String, node uuid: String, percent: Int, message: String?, remaining: Int?, at now: Timestamp,
+    in session: any Session
   ) throws -> Bool {
     try session.execute(
       """
@@ -140,9 +152,11 @@ public enum AgentStore {
       WHERE id = $6 AND node_uuid = $7 AND state = 'pending'
       """,
       [
-        .text(error == nil ? "ok" : "failed"), Value(error), Value(output), .bool(error == nil), Value(now), .text(id), .text(uuid),
+        .text(error == nil ? "ok" : "failed"), Value(error), Value(output), .bool(error == nil), Value(now), .text(id),
+        .text(uuid),
       ])
-    return try session.exists("SELECT 1 FROM agent_commands WHERE id = $1 AND node_uuid = $2", [.text(id), .text(uuid)])
+    return try session.exists(
+      "SELECT 1 FROM agent_commands WHERE id = $1 AND node_uuid = $2", [.text(id), .text(uuid)])
   }
   /// Forgets the commands of a workflow that has ended.
   public static func forget(workflow: String, in session: any Session) throws {

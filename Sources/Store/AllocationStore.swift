@@ -43,7 +43,8 @@ public enum AllocationStore {
       """,
       [
         .text(allocation.uuid), Value(allocation.name), Value(allocation.nodeUUID), .text(allocation.state.rawValue),
-        Value(allocation.resourceClass), Value(allocation.candidateNodes), Value(allocation.traits), Value(allocation.owner),
+        Value(allocation.resourceClass), Value(allocation.candidateNodes), Value(allocation.traits),
+        Value(allocation.owner),
         Value(allocation.lastError), Value(allocation.extra), Value(allocation.createdAt),
       ])
   }
@@ -51,7 +52,8 @@ public enum AllocationStore {
     try session.execute(
       "UPDATE allocations SET name = $1, node_uuid = $2, state = $3, last_error = $4, extra = $5, updated_at = $6 WHERE uuid = $7",
       [
-        Value(allocation.name), Value(allocation.nodeUUID), .text(allocation.state.rawValue), Value(allocation.lastError),
+        Value(allocation.name), Value(allocation.nodeUUID), .text(allocation.state.rawValue),
+        Value(allocation.lastError),
         Value(allocation.extra), Value(allocation.updatedAt), .text(allocation.uuid),
       ])
   }

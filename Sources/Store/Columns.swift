@@ -4,7 +4,8 @@ extension Row {
   /// A JSON object column that we wrote ourselves; empty when it is NULL.
   public func object(_ column: Int) -> JSONObject {
     withText(column) { utf8 in
-      guard !utf8.isEmpty, let json = try? JSON.parse(UnsafeRawBufferPointer(utf8)), case .object(let object) = json else { return [:] }
+      guard !utf8.isEmpty, let json = try? JSON.parse(UnsafeRawBufferPointer(utf8)), case .object(let object) = json
+      else { return [:] }
       return object
     }
   }

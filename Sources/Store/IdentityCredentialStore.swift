@@ -16,7 +16,8 @@ public enum ApplicationCredentialStore {
       """, [.text(id)]
     ) { credential($0) }
   }
-  public static func list(user: String, name: String? = nil, in session: any Session) throws -> [ApplicationCredential] {
+  public static func list(user: String, name: String? = nil, in session: any Session) throws -> [ApplicationCredential]
+  {
     var query = Query(
       """
       SELECT id, name, description, user_id, project_id, role_ids, expires_at, is_unrestricted, secret_hash \

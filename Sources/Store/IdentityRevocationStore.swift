@@ -21,7 +21,8 @@ public enum RevocationStore {
       """, []
     ) {
       Revocation(
-        auditID: $0.optionalText(0), userID: $0.optionalText(1), projectID: $0.optionalText(2), domainID: $0.optionalText(3),
+        auditID: $0.optionalText(0), userID: $0.optionalText(1), projectID: $0.optionalText(2),
+        domainID: $0.optionalText(3),
         applicationCredentialID: $0.optionalText(4), issuedBefore: $0.time(5))
     }
   }

@@ -110,13 +110,16 @@ public enum NodeStore {
       """,
       [
         Value(node.name), .text(node.driver), Value(properties), Value(node.extra), Value(node.instanceInfo),
-        Value(node.driverInternalInfo), Value(node.resourceClass), Value(node.owner), Value(node.lessee), Value(node.leaseUUID),
+        Value(node.driverInternalInfo), Value(node.resourceClass), Value(node.owner), Value(node.lessee),
+        Value(node.leaseUUID),
         .text(node.provisionState.rawValue), Value(node.targetProvisionState), Value(node.powerState?.rawValue),
-        Value(node.targetPowerState?.rawValue), .bool(node.maintenance), Value(node.maintenanceReason), Value(node.fault),
+        Value(node.targetPowerState?.rawValue), .bool(node.maintenance), Value(node.maintenanceReason),
+        Value(node.fault),
         Value(node.lastError), Value(node.reservation), Value(node.instanceUUID), Value(node.allocationUUID),
         .bool(node.consoleEnabled), Value(node.automatedClean), .bool(node.isProtected), Value(node.protectedReason),
         .bool(node.isRetired), Value(node.retiredReason), Value(node.description), .text(node.conductorGroup),
-        Value(node.bootMode?.rawValue), Value(node.isSecureBoot), Value(node.traits), Value(node.deployStep), Value(node.cleanStep),
+        Value(node.bootMode?.rawValue), Value(node.isSecureBoot), Value(node.traits), Value(node.deployStep),
+        Value(node.cleanStep),
         Value(node.networkData), Value(node.updatedAt), Value(node.provisionUpdatedAt), Value(node.inspectionStartedAt),
         Value(node.inspectionFinishedAt), Value(node.powerObservedAt), .text(node.uuid),
       ])
@@ -141,31 +144,40 @@ public enum NodeStore {
     try session.execute(
       "UPDATE nodes SET driver_info = $1, driver_secrets = $2 WHERE uuid = $3",
       [
-        Value(shown), sealed.isEmpty ? .null : .text(box.sealText(JSON.object(sealed).description, context: "node/\(uuid)")),
+        Value(shown),
+        sealed.isEmpty ? .null : .text(box.sealText(JSON.object(sealed).description, context: "node/\(uuid)")),
         .text(uuid),
       ])
   }
   /// Adds a member to `driver_info` that is no secret, unless the administrator has set it.
   public static func addDriverInfo(_ name: String, _ value: String, of uuid: String, in session: any Session) throws {
-    guard var info = try session.first("SELECT driver_info FROM nodes WHERE uuid = $1", [.text(uuid)], { $0.object(0) }), info[name] == nil
+    guard
+      var info = try session.first("SELECT driver_info FROM nodes WHERE uuid = $1", [.text(uuid)], { $0.object(0) }),
+      info[name] == nil
     else { return }
     info[name] = .string(value)
     try session.execute("UPDATE nodes SET driver_info = $1 WHERE uuid = $2", [Value(info), .text(uuid)])
   }
   private static func secretsOf(_ uuid: String, box: SecretBox, in session: any Session) throws -> JSONObject {
-    let sealed = try session.first("SELECT driver_secrets FROM nodes WHERE uuid = $1", [.text(uuid)]) { $0.optionalText(0) } ?? nil
-    guard let sealed, let text = box.openText(sealed, context: "node/\(uuid)"), let json = try? JSON(parsing: text) else { return [:] }
+    let sealed =
+      try session.first("SELECT driver_secrets FROM nodes WHERE uuid = $1", [.text(uuid)]) { $0.optionalText(0) } ?? nil
+    guard let sealed, let text = box.openText(sealed, context: "node/\(uuid)"), let json = try? JSON(parsing: text)
+    else { return [:] }
     return json.object ?? [:]
   }
   /// `driver_info` with its secrets in the clear: for drivers only.
-  public static func driverInfoWithSecrets(of uuid: String, box: SecretBox, in session: any Session) throws -> JSONObject {
+  public static func driverInfoWithSecrets(of uuid: String, box: SecretBox, in session: any Session) throws
+    -> JSONObject
+  {
     var info = try session.first("SELECT driver_info FROM nodes WHERE uuid = $1", [.text(uuid)]) { $0.object(0) } ?? [:]
     for member in try secretsOf(uuid, box: box, in: session) { info[member.key] = member.value }
     return info
   }
 
   /// Records what the controller reported; no other field is touched.
-  public static func setObservedPower(_ power: Power?, of uuid: String, at now: Timestamp, in session: any Session) throws {
+  public static func setObservedPower(_ power: Power?, of uuid: String, at now: Timestamp, in session: any Session)
+    throws
+  {
     try session.execute(
       "UPDATE nodes SET power_state = $1, power_observed_at = $2 WHERE uuid = $3",
       [Value(power?.rawValue), Value(now), .text(uuid)])
@@ -177,7 +189,8 @@ public enum NodeStore {
 
   // MARK: Inventory and history
 
-  public static func setInventory(_ inventory: JSON, of uuid: String, at now: Timestamp, in session: any Session) throws {
+  public static func setInventory(_ inventory: JSON, of uuid: String, at now: Timestamp, in session: any Session) throws
+  {
     try session.execute(
       "INSERT INTO node_inventories (node_uuid, inventory, at) VALUES ($1, $2, $3) ON CONFLICT (node_uuid) DO UPDATE SET inventory = excluded.inventory, at = excluded.at",
       [.text(uuid), Value(inventory), Value(now)])
@@ -212,7 +225,8 @@ public enum NodeStore {
       [.text(uuid), .int(limit)]
     ) { row in
       Event(
-        uuid: row.text(0), event: row.text(1), type: row.text(2), severity: row.text(3), userID: row.optionalText(4), at: row.time(5))
+        uuid: row.text(0), event: row.text(1), type: row.text(2), severity: row.text(3), userID: row.optionalText(4),
+        at: row.time(5))
     }
   }
 }

@@ -63,7 +63,8 @@ public enum PortStore {
       """,
       [
         .text(port.nodeUUID), .text(port.address), Value(port.name), Value(port.localLinkConnection),
-        Value(port.switchPort?.switchName), Value(port.switchPort?.port), .bool(port.isPXEEnabled), Value(port.physicalNetwork),
+        Value(port.switchPort?.switchName), Value(port.switchPort?.port), .bool(port.isPXEEnabled),
+        Value(port.physicalNetwork),
         Value(port.extra), Value(port.vifPortID), Value(port.updatedAt), .text(port.uuid),
       ])
   }

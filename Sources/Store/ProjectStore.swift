@@ -6,7 +6,8 @@ public enum ProjectStore {
   private static func project(_ row: borrowing Row) -> Project {
     Project(
       id: row.text(0), name: row.text(1), domainID: row.optionalText(2), parentID: row.optionalText(3),
-      isDomain: row.bool(4), isEnabled: row.bool(5), description: row.text(6), tags: row.strings(7), extra: row.object(8),
+      isDomain: row.bool(4), isEnabled: row.bool(5), description: row.text(6), tags: row.strings(7),
+      extra: row.object(8),
       createdAt: row.time(9))
   }
 
@@ -73,7 +74,8 @@ public enum ProjectStore {
       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
       """,
       [
-        .text(project.id), .text(project.name), Value(project.domainID), Value(project.parentID), .bool(project.isDomain),
+        .text(project.id), .text(project.name), Value(project.domainID), Value(project.parentID),
+        .bool(project.isDomain),
         .bool(project.isEnabled), .text(project.description), Value(project.tags), Value(project.extra),
         Value(project.createdAt),
       ])
@@ -97,7 +99,8 @@ public enum ProjectStore {
   }
   /// Why the project cannot go: what in the site still belongs to it, in words; nil when nothing does.
   public static func use(of id: String, in session: any Session) throws -> String? {
-    let nodes = try session.first("SELECT COUNT(*) FROM nodes WHERE owner = $1 OR lessee = $1", [.text(id)]) { $0.int(0) } ?? 0
+    let nodes =
+      try session.first("SELECT COUNT(*) FROM nodes WHERE owner = $1 OR lessee = $1", [.text(id)]) { $0.int(0) } ?? 0
     if nodes > 0 { return "\(nodes) node\(nodes == 1 ? "" : "s") as owner or lessee" }
     let leases =
       try session.first(
@@ -105,7 +108,8 @@ public enum ProjectStore {
         [.text(id)]
       ) { $0.int(0) } ?? 0
     if leases > 0 { return "\(leases) lease\(leases == 1 ? "" : "s") that have not ended" }
-    let networks = try session.first("SELECT COUNT(*) FROM networks WHERE project_id = $1", [.text(id)]) { $0.int(0) } ?? 0
+    let networks =
+      try session.first("SELECT COUNT(*) FROM networks WHERE project_id = $1", [.text(id)]) { $0.int(0) } ?? 0
     return networks > 0 ? "\(networks) network\(networks == 1 ? "" : "s")" : nil
   }
 }

@@ -10,7 +10,9 @@ public enum RoleStore {
     try session.first("SELECT id, name, description, extra FROM identity_roles WHERE id = $1", [.text(id)]) { role($0) }
   }
   public static func named(_ name: String, in session: any Session) throws -> Role? {
-    try session.first("SELECT id, name, description, extra FROM identity_roles WHERE name = $1", [.text(name)]) { role($0) }
+    try session.first("SELECT id, name, description, extra FROM identity_roles WHERE name = $1", [.text(name)]) {
+      role($0)
+    }
   }
   public static func list(in session: any Session) throws -> [Role] {
     try session.query("SELECT id, name, description, extra FROM identity_roles ORDER BY name", []) { role($0) }
@@ -34,7 +36,8 @@ public enum RoleStore {
       [.text(prior), .text(implied)])
   }
   /// - Returns: false when there was none.
-  public static func removeImplication(_ prior: String, implies implied: String, in session: any Session) throws -> Bool {
+  public static func removeImplication(_ prior: String, implies implied: String, in session: any Session) throws -> Bool
+  {
     try session.execute(
       "DELETE FROM identity_implied_roles WHERE prior_id = $1 AND implied_id = $2", [.text(prior), .text(implied)]) > 0
   }
@@ -111,7 +114,8 @@ public enum RoleAssignmentStore {
   }
   /// Only what is given narrows the list.
   public static func list(
-    holder: RoleAssignment.Holder? = nil, target: RoleAssignment.Target? = nil, role: String? = nil, in session: any Session
+    holder: RoleAssignment.Holder? = nil, target: RoleAssignment.Target? = nil, role: String? = nil,
+    in session: any Session
   ) throws -> [RoleAssignment] {
     var query = Query(
       "SELECT holder_kind, holder_id, target_kind, target_id, role_id FROM identity_assignments WHERE 1 = 1")
@@ -128,7 +132,9 @@ public enum RoleAssignmentStore {
     return try session.query(query) { assignment($0) }
   }
   /// The roles of a user on one target, its own and its groups', without implied ones.
-  public static func roleIDs(of user: String, on target: RoleAssignment.Target, in session: any Session) throws -> Set<String> {
+  public static func roleIDs(of user: String, on target: RoleAssignment.Target, in session: any Session) throws -> Set<
+    String
+  > {
     let (kind, id) = parts(target)
     return Set(
       try session.query(

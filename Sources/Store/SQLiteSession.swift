@@ -55,7 +55,8 @@ final class SQLiteSession: Session {
     let code = sqlite3_extended_errcode(handle)
     let kind: StoreError.Kind =
       switch code {
-      case csqlite_constraint_unique, csqlite_constraint_primarykey, csqlite_constraint_foreignkey, csqlite_constraint_trigger:
+      case csqlite_constraint_unique, csqlite_constraint_primarykey, csqlite_constraint_foreignkey,
+        csqlite_constraint_trigger:
         .conflict
       default:
         switch code & 255 {
@@ -104,7 +105,9 @@ final class SQLiteSession: Session {
           text.withUTF8 { utf8 in
             utf8.withMemoryRebound(to: CChar.self) { bytes in
               var empty: CChar = 0
-              if let start = bytes.baseAddress { return csqlite_bind_text(statement, position, start, Int32(bytes.count)) }
+              if let start = bytes.baseAddress {
+                return csqlite_bind_text(statement, position, start, Int32(bytes.count))
+              }
               return csqlite_bind_text(statement, position, &empty, 0)
             }
           }
@@ -112,9 +115,10 @@ final class SQLiteSession: Session {
       guard code == SQLITE_OK else { throw failure("argument \(index + 1)") }
     }
   }
-  private func run<T>(_ statement: OpaquePointer, _ arguments: [Value], _ sql: @autoclosure () -> String,
-    _ body: (borrowing Row) throws -> T) throws -> [T]
-  {
+  private func run<T>(
+    _ statement: OpaquePointer, _ arguments: [Value], _ sql: @autoclosure () -> String,
+    _ body: (borrowing Row) throws -> T
+  ) throws -> [T] {
     try bind(arguments, to: statement)
     defer { sqlite3_reset(statement) }
     var out: [T] = []
@@ -126,7 +130,8 @@ final class SQLiteSession: Session {
       }
     }
   }
-  private func change(_ statement: OpaquePointer, _ arguments: [Value], _ sql: @autoclosure () -> String) throws -> Int {
+  private func change(_ statement: OpaquePointer, _ arguments: [Value], _ sql: @autoclosure () -> String) throws -> Int
+  {
     _ = try run(statement, arguments, sql()) { _ in }
     return Int(sqlite3_changes(handle))
   }
@@ -147,7 +152,8 @@ final class SQLiteSession: Session {
   /// Copies the database into a new file while others go on using it (SQLite, "Online Backup API").
   func backUp(to path: String) throws {
     var target: OpaquePointer?
-    guard sqlite3_open_v2(path, &target, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nil) == SQLITE_OK, let target else {
+    guard sqlite3_open_v2(path, &target, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nil) == SQLITE_OK, let target
+    else {
       sqlite3_close_v2(target)
       throw StoreError(.other, "cannot write \(path)")
     }

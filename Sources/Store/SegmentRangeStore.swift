@@ -54,7 +54,8 @@ public enum SegmentRangeStore {
   /// Brings the pools of the configuration file into the database when the server starts: makes what is missing and
   /// changes what differs. Pools made through the API are left alone; so is one whose configuration is gone.
   public static func ensureConfigured(
-    _ name: String = "tenants", physicalNetwork: String, vlans: ClosedRange<Int>, at now: Timestamp, in session: any Session
+    _ name: String = "tenants", physicalNetwork: String, vlans: ClosedRange<Int>, at now: Timestamp,
+    in session: any Session
   ) throws {
     let known = try list(in: session).first { $0.isDefault && $0.name == name && $0.physicalNetwork == physicalNetwork }
     guard var range = known else {

@@ -30,12 +30,14 @@ public enum SwitchPortStore {
   public static func get(_ port: SwitchPort, in session: any Session) throws -> Intent? {
     try session.first(
       "SELECT switch_name, port, native, tagged, label, state, detail, changed_at, observed_at FROM switch_ports WHERE switch_name = $1 AND port = $2",
-      [.text(port.switchName), .text(port.port)]) { intent($0) }
+      [.text(port.switchName), .text(port.port)]
+    ) { intent($0) }
   }
   public static func list(in session: any Session) throws -> [Intent] {
     try session.query(
       "SELECT switch_name, port, native, tagged, label, state, detail, changed_at, observed_at FROM switch_ports ORDER BY switch_name, port",
-      []) { intent($0) }
+      []
+    ) { intent($0) }
   }
   /// Writes what the port should carry from now on; it is `pending` until ``record(_:_:detail:at:in:)`` says otherwise.
   public static func want(

@@ -38,7 +38,9 @@ public enum UserStore {
     if let name { query.append("AND name = ?", .text(name)) }
     if let domain { query.append("AND domain_id = ?", .text(domain)) }
     if let isEnabled { query.append("AND is_enabled = ?", .bool(isEnabled)) }
-    if let group { query.append("AND id IN (SELECT user_id FROM identity_group_members WHERE group_id = ?)", .text(group)) }
+    if let group {
+      query.append("AND id IN (SELECT user_id FROM identity_group_members WHERE group_id = ?)", .text(group))
+    }
     query.append("ORDER BY name, id")
     return try session.query(query) { user($0) }
   }
@@ -61,7 +63,8 @@ public enum UserStore {
       password_hash = $6 WHERE id = $7
       """,
       [
-        .text(user.name), .bool(user.isEnabled), Value(user.defaultProjectID), Value(user.description), Value(user.extra),
+        .text(user.name), .bool(user.isEnabled), Value(user.defaultProjectID), Value(user.description),
+        Value(user.extra),
         Value(user.passwordHash), .text(user.id),
       ])
   }
@@ -88,7 +91,9 @@ public enum UserGroupStore {
     var query = Query("SELECT id, name, domain_id, description, extra FROM identity_groups WHERE 1 = 1")
     if let name { query.append("AND name = ?", .text(name)) }
     if let domain { query.append("AND domain_id = ?", .text(domain)) }
-    if let user { query.append("AND id IN (SELECT group_id FROM identity_group_members WHERE user_id = ?)", .text(user)) }
+    if let user {
+      query.append("AND id IN (SELECT group_id FROM identity_group_members WHERE user_id = ?)", .text(user))
+    }
     query.append("ORDER BY name, id")
     return try session.query(query) { group($0) }
   }

@@ -83,7 +83,8 @@ public struct CrashSite: Sendable {
   public init(folder: String, options: [String: String]) throws {
     mkdir(folder, 0o700)
     world = try World("\(folder)/world.db")
-    database = try Database(path: "\(folder)/steelyard.db", secrets: try SecretBox.fromFile("\(folder)/key", create: true), readers: 1)
+    database = try Database(
+      path: "\(folder)/steelyard.db", secrets: try SecretBox.fromFile("\(folder)/key", create: true), readers: 1)
     let points = Points(kill: options["kill"].flatMap { Int($0) } ?? 0)
     self.points = points
     printsPoints = options["points"] != nil
@@ -100,9 +101,12 @@ public struct CrashSite: Sendable {
     let worldSwitch = WorldSwitch(world)
     conductor = Conductor(
       database: database, settings: settings, hardwareTypes: [WorldHardware(world)], switches: worldSwitch,
-      boot: WorldBoot(world, machines: mac.map { [$0: Self.machine] } ?? [:]), images: WorldImages(world), configDrives: WorldImages(world),
-      logger: Logger(label: "crash") { _ in SwiftLogNoOpLogHandler() }, runnerSettings: runner, probe: { points.reach($0) },
-      adjust: { definition in definition.adjusted(failing: failing, twice: twice, points: points) }, clock: { Self.now() })
+      boot: WorldBoot(world, machines: mac.map { [$0: Self.machine] } ?? [:]), images: WorldImages(world),
+      configDrives: WorldImages(world),
+      logger: Logger(label: "crash") { _ in SwiftLogNoOpLogHandler() }, runnerSettings: runner,
+      probe: { points.reach($0) },
+      adjust: { definition in definition.adjusted(failing: failing, twice: twice, points: points) },
+      clock: { Self.now() })
   }
 
   static func now() -> Timestamp {
@@ -119,7 +123,9 @@ public struct CrashSite: Sendable {
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try await conductor.runner.run() }
       if let mac = MACAddress(Self.mac) {
-        group.addTask { await WorldAgent(world: self.world, conductor: conductor, machine: Self.machine, mac: mac).run() }
+        group.addTask {
+          await WorldAgent(world: self.world, conductor: conductor, machine: Self.machine, mac: mac).run()
+        }
       }
       var open = 1
       let limit = ContinuousClock.now + .seconds(60)
@@ -143,13 +149,18 @@ public struct CrashSite: Sendable {
       )
     }
     return [
-      "state": JSON(node?.provisionState.rawValue), "reservation": JSON(node?.reservation), "power": JSON(node?.powerState?.rawValue),
+      "state": JSON(node?.provisionState.rawValue), "reservation": JSON(node?.reservation),
+      "power": JSON(node?.powerState?.rawValue),
       "last_error": JSON(node?.lastError), "workflows": JSON(workflows.map { "\($0.kind) \($0.state.rawValue)" }),
       "leftovers": JSON(try await conductor.leftovers().map(\.description)),
       "world": .object(
-        world.values(prefix: "").sorted { $0.key < $1.key }.reduce(into: JSONObject()) { $0[$1.key] = .string($1.value) }),
-      "lease": JSON(lease?.status.rawValue), "lessee": JSON(node?.lessee), "vif": JSON(vif.map { "\($0.status.rawValue) \($0.bindingHostID)" }), "ledger": JSON(world.ledger()),
-      "points": .int(points.names.count), "failing_point": JSON(points.names.firstIndex { $0.hasSuffix(":after-failed") }.map { $0 + 1 }),
+        world.values(prefix: "").sorted { $0.key < $1.key }.reduce(into: JSONObject()) {
+          $0[$1.key] = .string($1.value)
+        }),
+      "lease": JSON(lease?.status.rawValue), "lessee": JSON(node?.lessee),
+      "vif": JSON(vif.map { "\($0.status.rawValue) \($0.bindingHostID)" }), "ledger": JSON(world.ledger()),
+      "points": .int(points.names.count),
+      "failing_point": JSON(points.names.firstIndex { $0.hasSuffix(":after-failed") }.map { $0 + 1 }),
     ]
   }
 
@@ -161,7 +172,8 @@ public struct CrashSite: Sendable {
     let isAttached = [.detach, .undeploy, .deploy, .endLease].contains(scenario)
     if isActive && isAttached { try world.ensure("switch/n1", "\(Self.tenantVLAN)") }
     try await database.write { session in
-      let network = Network(projectID: "p", name: "net", physicalNetwork: "datacentre", vlan: Self.tenantVLAN, createdAt: now)
+      let network = Network(
+        projectID: "p", name: "net", physicalNetwork: "datacentre", vlan: Self.tenantVLAN, createdAt: now)
       try NetworkStore.insert(network, in: session)
       try NetworkPortStore.insert(
         NetworkPort(id: Self.vif, networkID: network.id, projectID: "p", name: "vif", createdAt: now), in: session)
@@ -175,7 +187,9 @@ public struct CrashSite: Sendable {
       port.localLinkConnection = ["switch_info": "sw0", "port_id": "n1", "switch_id": "00:00:00:00:00:01"]
       if isAttached { port.vifPortID = Self.vif }
       try PortStore.insert(port, in: session)
-      if isAttached { try NetworkPortStore.bind(Self.vif, hostID: node.uuid, macAddress: Self.mac, at: now, in: session) }
+      if isAttached {
+        try NetworkPortStore.bind(Self.vif, hostID: node.uuid, macAddress: Self.mac, at: now, in: session)
+      }
       if isAttached && isActive { try NetworkPortStore.setStatus(.active, of: Self.vif, at: now, in: session) }
       switch scenario {
       case .verify: try conductor.provision(.manage, node: &node, parameters: [:], by: .system, in: session)
@@ -197,7 +211,9 @@ public struct CrashSite: Sendable {
         node.lessee = "tenant"
         node.leaseUUID = lease.uuid
         try NodeStore.update(node, in: session)
-        if let active = try LeaseStore.get(lease.uuid, in: session) { try conductor.endLease(active, reason: .deleted, in: session) }
+        if let active = try LeaseStore.get(lease.uuid, in: session) {
+          try conductor.endLease(active, reason: .deleted, in: session)
+        }
       case .reboot: try conductor.setPower(.reboot, node: &node, timeout: nil, by: .system, in: session)
       }
     }

@@ -20,7 +20,9 @@ public final class World: @unchecked Sendable {
 
   public init(_ path: String) throws {
     var opened: OpaquePointer?
-    guard sqlite3_open_v2(path, &opened, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX, nil) == SQLITE_OK, let opened
+    guard
+      sqlite3_open_v2(path, &opened, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX, nil)
+        == SQLITE_OK, let opened
     else { throw Failure(description: "cannot open \(path)") }
     handle = opened
     mutex = .allocate(capacity: 1)
@@ -52,9 +54,12 @@ public final class World: @unchecked Sendable {
     defer { pthread_mutex_unlock(mutex) }
     guard self.value(name) != value else { return }
     let change =
-      value.map { "INSERT INTO thing VALUES ('\(quoted(name))', '\(quoted($0))') ON CONFLICT (name) DO UPDATE SET value = excluded.value" }
+      value.map {
+        "INSERT INTO thing VALUES ('\(quoted(name))', '\(quoted($0))') ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+      }
       ?? "DELETE FROM thing WHERE name = '\(quoted(name))'"
-    _ = try rows("BEGIN IMMEDIATE; \(change); INSERT INTO ledger (what) VALUES ('\(quoted(name))=\(quoted(value ?? ""))'); COMMIT")
+    _ = try rows(
+      "BEGIN IMMEDIATE; \(change); INSERT INTO ledger (what) VALUES ('\(quoted(name))=\(quoted(value ?? ""))'); COMMIT")
   }
 
   private func quoted(_ text: String) -> String { text.replacing("'", with: "''") }

@@ -35,13 +35,17 @@ public struct WorldAgent: Sendable {
       (token, secret) = (boot.token, Identifier.hex() + Identifier.hex())
       try world.ensure("agent/\(machine)", "\(token) \(secret)")
     }
-    guard let claimed = try await conductor.agentClaim(token: token, mac: mac, secret: secret, inventory: inventory) else {
+    guard let claimed = try await conductor.agentClaim(token: token, mac: mac, secret: secret, inventory: inventory)
+    else {
       // A token of an earlier boot: the next look asks for this boot's.
       return try world.ensure("agent/\(machine)", nil)
     }
     while !Task.isCancelled, world.value("runs/\(machine)") == "agent" {
       guard let holder = try await conductor.agentHolder(session: claimed.session) else { return }
-      guard let command = try await conductor.agentCommand(node: holder.node, workflow: holder.workflow, limit: .milliseconds(20)) else {
+      guard
+        let command = try await conductor.agentCommand(
+          node: holder.node, workflow: holder.workflow, limit: .milliseconds(20))
+      else {
         continue
       }
       if let fault = world.value("fault/agent-\(command.kind)") {
@@ -69,7 +73,9 @@ public struct WorldAgent: Sendable {
     [
       "cpus": 4, "cpu_arch": "x86_64", "memory_mb": 4096, "boot_mode": "bios",
       "disks": [["name": "/dev/vda", "size_bytes": .int(10 << 30)]],
-      "interfaces": [["name": "eth0", "mac": .string(mac.description), "lldp": ["chassis_id": "sw0", "port_id": .string(machine)]]],
+      "interfaces": [
+        ["name": "eth0", "mac": .string(mac.description), "lldp": ["chassis_id": "sw0", "port_id": .string(machine)]]
+      ],
     ]
   }
 }

@@ -41,8 +41,10 @@ public struct WorldHardware: HardwareType {
         // What the firmware boots: the network once, if DHCP answers there, else the disk.
         let boot = world.value("boot/\(machine)") ?? "disk"
         if boot == "pxe once" { try world.ensure("boot/\(machine)", "disk") }
-        let isNetwork = boot.hasPrefix("pxe") && world.value("switch/\(machine)") == "100" && world.value("dhcp/\(machine)") != nil
-        try world.ensure("runs/\(machine)", isNetwork ? "agent" : "disk: \(world.value("disk/\(machine)") ?? "old data")")
+        let isNetwork =
+          boot.hasPrefix("pxe") && world.value("switch/\(machine)") == "100" && world.value("dhcp/\(machine)") != nil
+        try world.ensure(
+          "runs/\(machine)", isNetwork ? "agent" : "disk: \(world.value("disk/\(machine)") ?? "old data")")
       }
       try world.fail("heard-power-\(power == .on ? "on" : "off")", machine)
     }
@@ -78,7 +80,9 @@ public struct WorldSwitch: SwitchInterface, SwitchRegistry {
   public init(_ world: World) { self.world = world }
 
   public func switchNamed(_ name: String) throws -> any SwitchInterface {
-    guard name == self.name else { throw DriverError(.misconfigured, device: "switch \(name)", detail: "there is only sw0") }
+    guard name == self.name else {
+      throw DriverError(.misconfigured, device: "switch \(name)", detail: "there is only sw0")
+    }
     return self
   }
   public var all: [any SwitchInterface] { [self] }

@@ -142,7 +142,9 @@ extension Int {
 
 extension Duration {
   /// Whole microseconds, cut towards zero.
-  public var wholeMicroseconds: Int { Int(components.seconds) * 1_000_000 + Int(components.attoseconds / 1_000_000_000_000) }
+  public var wholeMicroseconds: Int {
+    Int(components.seconds) * 1_000_000 + Int(components.attoseconds / 1_000_000_000_000)
+  }
   /// Seconds as a floating-point number.
   public var inSeconds: Double { Double(components.seconds) + Double(components.attoseconds) / 1e18 }
 }

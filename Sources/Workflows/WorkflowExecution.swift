@@ -89,7 +89,9 @@ struct WorkflowExecution {
     case failed(String, Timestamp?)
   }
 
-  private func forward(_ step: Step, _ firstStart: Timestamp?, _ attempt: Int, _ outputs: [String: JSON]) async throws -> Forward {
+  private func forward(_ step: Step, _ firstStart: Timestamp?, _ attempt: Int, _ outputs: [String: JSON]) async throws
+    -> Forward
+  {
     let id = record.id, epoch = epoch
     if let reason = try await database.read({ try WorkflowStore.get(id, in: $0)?.cancelRequested }) {
       try await fail(step, reason)
@@ -115,7 +117,8 @@ struct WorkflowExecution {
         let now = clock()
         try await database.write { session in
           try WorkflowStore.set(
-            id, epoch: epoch, state: .waiting, error: nil, wakeAt: until, wakeOn: on, attempt: attempt, at: now, in: session)
+            id, epoch: epoch, state: .waiting, error: nil, wakeAt: until, wakeOn: on, attempt: attempt, at: now,
+            in: session)
         }
         probe("\(step.name):after-waiting")
         return .waiting(until, on)
@@ -123,7 +126,9 @@ struct WorkflowExecution {
         let now = clock()
         try await database.write { session in
           try WorkflowStore.set(id, epoch: epoch, state: .running, error: nil, at: now, in: session)
-          try WorkflowStore.append(.succeeded, step: step.name, attempt: attempt, data: output.description, of: id, epoch: epoch, at: now, in: session)
+          try WorkflowStore.append(
+            .succeeded, step: step.name, attempt: attempt, data: output.description, of: id, epoch: epoch, at: now,
+            in: session)
           try step.commit(context, output, session)
         }
         probe("\(step.name):after-succeeded")
@@ -136,7 +141,8 @@ struct WorkflowExecution {
         logger.info("workflow \(id) \(step.name): \(error); tried again")
         try await database.write { session in
           try WorkflowStore.set(
-            id, epoch: epoch, state: .waiting, error: "\(error)", wakeAt: until, attempt: attempt + 1, at: now, in: session)
+            id, epoch: epoch, state: .waiting, error: "\(error)", wakeAt: until, attempt: attempt + 1, at: now,
+            in: session)
         }
         probe("\(step.name):after-retry")
         return .waiting(until, nil)
@@ -159,7 +165,9 @@ struct WorkflowExecution {
   // MARK: Back
 
   /// Undoes, last first, every step that started: one that failed or was cut short may have had its effect.
-  private func unwind(_ failure: String, _ progress: [String: Progress], _ outputs: [String: JSON]) async throws -> Result {
+  private func unwind(_ failure: String, _ progress: [String: Progress], _ outputs: [String: JSON]) async throws
+    -> Result
+  {
     let id = record.id, epoch = epoch
     for step in definition.steps.reversed() {
       guard let log = progress[step.name], let startedAt = log.startedAt, !log.isUndone else { continue }
@@ -189,15 +197,19 @@ struct WorkflowExecution {
     return .ended
   }
 
-  private func undoFailed(_ step: Step, _ error: any Error, _ failures: Int, _ context: StepContext, _ failure: String) async throws -> Result {
+  private func undoFailed(_ step: Step, _ error: any Error, _ failures: Int, _ context: StepContext, _ failure: String)
+    async throws -> Result
+  {
     let id = record.id, epoch = epoch, now = clock(), definition = definition
     let isStuck = failures >= settings.undoAttempts
     let delay = min(settings.undoDelay * (1 << min(failures - 1, 6)), .seconds(3600))
     logger.error("workflow \(record.kind) \(id): undo of \(step.name) failed (\(failures)): \(error)")
     try await database.write { session in
-      try WorkflowStore.append(.undoFailed, step: step.name, attempt: failures, data: "\(error)", of: id, epoch: epoch, at: now, in: session)
+      try WorkflowStore.append(
+        .undoFailed, step: step.name, attempt: failures, data: "\(error)", of: id, epoch: epoch, at: now, in: session)
       try WorkflowStore.set(
-        id, epoch: epoch, state: isStuck ? .stuck : .unwinding, error: failure, wakeAt: isStuck ? nil : now + delay, at: now, in: session)
+        id, epoch: epoch, state: isStuck ? .stuck : .unwinding, error: failure, wakeAt: isStuck ? nil : now + delay,
+        at: now, in: session)
       if isStuck { try definition.stuck(context, "undo of \(step.name) failed: \(error)", session) }
     }
     probe("\(step.name):after-undo-failed")
@@ -217,9 +229,12 @@ struct WorkflowExecution {
     probe("\(state.rawValue):after")
   }
 
-  private func context(_ step: Step?, _ outputs: [String: JSON], _ failure: String?, _ attempt: Int, _ startedAt: Timestamp) -> StepContext {
+  private func context(
+    _ step: Step?, _ outputs: [String: JSON], _ failure: String?, _ attempt: Int, _ startedAt: Timestamp
+  ) -> StepContext {
     StepContext(
-      workflow: record.id, subject: record.subject, params: record.params, outputs: outputs, key: "\(record.id)/\(step?.name ?? "end")",
+      workflow: record.id, subject: record.subject, params: record.params, outputs: outputs,
+      key: "\(record.id)/\(step?.name ?? "end")",
       attempt: attempt, startedAt: startedAt, now: clock(), failure: failure)
   }
 }

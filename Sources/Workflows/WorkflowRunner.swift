@@ -114,12 +114,18 @@ public actor WorkflowRunner {
   private func adopt(_ record: WorkflowRecord) {
     guard let definition = definitions[record.kind], definition.version == record.version else {
       if strangers.insert(record.id).inserted {
-        logger.error("workflow \(record.id) is \(record.kind) version \(record.version), which this program does not know: left alone")
+        logger.error(
+          "workflow \(record.id) is \(record.kind) version \(record.version), which this program does not know: left alone"
+        )
       }
       return
     }
     guard record.state != .stuck else { return }
-    if record.state == .waiting, let at = record.wakeAt { waiting[record.id] = (at, record.wakeOn) } else { ready.append(record.id) }
+    if record.state == .waiting, let at = record.wakeAt {
+      waiting[record.id] = (at, record.wakeOn)
+    } else {
+      ready.append(record.id)
+    }
   }
   /// Finds workflows that nobody woke: an operator's `steelyard workflow retry` writes to the database from another process.
   private func adoptUnknown() async {
@@ -151,7 +157,8 @@ public actor WorkflowRunner {
     do {
       if epochs[id] == nil {
         let owner = owner, now = clock()
-        guard let epoch = try await database.write({ try WorkflowStore.claim(id, owner: owner, at: now, in: $0) }) else { return }
+        guard let epoch = try await database.write({ try WorkflowStore.claim(id, owner: owner, at: now, in: $0) })
+        else { return }
         epochs[id] = epoch
       }
       guard let epoch = epochs[id] else { return }
@@ -165,7 +172,8 @@ public actor WorkflowRunner {
         return
       }
       let execution = WorkflowExecution(
-        record: record, definition: definition, epoch: epoch, database: database, settings: settings, probe: probe, clock: clock,
+        record: record, definition: definition, epoch: epoch, database: database, settings: settings, probe: probe,
+        clock: clock,
         logger: logger)
       switch try await execution.advance(events) {
       case .waiting(let at, let on): waiting[id] = (at, on)

@@ -47,10 +47,13 @@ public enum WorkflowStore {
     WorkflowRecord(
       id: row.text(0), kind: row.text(1), version: row.int(2), subject: row.text(3), params: row.object(4),
       state: WorkflowRecord.State(rawValue: row.text(5)) ?? .stuck, error: row.optionalText(6), epoch: row.int(7),
-      wakeAt: row.optionalTime(8), wakeOn: row.optionalText(9), attempt: row.int(10), cancelRequested: row.optionalText(11),
+      wakeAt: row.optionalTime(8), wakeOn: row.optionalText(9), attempt: row.int(10),
+      cancelRequested: row.optionalText(11),
       project: row.optionalText(12), requestID: row.optionalText(13), createdAt: row.time(14), updatedAt: row.time(15))
   }
-  public static func list(in session: any Session, _ narrow: (inout Query) -> Void = { _ in }) throws -> [WorkflowRecord] {
+  public static func list(in session: any Session, _ narrow: (inout Query) -> Void = { _ in }) throws
+    -> [WorkflowRecord]
+  {
     var query = Query(
       """
       SELECT id, kind, version, subject, params, state, error, epoch, wake_at, wake_on, attempt, cancel_requested, project, request_id, \
@@ -76,7 +79,8 @@ public enum WorkflowStore {
       "SELECT seq, step, kind, attempt, data, at FROM workflow_events WHERE workflow = $1 ORDER BY seq", [.text(id)]
     ) { row in
       WorkflowEvent(
-        sequence: row.int(0), step: row.text(1), kind: WorkflowEvent.Kind(rawValue: row.text(2)) ?? .operator, attempt: row.int(3),
+        sequence: row.int(0), step: row.text(1), kind: WorkflowEvent.Kind(rawValue: row.text(2)) ?? .operator,
+        attempt: row.int(3),
         data: row.optionalText(4), at: row.time(5))
     }
   }
@@ -84,7 +88,8 @@ public enum WorkflowStore {
   /// Inserts a workflow in the transaction of the change that asks for it.
   /// - Parameter id: chosen by the caller when the subject's reservation must carry it.
   @discardableResult public static func insert(
-    _ definition: WorkflowDefinition, id: String = Identifier.uuid(), subject: String, params: JSONObject, project: String? = nil,
+    _ definition: WorkflowDefinition, id: String = Identifier.uuid(), subject: String, params: JSONObject,
+    project: String? = nil,
     requestID: String? = nil, at now: Timestamp, in session: any Session
   ) throws -> String {
     try session.execute(
@@ -93,7 +98,8 @@ public enum WorkflowStore {
       VALUES ($1, $2, $3, $4, $5, 'running', $6, $7, $8, $9)
       """,
       [
-        .text(id), .text(definition.kind), .int(definition.version), .text(subject), Value(params), Value(project), Value(requestID),
+        .text(id), .text(definition.kind), .int(definition.version), .text(subject), Value(params), Value(project),
+        Value(requestID),
         Value(now), Value(now),
       ])
     return id
@@ -106,13 +112,15 @@ public enum WorkflowStore {
       """
       UPDATE workflows SET owner = $1, epoch = epoch + 1, updated_at = $2 WHERE id = $3 AND state IN ('running','waiting','unwinding') \
       RETURNING epoch
-      """, [.text(owner), Value(now), .text(id)]) { $0.int(0) }.first
+      """, [.text(owner), Value(now), .text(id)]
+    ) { $0.int(0) }.first
   }
 
   /// Changes the row if this epoch still owns it.
   /// - Throws: ``Fenced`` otherwise.
   static func set(
-    _ id: String, epoch: Int, state: WorkflowRecord.State, error: String?, wakeAt: Timestamp? = nil, wakeOn: String? = nil,
+    _ id: String, epoch: Int, state: WorkflowRecord.State, error: String?, wakeAt: Timestamp? = nil,
+    wakeOn: String? = nil,
     attempt: Int = 0, at now: Timestamp, in session: any Session
   ) throws {
     let changed = try session.execute(
@@ -120,12 +128,14 @@ public enum WorkflowStore {
       UPDATE workflows SET state = $1, error = $2, wake_at = $3, wake_on = $4, attempt = $5, updated_at = $6 WHERE id = $7 AND epoch = $8
       """,
       [
-        .text(state.rawValue), Value(error), Value(wakeAt), Value(wakeOn), .int(attempt), Value(now), .text(id), .int(epoch),
+        .text(state.rawValue), Value(error), Value(wakeAt), Value(wakeOn), .int(attempt), Value(now), .text(id),
+        .int(epoch),
       ])
     guard changed == 1 else { throw Fenced() }
   }
   static func append(
-    _ kind: WorkflowEvent.Kind, step: String, attempt: Int = 0, data: String?, of id: String, epoch: Int, at now: Timestamp,
+    _ kind: WorkflowEvent.Kind, step: String, attempt: Int = 0, data: String?, of id: String, epoch: Int,
+    at now: Timestamp,
     in session: any Session
   ) throws {
     let changed = try session.execute(
@@ -140,7 +150,9 @@ public enum WorkflowStore {
 
   /// Asks an open workflow to stop and unwind; it does so at its next step.
   /// - Returns: false when it has ended.
-  @discardableResult public static func requestCancel(_ id: String, reason: String, in session: any Session) throws -> Bool {
+  @discardableResult public static func requestCancel(_ id: String, reason: String, in session: any Session) throws
+    -> Bool
+  {
     try session.execute(
       """
       UPDATE workflows SET cancel_requested = COALESCE(cancel_requested, $1) WHERE id = $2 AND state IN ('running','waiting','unwinding','stuck')
@@ -160,7 +172,9 @@ public enum WorkflowStore {
 
   /// Records it; the runner acts on it.
   /// - Returns: false when the workflow is not stuck.
-  public static func intervene(_ intervention: Intervention, in id: String, at now: Timestamp, session: any Session) throws -> Bool {
+  public static func intervene(_ intervention: Intervention, in id: String, at now: Timestamp, session: any Session)
+    throws -> Bool
+  {
     guard let record = try get(id, in: session), record.state == .stuck else { return false }
     let failed = try events(of: id, in: session).last { $0.kind == .undoFailed }
     let word = intervention == .retry ? "retry" : intervention == .skipStep ? "skip-step" : "abandon"

@@ -17,13 +17,15 @@ extension Composition {
     guard let provisioning = configuration.provisioning else { return Boot(interface: NoBoot(), services: []) }
     let dnsmasq = try DnsmasqBoot(
       DnsmasqConfiguration(
-        interface: provisioning.interface, namespace: provisioning.namespace, server: try server(provisioning), first: provisioning.first,
+        interface: provisioning.interface, namespace: provisioning.namespace, server: try server(provisioning),
+        first: provisioning.first,
         last: provisioning.last, prefix: provisioning.prefix, folder: "\(site.data)/dhcp"))
     return Boot(interface: dnsmasq, services: [dnsmasq])
   }
   static func server(_ provisioning: Configuration.Provisioning) throws -> BootServer {
     guard let server = BootServer(address: provisioning.address, port: provisioning.port) else {
-      throw Failure("provisioning: \(provisioning.address):\(provisioning.port) is not an IPv4 address in numbers and a port")
+      throw Failure(
+        "provisioning: \(provisioning.address):\(provisioning.port) is not an IPv4 address in numbers and a port")
     }
     return server
   }
@@ -37,7 +39,8 @@ extension Composition {
 /// A site without a provisioning network: nothing can be booted over it.
 struct NoBoot: BootInterface {
   func ensureAdmitted(_ macs: [MACAddress], label: String) async throws {
-    throw DriverError(.misconfigured, device: "provisioning network", detail: "none is configured (docs/deployment.md, 'provisioning')")
+    throw DriverError(
+      .misconfigured, device: "provisioning network", detail: "none is configured (docs/deployment.md, 'provisioning')")
   }
   func ensureDenied(_ macs: [MACAddress]) async throws {}
   func admitted() async throws -> [MACAddress: String] { [:] }

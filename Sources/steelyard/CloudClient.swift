@@ -15,7 +15,9 @@ struct CloudClient {
   static func login() async throws -> CloudClient {
     let settings = try credentials()
     guard let url = settings["auth_url"], let user = settings["username"], let password = settings["password"] else {
-      throw Failure("no credentials: set OS_CLOUD (and OS_CLIENT_CONFIG_FILE), or OS_AUTH_URL, OS_USERNAME, OS_PASSWORD and OS_PROJECT_NAME")
+      throw Failure(
+        "no credentials: set OS_CLOUD (and OS_CLIENT_CONFIG_FILE), or OS_AUTH_URL, OS_USERNAME, OS_PASSWORD and OS_PROJECT_NAME"
+      )
     }
     var configuration = HTTPClient.Configuration()
     if let authority = settings["cacert"] {
@@ -65,7 +67,8 @@ struct CloudClient {
 
   func endpoint(_ type: String) throws -> String {
     let service = catalog.first { $0["type"]?.string == type }
-    guard let url = service?["endpoints"]?.array?.first(where: { $0["interface"]?.string == "public" })?["url"]?.string else {
+    guard let url = service?["endpoints"]?.array?.first(where: { $0["interface"]?.string == "public" })?["url"]?.string
+    else {
       throw Failure("the cloud's catalog has no \(type) service")
     }
     return url
@@ -89,17 +92,23 @@ struct CloudClient {
     var settings: [String: String] = [:]
     if let cloud = environment("OS_CLOUD") {
       let home = environment("HOME") ?? "/root"
-      let places = [environment("OS_CLIENT_CONFIG_FILE"), "clouds.yaml", "\(home)/.config/openstack/clouds.yaml", "/etc/openstack/clouds.yaml"]
+      let places = [
+        environment("OS_CLIENT_CONFIG_FILE"), "clouds.yaml", "\(home)/.config/openstack/clouds.yaml",
+        "/etc/openstack/clouds.yaml",
+      ]
       guard let path = places.compactMap({ $0 }).first(where: { access($0, R_OK) == 0 }) else {
         throw Failure("OS_CLOUD is set and there is no clouds.yaml")
       }
-      guard let file = try Yams.load(yaml: readFile(path)) as? [String: Any], let clouds = file["clouds"] as? [String: Any],
+      guard let file = try Yams.load(yaml: readFile(path)) as? [String: Any],
+        let clouds = file["clouds"] as? [String: Any],
         let entry = clouds[cloud] as? [String: Any]
       else { throw Failure("\(path) has no cloud '\(cloud)'") }
       for (name, value) in entry["auth"] as? [String: Any] ?? [:] { settings[name] = "\(value)" }
       if let authority = entry["cacert"] as? String { settings["cacert"] = authority }
     }
-    for name in ["auth_url", "username", "password", "project_name", "user_domain_name", "project_domain_name", "cacert"] {
+    for name in [
+      "auth_url", "username", "password", "project_name", "user_domain_name", "project_domain_name", "cacert",
+    ] {
       if let value = environment("OS_" + name.uppercased()) { settings[name] = value }
     }
     return settings

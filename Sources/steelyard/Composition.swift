@@ -48,7 +48,8 @@ struct Composition {
     let switches = try Switches(
       (configuration.switches ?? []).map { entry in
         SwitchConfiguration(
-          name: entry.name, kind: entry.kind, endpoint: entry.endpoint, bridge: entry.bridge, uplinks: entry.uplinks ?? [],
+          name: entry.name, kind: entry.kind, endpoint: entry.endpoint, bridge: entry.bridge,
+          uplinks: entry.uplinks ?? [],
           control: entry.control)
       }, logger: Logger(label: "switch"))
     let boot = try bootServices(configuration, site)
@@ -57,14 +58,17 @@ struct Composition {
     var consoleSettings = ConsoleSettings(folder: "\(site.data)/consoles")
     consoleSettings.host = configuration.console.address
     consoleSettings.publicHost = configuration.console.public_host
-    consoleSettings.ports = configuration.console.first_port...max(configuration.console.first_port, configuration.console.last_port)
+    consoleSettings.ports =
+      configuration.console.first_port...max(configuration.console.first_port, configuration.console.last_port)
     let consoles = try Consoles(settings: consoleSettings, logger: Logger(label: "consoles"))
     let conductor = Conductor(
       database: database, settings: configuration.conductorSettings(dataFolder: site.data),
-      hardwareTypes: [IPMIHardwareType(), redfish], switches: switches, boot: boot.interface, images: images, configDrives: ConfigDrive(),
+      hardwareTypes: [IPMIHardwareType(), redfish], switches: switches, boot: boot.interface, images: images,
+      configDrives: ConfigDrive(),
       consoles: consoles, logger: Logger(label: "conductor"), probe: crashProbe(), clock: systemClock)
     return Parts(
-      database: database, conductor: conductor, redfish: redfish, boot: boot, consoles: consoles, imageFolder: imageFolder)
+      database: database, conductor: conductor, redfish: redfish, boot: boot, consoles: consoles,
+      imageFolder: imageFolder)
   }
 
   init(site: SiteOptions, configuration: Configuration, logger: Logger) async throws {
@@ -80,7 +84,8 @@ struct Composition {
     try await database.write { session in
       try authority.load(in: session)
       try SegmentRangeStore.ensureConfigured(
-        physicalNetwork: networks.physical_network, vlans: networks.first_vlan...max(networks.first_vlan, networks.last_vlan),
+        physicalNetwork: networks.physical_network,
+        vlans: networks.first_vlan...max(networks.first_vlan, networks.last_vlan),
         at: systemClock(), in: session)
     }
 
@@ -88,14 +93,18 @@ struct Composition {
     var neutronSettings = NeutronAPI.Settings()
     neutronSettings.reservedVLANs = [configuration.provisioning?.vlan ?? 0]
     let neutron = NeutronAPI(database: database, settings: neutronSettings) { port, actor, requestID, session in
-      guard let holder = try PortStore.holding(vif: port.id, in: session), var node = try NodeStore.get(holder.nodeUUID, in: session) else {
+      guard let holder = try PortStore.holding(vif: port.id, in: session),
+        var node = try NodeStore.get(holder.nodeUUID, in: session)
+      else {
         return
       }
-      try conductor.detachVIF(networkPortID: port.id, node: &node, by: Requester(actor, requestID: requestID), in: session)
+      try conductor.detachVIF(
+        networkPortID: port.id, node: &node, by: Requester(actor, requestID: requestID), in: session)
     }
     let others = [
       IronicAPI(database: database, conductor: conductor).service, neutron.service,
-      GlanceAPI(database: database, folder: parts.imageFolder).service, LeapAPI(database: database, conductor: conductor).service,
+      GlanceAPI(database: database, folder: parts.imageFolder).service,
+      LeapAPI(database: database, conductor: conductor).service,
     ]
     let keystone = KeystoneFacade(
       database: database, authority: authority, passwords: PasswordChecker(logger: Logger(label: "passwords")),
@@ -111,20 +120,26 @@ struct Composition {
       Listener(
         socket: socket,
         responder: APIResponder(
-          services: [keystone.service()] + others, authenticator: authority, publicOrigin: configuration.public_url, scheme: scheme,
+          services: [keystone.service()] + others, authenticator: authority, publicOrigin: configuration.public_url,
+          scheme: scheme,
           clock: systemClock), tls: tls, logger: logger)
     ]
     if let provisioning = configuration.provisioning, let ramdisk = configuration.ramdisk {
       let agents = AgentAPI(
-        conductor: conductor, settings: .init(kernel: ramdisk.kernel, initrd: ramdisk.initrd, logFolder: "\(site.data)/logs/agent"),
-        startScript: BootScript.ask(server: try Self.server(provisioning)).text, bootScript: Self.bootScript(try Self.server(provisioning)))
+        conductor: conductor,
+        settings: .init(kernel: ramdisk.kernel, initrd: ramdisk.initrd, logFolder: "\(site.data)/logs/agent"),
+        startScript: BootScript.ask(server: try Self.server(provisioning)).text,
+        bootScript: Self.bootScript(try Self.server(provisioning)))
       services.append(
         Listener(
           socket: try ListeningSocket.open(
             host: provisioning.address, port: provisioning.port, namespace: provisioning.namespace),
-          responder: APIResponder(services: [agents.service], authenticator: NoTokens(), clock: systemClock), logger: logger))
+          responder: APIResponder(services: [agents.service], authenticator: NoTokens(), clock: systemClock),
+          logger: logger))
     } else {
-      logger.warning("no provisioning network is configured: machines can be leased and wired, but not inspected, cleaned or deployed")
+      logger.warning(
+        "no provisioning network is configured: machines can be leased and wired, but not inspected, cleaned or deployed"
+      )
     }
     self.services = [parts.consoles] + parts.boot.services + conductor.services() + services
   }

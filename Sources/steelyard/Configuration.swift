@@ -76,18 +76,24 @@ struct Configuration: Codable, Sendable {
   static func read(_ path: String) throws -> Configuration {
     let text = try readFile(path)
     do {
-      guard let given = try Yams.load(yaml: text) as? [String: Any] else { throw Failure("it is not a mapping of keys to values") }
+      guard let given = try Yams.load(yaml: text) as? [String: Any] else {
+        throw Failure("it is not a mapping of keys to values")
+      }
       // What the file leaves out has its default; a key that is none is a slip of the pen.
       var whole = try defaults(of: Configuration())
       let known = try sections
       for (key, value) in given {
-        guard let section = known[key] else { throw Failure("'\(key)' is no key; there are \(known.keys.sorted().joined(separator: ", "))") }
+        guard let section = known[key] else {
+          throw Failure("'\(key)' is no key; there are \(known.keys.sorted().joined(separator: ", "))")
+        }
         guard let (defaults, optional) = section, let mapping = value as? [String: Any] else {
           whole[key] = value
           continue
         }
         for name in mapping.keys where defaults[name] == nil && !optional.contains(name) {
-          throw Failure("'\(key).\(name)' is no key; there are \((Array(defaults.keys) + optional).sorted().joined(separator: ", "))")
+          throw Failure(
+            "'\(key).\(name)' is no key; there are \((Array(defaults.keys) + optional).sorted().joined(separator: ", "))"
+          )
         }
         whole[key] = defaults.merging(mapping) { $1 }
       }
@@ -102,8 +108,10 @@ struct Configuration: Codable, Sendable {
     get throws {
       [
         "listen": (try defaults(of: Listen()), ["certificate", "key"]), "public_url": nil,
-        "provisioning": (try defaults(of: Provisioning()), ["namespace"]), "ramdisk": ([:], ["kernel", "initrd"]), "switches": nil,
-        "networks": (try defaults(of: Networks()), []), "console": (try defaults(of: Console()), ["public_host"]), "erase": nil,
+        "provisioning": (try defaults(of: Provisioning()), ["namespace"]), "ramdisk": ([:], ["kernel", "initrd"]),
+        "switches": nil,
+        "networks": (try defaults(of: Networks()), []), "console": (try defaults(of: Console()), ["public_host"]),
+        "erase": nil,
         "limits": (try defaults(of: Limits()), []),
       ]
     }
@@ -156,9 +164,12 @@ func writeFile(_ path: String, _ text: String, mode: mode_t = 0o644) throws {
   let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
   guard descriptor >= 0 else { throw Failure("cannot write \(temporary): \(String(cString: strerror(errno)))") }
   let bytes = Array(text.utf8)
-  let isWritten = write(descriptor, bytes, bytes.count) == bytes.count && fchmod(descriptor, mode) == 0 && fsync(descriptor) == 0
+  let isWritten =
+    write(descriptor, bytes, bytes.count) == bytes.count && fchmod(descriptor, mode) == 0 && fsync(descriptor) == 0
   close(descriptor)
-  guard isWritten, rename(temporary, path) == 0 else { throw Failure("cannot write \(path): \(String(cString: strerror(errno)))") }
+  guard isWritten, rename(temporary, path) == 0 else {
+    throw Failure("cannot write \(path): \(String(cString: strerror(errno)))")
+  }
 }
 
 func makeFolder(_ path: String, mode: mode_t = 0o700) throws {

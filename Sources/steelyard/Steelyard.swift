@@ -8,7 +8,8 @@ struct Steelyard: AsyncParsableCommand {
     commandName: "steelyard",
     abstract: "Leases bare-metal machines to tenants, wires them, provisions them and takes them back clean.",
     subcommands: [
-      InitCommand.self, ServeCommand.self, LabCommand.self, DoctorCommand.self, WorkflowCommand.self, ConsoleCommand.self,
+      InitCommand.self, ServeCommand.self, LabCommand.self, DoctorCommand.self, WorkflowCommand.self,
+      ConsoleCommand.self,
       BackupCommand.self, RotateKeysCommand.self,
     ])
 

@@ -71,14 +71,18 @@ import Wire
   }
 
   private func expectWhole(_ life: JSON, _ clean: JSON, _ what: String) {
-    for member in ["state", "reservation", "power", "last_error", "workflows", "leftovers", "world", "vif", "lease", "lessee"] {
+    for member in [
+      "state", "reservation", "power", "last_error", "workflows", "leftovers", "world", "vif", "lease", "lessee",
+    ] {
       #expect(life[member] == clean[member], "\(what): \(member)")
     }
   }
   private func expectUndone(_ life: JSON, _ scenario: Scenario, _ what: String) {
     // A step after the tenant has let go ends in cleaning's failure.
     // A step of an ended lease that fails before the machine was taken leaves it as it is, in quarantine.
-    let allowed = scenario == .endLease ? ["clean failed", "active"] : scenario == .undeploy ? ["error", "clean failed"] : [scenario.undone.rawValue]
+    let allowed =
+      scenario == .endLease
+      ? ["clean failed", "active"] : scenario == .undeploy ? ["error", "clean failed"] : [scenario.undone.rawValue]
     #expect(allowed.contains(life["state"]?.string ?? ""), "\(what): state \(life["state"]?.string ?? "")")
     #expect(life["reservation"] == .null, "\(what)")
     #expect(life["leftovers"] == [], "\(what)")
@@ -143,7 +147,9 @@ struct CrashBench: Sendable {
     var names: [String] = []
     for line in result.text.split(separator: "\n") {
       let parts = line.split(separator: ":")
-      if parts.count == 2, parts[1] == "before-started", !names.contains(String(parts[0])) { names.append(String(parts[0])) }
+      if parts.count == 2, parts[1] == "before-started", !names.contains(String(parts[0])) {
+        names.append(String(parts[0]))
+      }
     }
     return names
   }

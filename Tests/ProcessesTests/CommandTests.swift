@@ -95,7 +95,8 @@ import Testing
 
 @Suite struct TerminalTests {
   @Test func aProgramInATerminalHasAControllingTerminal() async throws {
-    let terminal = try await Terminal.start("sh", ["-c", "test -t 0 && test -t 1 && echo yes >/dev/tty; ps -o tty= -p $$"])
+    let terminal = try await Terminal.start(
+      "sh", ["-c", "test -t 0 && test -t 1 && echo yes >/dev/tty; ps -o tty= -p $$"])
     var text = ""
     for try await bytes in terminal.output { text += String(decoding: bytes, as: UTF8.self) }
     #expect(text.contains("yes") && text.contains("pts/"))

@@ -2,7 +2,9 @@ import Testing
 import Wire
 
 @Suite struct TimestampTests {
-  @Test(arguments: ["2026-11-21T01:48:24.313783", "1969-12-31T23:59:59", "9999-12-31T23:59:59.999999", "2024-02-29T00:00:00"])
+  @Test(arguments: [
+    "2026-11-21T01:48:24.313783", "1969-12-31T23:59:59", "9999-12-31T23:59:59.999999", "2024-02-29T00:00:00",
+  ])
   func isWrittenAsItWasRead(text: String) {
     #expect(Timestamp(parsing: text)?.iso8601 == text)
   }
@@ -23,7 +25,9 @@ import Wire
   @Test func aRepeatedKeyKeepsItsLastValue() throws {
     #expect(try JSON(parsing: #"{"a":1,"a":2}"#) == ["a": 2])
   }
-  @Test(arguments: ["", "{", #"{"a"}"#, "[1,]", "01x", "nul", "\"\u{1}\"", "1 2", String(repeating: "[", count: 10_000)])
+  @Test(arguments: [
+    "", "{", #"{"a"}"#, "[1,]", "01x", "nul", "\"\u{1}\"", "1 2", String(repeating: "[", count: 10_000),
+  ])
   func whatIsNotJSONIsRefused(text: String) {
     #expect(throws: JSONError.self) { try JSON(parsing: text) }
   }

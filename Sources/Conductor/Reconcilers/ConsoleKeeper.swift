@@ -11,7 +11,9 @@ extension Conductor {
     for node in nodes {
       guard let driver = try? await driver(of: node), driver.console != nil else { continue }
       await consoles.start(node: node.uuid, driver: driver)
-      if node.consoleEnabled, await consoles.url(node: node.uuid) == nil { _ = try? await consoles.openPort(node: node.uuid) }
+      if node.consoleEnabled, await consoles.url(node: node.uuid) == nil {
+        _ = try? await consoles.openPort(node: node.uuid)
+      }
     }
   }
 }

@@ -35,7 +35,8 @@ extension Conductor {
       }
       for lease in try LeaseStore.dueToStart(now, in: session) {
         try LeaseStore.setStatus(.waitFulfill, of: lease.uuid, in: session)
-        _ = try self.start("start-lease", subject: lease.resourceUUID, params: ["lease": .string(lease.uuid)], by: .system, in: session)
+        _ = try self.start(
+          "start-lease", subject: lease.resourceUUID, params: ["lease": .string(lease.uuid)], by: .system, in: session)
       }
       try self.concludeRepaired(at: now, in: session)
       return try LeaseStore.nextDue(in: session)
@@ -49,9 +50,13 @@ extension Conductor {
     var filter = LeaseStore.Filter()
     filter.statuses = [.waitCancel, .waitExpire]
     for lease in try LeaseStore.list(filter, in: session) {
-      let isUnderWay = try WorkflowStore.open(subject: lease.resourceUUID, in: session).contains { $0.kind == "end-lease" }
+      let isUnderWay = try WorkflowStore.open(subject: lease.resourceUUID, in: session).contains {
+        $0.kind == "end-lease"
+      }
       let node = try NodeStore.get(lease.resourceUUID, in: session)
-      guard !isUnderWay, node == nil || (node?.provisionState == .available && node?.reservation == nil) else { continue }
+      guard !isUnderWay, node == nil || (node?.provisionState == .available && node?.reservation == nil) else {
+        continue
+      }
       try concludeLease(lease, lease.status == .waitExpire ? .expired : .deleted, at: now, in: session)
     }
   }

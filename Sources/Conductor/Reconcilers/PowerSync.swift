@@ -26,7 +26,8 @@ extension Conductor {
           }
           if let old = current.powerState, old != power {
             try NodeStore.addEvent(
-              "Power was \(old.rawValue) and is \(power.rawValue), without us.", type: "power", of: node.uuid, at: now, in: session)
+              "Power was \(old.rawValue) and is \(power.rawValue), without us.", type: "power", of: node.uuid, at: now,
+              in: session)
           }
         }
       } catch {

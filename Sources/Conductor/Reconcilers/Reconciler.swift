@@ -50,7 +50,9 @@ extension Conductor {
       reconciler("consoles", .seconds(60)) { try await self.keepConsoles() },
     ]
   }
-  private func reconciler(_ name: String, _ period: Duration, _ round: @escaping @Sendable () async throws -> Void) -> Reconciler {
+  private func reconciler(_ name: String, _ period: Duration, _ round: @escaping @Sendable () async throws -> Void)
+    -> Reconciler
+  {
     Reconciler(name: name, period: period, signals: wakeups, logger: logger, round: round)
   }
 

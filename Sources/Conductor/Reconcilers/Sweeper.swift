@@ -27,8 +27,10 @@ extension Conductor {
     case configDrive(path: String)
     public var description: String {
       switch self {
-      case .admitted(let mac, let label): "NIC \(mac) may boot on the provisioning network for \(label), which has ended"
-      case .session(let node, let workflow): "node \(node) has an agent session of workflow \(workflow), which has ended"
+      case .admitted(let mac, let label):
+        "NIC \(mac) may boot on the provisioning network for \(label), which has ended"
+      case .session(let node, let workflow):
+        "node \(node) has an agent session of workflow \(workflow), which has ended"
       case .configDrive(let path): "config drive \(path) belongs to no workflow"
       }
     }
@@ -41,12 +43,16 @@ extension Conductor {
     }
     func isOver(_ label: String) -> Bool { !open.contains(String(label.prefix { $0 != "/" })) }
     var found: [Leftover] = []
-    for (mac, label) in try await parts.boot.admitted() where isOver(label) { found.append(.admitted(mac, label: label)) }
+    for (mac, label) in try await parts.boot.admitted() where isOver(label) {
+      found.append(.admitted(mac, label: label))
+    }
     for holder in sessions where !open.contains(holder.workflow) {
       found.append(.session(node: holder.node, workflow: holder.workflow))
     }
     let folder = "\(settings.dataFolder)/config-drives"
-    for name in filesIn(folder) where isOver(String(name.prefix { $0 != "." })) { found.append(.configDrive(path: "\(folder)/\(name)")) }
+    for name in filesIn(folder) where isOver(String(name.prefix { $0 != "." })) {
+      found.append(.configDrive(path: "\(folder)/\(name)"))
+    }
     return found
   }
 }

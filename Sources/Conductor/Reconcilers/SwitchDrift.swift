@@ -45,16 +45,22 @@ extension Conductor {
       guard !wanted.isEmpty else { return }
       do {
         let plan = SwitchPlan(intents: wanted, actual: try await device.listPorts())
-        try await self.parts.record(.inForce, plan.inForce.map { SwitchPort(switchName: device.name, port: $0) }, detail: nil)
         try await self.parts.record(
-          .error, plan.missing.map { SwitchPort(switchName: device.name, port: $0) }, detail: "the switch has no such port")
+          .inForce, plan.inForce.map { SwitchPort(switchName: device.name, port: $0) }, detail: nil)
+        try await self.parts.record(
+          .error, plan.missing.map { SwitchPort(switchName: device.name, port: $0) },
+          detail: "the switch has no such port")
         guard !plan.repair.isEmpty else { return }
         // The intent is read again: a workflow may have changed it since.
         let current = try await self.database.read { try SwitchPortStore.list(in: $0) }
         let repair = plan.repair.filter { port, configuration in
-          current.contains { $0.port == SwitchPort(switchName: device.name, port: port) && $0.configuration == configuration }
+          current.contains {
+            $0.port == SwitchPort(switchName: device.name, port: port) && $0.configuration == configuration
+          }
         }
-        for port in repair.keys.sorted() { self.logger.warning("switch \(device.name) port \(port) had drifted: repaired") }
+        for port in repair.keys.sorted() {
+          self.logger.warning("switch \(device.name) port \(port) had drifted: repaired")
+        }
         try await self.parts.apply(repair, on: device.name, label: nil)
       } catch {
         self.logger.error("switch \(device.name): \(error)")
@@ -72,7 +78,9 @@ extension Conductor {
         query.append("WHERE p.is_bound = TRUE AND NOT EXISTS (SELECT 1 FROM ports b WHERE b.vif_port_id = p.id)")
       }
       for networkPort in bound {
-        guard let node = try NodeStore.get(networkPort.bindingHostID, in: session), node.reservation == nil else { continue }
+        guard let node = try NodeStore.get(networkPort.bindingHostID, in: session), node.reservation == nil else {
+          continue
+        }
         let places = try PortStore.list(node: node.uuid, in: session).compactMap(\.switchPort)
         let isInForce = try places.allSatisfy { try SwitchPortStore.get($0, in: session)?.state == .inForce }
         if isInForce { try NetworkPortStore.release(networkPort.id, at: now, in: session) }

@@ -6,7 +6,8 @@ extension Conductor {
   /// - Throws: ``ConductorError`` `.badRequest` when the hardware has no console.
   public func setConsole(enabled: Bool, node: Node) async throws {
     guard let consoles, try await driver(of: node).console != nil else {
-      throw ConductorError(.badRequest, "Node \(node.uuid) has no serial console: its driver '\(node.driver)' does not offer one.")
+      throw ConductorError(
+        .badRequest, "Node \(node.uuid) has no serial console: its driver '\(node.driver)' does not offer one.")
     }
     if enabled { _ = try await consoles.openPort(node: node.uuid) } else { await consoles.closePort(node: node.uuid) }
     let uuid = node.uuid, now = clock()

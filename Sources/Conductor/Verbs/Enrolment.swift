@@ -10,7 +10,8 @@ extension Conductor {
     guard let type = hardwareType(named: name) else {
       throw ConductorError(
         .badRequest,
-        "No valid host was found. Reason: No conductor service registered which supports driver \(name) for conductor group \"\"; there are \(hardwareTypes.map(\.name).joined(separator: ", ")).")
+        "No valid host was found. Reason: No conductor service registered which supports driver \(name) for conductor group \"\"; there are \(hardwareTypes.map(\.name).joined(separator: ", "))."
+      )
     }
     return type
   }
@@ -21,7 +22,9 @@ extension Conductor {
   }
 
   /// Whether each interface of a node could do its work, and why not. Source: Ironic API reference v1, "Validate Node".
-  public func validate(_ node: Node, in session: any Session) throws -> [(interface: String, result: Bool?, reason: String?)] {
+  public func validate(_ node: Node, in session: any Session) throws -> [(
+    interface: String, result: Bool?, reason: String?
+  )] {
     let type = hardwareType(named: node.driver)
     let info = try NodeStore.driverInfoWithSecrets(of: node.uuid, box: database.secrets, in: session)
     let problems = type?.problems(in: info) ?? ["there is no driver '\(node.driver)'"]
@@ -36,7 +39,8 @@ extension Conductor {
     let image = node.instanceInfo["image_source"]?.string
     let deploy: (Bool?, String?) = image == nil ? (false, "instance_info has no image_source") : pxe
     return [
-      ("bios", nil, "not supported"), ("boot", pxe.0, pxe.1), ("console", hardware.0, hardware.1), ("deploy", deploy.0, deploy.1),
+      ("bios", nil, "not supported"), ("boot", pxe.0, pxe.1), ("console", hardware.0, hardware.1),
+      ("deploy", deploy.0, deploy.1),
       ("firmware", nil, "not supported"), ("inspect", pxe.0, pxe.1), ("management", hardware.0, hardware.1),
       ("network", network.0, network.1), ("power", hardware.0, hardware.1), ("raid", nil, "not supported"),
       ("rescue", nil, "not supported"), ("storage", true, nil), ("vendor", nil, "not supported"),
@@ -51,7 +55,8 @@ extension Conductor {
     guard allowed.contains(node.provisionState) || node.maintenance else {
       throw ConductorError(
         .conflict,
-        "Cannot delete node \"\(node.uuid)\" while it is in provision state \"\(node.provisionState.rawValue)\": undeploy it, or set maintenance.")
+        "Cannot delete node \"\(node.uuid)\" while it is in provision state \"\(node.provisionState.rawValue)\": undeploy it, or set maintenance."
+      )
     }
     if node.lessee != nil {
       throw ConductorError(.conflict, "Node \(node.uuid) is leased: delete the lease first.")

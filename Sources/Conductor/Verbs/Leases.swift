@@ -15,7 +15,9 @@ extension Conductor {
   public func endLease(_ lease: Lease, reason: LeaseEnd, in session: any Session) throws {
     guard lease.status.isLive, !lease.status.isEnding else { return }
     let now = clock()
-    for child in try LeaseStore.children(of: lease.uuid, in: session) { try endLease(child, reason: reason, in: session) }
+    for child in try LeaseStore.children(of: lease.uuid, in: session) {
+      try endLease(child, reason: reason, in: session)
+    }
     try EventStore.append("delete.start", lease: lease, at: now, in: session)
     leaseChanged(in: session)
 
@@ -39,11 +41,13 @@ extension Conductor {
     try NodeStore.update(node, in: session)
     closeConsole(node.uuid, in: session)
     if let holder = node.reservation { try cancel(holder, reason: "the lease has ended", in: session) }
-    try NodeStore.addEvent("Lease \(lease.uuid) has ended (\(reason.rawValue)).", type: "lease", of: node.uuid, at: now, in: session)
+    try NodeStore.addEvent(
+      "Lease \(lease.uuid) has ended (\(reason.rawValue)).", type: "lease", of: node.uuid, at: now, in: session)
     // A sub-lease that ends together with its parent is taken back by the parent's workflow, and the other way round: one is enough.
     let isUnderWay = try WorkflowStore.open(subject: node.uuid, in: session).contains { $0.kind == "end-lease" }
     guard !isUnderWay else { return }
     _ = try start(
-      "end-lease", subject: node.uuid, params: ["lease": .string(lease.uuid), "end": .string(reason.rawValue)], by: .system, in: session)
+      "end-lease", subject: node.uuid, params: ["lease": .string(lease.uuid), "end": .string(reason.rawValue)],
+      by: .system, in: session)
   }
 }

@@ -18,7 +18,8 @@ extension Conductor {
     }
     if let holder = try PortStore.holding(vif: networkPortID, in: session) {
       throw ConductorError(
-        .conflict, "Unable to attach VIF because VIF \(networkPortID) is already attached to Ironic Port \(holder.uuid)")
+        .conflict, "Unable to attach VIF because VIF \(networkPortID) is already attached to Ironic Port \(holder.uuid)"
+      )
     }
     let ports = try PortStore.list(node: node.uuid, in: session)
     var port: Port
@@ -27,7 +28,8 @@ extension Conductor {
         throw ConductorError(.badRequest, "Port \(portUUID) is not a port of node \(node.uuid).")
       }
       guard found.vifPortID == nil else {
-        throw ConductorError(.conflict, "Unable to attach VIF \(networkPortID): port \(portUUID) already has a VIF attached.")
+        throw ConductorError(
+          .conflict, "Unable to attach VIF \(networkPortID): port \(portUUID) already has a VIF attached.")
       }
       port = found
     } else {
@@ -35,14 +37,16 @@ extension Conductor {
       guard let free = ports.filter({ $0.vifPortID == nil }).max(by: { !$0.isPXEEnabled && $1.isPXEEnabled }) else {
         throw ConductorError(
           .badRequest,
-          "Unable to attach VIF \(networkPortID) to node \(node.uuid), reason: not enough free physical ports: all \(ports.count) have one.")
+          "Unable to attach VIF \(networkPortID) to node \(node.uuid), reason: not enough free physical ports: all \(ports.count) have one."
+        )
       }
       port = ports.first { $0.vifPortID == nil && $0.isPXEEnabled == free.isPXEEnabled } ?? free
     }
     guard let place = port.switchPort else {
       throw ConductorError(
         .badRequest,
-        "Port \(port.uuid) does not say which switch port it is wired to: set it with `openstack baremetal port set --local-link-connection`, or inspect the node.")
+        "Port \(port.uuid) does not say which switch port it is wired to: set it with `openstack baremetal port set --local-link-connection`, or inspect the node."
+      )
     }
     _ = try parts.switches.switchNamed(place.switchName)
     let now = clock()
@@ -55,7 +59,9 @@ extension Conductor {
 
   /// Detaches a network port from a node, in the caller's transaction; it stays attached nowhere, DOWN, once the switch
   /// was read back.
-  public func detachVIF(networkPortID: String, node: inout Node, by requester: Requester, in session: any Session) throws {
+  public func detachVIF(networkPortID: String, node: inout Node, by requester: Requester, in session: any Session)
+    throws
+  {
     guard var port = try PortStore.holding(vif: networkPortID, in: session), port.nodeUUID == node.uuid else {
       throw ConductorError(
         .badRequest, "Unable to detach VIF \(networkPortID) from node \(node.uuid) because it is not attached to it.")
@@ -75,7 +81,8 @@ extension Conductor {
     node.updatedAt = clock()
     try NodeStore.update(node, in: session)
     _ = try start(
-      kind, id: id, subject: node.uuid, params: ["port": .string(port.uuid), "vif": .string(vif)], by: requester, in: session)
+      kind, id: id, subject: node.uuid, params: ["port": .string(port.uuid), "vif": .string(vif)], by: requester,
+      in: session)
   }
 
   /// The network ports attached to a node.

@@ -37,13 +37,16 @@ extension Conductor {
     guard supported.contains(device) else {
       throw ConductorError(
         .badRequest,
-        "Boot device \(device.rawValue) is not supported by node \(node.uuid): \(supported.map(\.rawValue).joined(separator: ", ")) are.")
+        "Boot device \(device.rawValue) is not supported by node \(node.uuid): \(supported.map(\.rawValue).joined(separator: ", ")) are."
+      )
     }
     try await management.ensureBootOverride(BootOverride(device, persistent: persistent))
     let now = clock(), uuid = node.uuid
     try await database.write { session in
       try change(uuid, session) { node in
-        node.driverInternalInfo["boot_device"] = ["boot_device": .string(device.rawValue), "persistent": .bool(persistent)]
+        node.driverInternalInfo["boot_device"] = [
+          "boot_device": .string(device.rawValue), "persistent": .bool(persistent),
+        ]
         node.updatedAt = now
       }
     }

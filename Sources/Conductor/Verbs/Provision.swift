@@ -44,7 +44,8 @@ extension Conductor {
       try requireNetworkBoot(node, in: session)
       let params = try deployment(node, parameters, in: session)
       if node.instanceUUID == nil { node.instanceUUID = Identifier.uuid() }
-      try begin("deploy-node", verb == .active ? .deploy : .rebuild, "active", &node, params, by: requester, in: session)
+      try begin(
+        "deploy-node", verb == .active ? .deploy : .rebuild, "active", &node, params, by: requester, in: session)
     case .deleted, .undeploy:
       guard !node.isProtected else {
         throw ConductorError(.conflict, "Node \(node.uuid) is protected and cannot be undeployed, rebuilt or deleted.")
@@ -76,7 +77,8 @@ extension Conductor {
 
   /// Makes the workflow, the state and the reservation one change.
   private func begin(
-    _ kind: String, _ event: ProvisionEvent, _ target: String, _ node: inout Node, _ params: JSONObject, by requester: Requester,
+    _ kind: String, _ event: ProvisionEvent, _ target: String, _ node: inout Node, _ params: JSONObject,
+    by requester: Requester,
     in session: any Session
   ) throws {
     guard node.apply(event, at: clock()) else { throw refusal(.deleted, node) }
@@ -128,7 +130,8 @@ extension Conductor {
   private func refusal(_ verb: ProvisionVerb, _ node: Node) -> ConductorError {
     ConductorError(
       .badRequest,
-      "The requested action \"\(verb.rawValue)\" can not be performed on node \"\(node.uuid)\" while it is in state \"\(node.provisionState.rawValue)\".")
+      "The requested action \"\(verb.rawValue)\" can not be performed on node \"\(node.uuid)\" while it is in state \"\(node.provisionState.rawValue)\"."
+    )
   }
   private func leaveMaintenance(_ node: inout Node) {
     node.maintenance = false
@@ -140,21 +143,27 @@ extension Conductor {
 
   func locked(_ node: Node) -> ConductorError {
     ConductorError(
-      .conflict, "Node \(node.uuid) is locked by workflow \(node.reservation ?? ""), please retry after the current operation is completed.")
+      .conflict,
+      "Node \(node.uuid) is locked by workflow \(node.reservation ?? ""), please retry after the current operation is completed."
+    )
   }
   func requireFree(_ node: Node) throws {
     if node.reservation != nil { throw locked(node) }
   }
   private func requireNotInMaintenance(_ node: Node) throws {
     if node.maintenance {
-      throw ConductorError(.badRequest, "The node \(node.uuid) is in maintenance mode and cannot be deployed: \(node.maintenanceReason ?? "no reason given").")
+      throw ConductorError(
+        .badRequest,
+        "The node \(node.uuid) is in maintenance mode and cannot be deployed: \(node.maintenanceReason ?? "no reason given")."
+      )
     }
   }
   private func requireNetworkBoot(_ node: Node, in session: any Session) throws {
     guard try PortStore.list(node: node.uuid, in: session).contains(where: \.isPXEEnabled) else {
       throw ConductorError(
         .badRequest,
-        "Node \(node.uuid) has no port that may boot over the network: create one with `openstack baremetal port create MAC --node \(node.uuid)`.")
+        "Node \(node.uuid) has no port that may boot over the network: create one with `openstack baremetal port create MAC --node \(node.uuid)`."
+      )
     }
   }
 
@@ -163,20 +172,24 @@ extension Conductor {
     guard let source = node.instanceInfo["image_source"]?.string, !source.isEmpty else {
       throw ConductorError(
         .badRequest,
-        "Node \(node.uuid) has no image: set it with `openstack baremetal node set --instance-info image_source=IMAGE_ID \(node.uuid)`.")
+        "Node \(node.uuid) has no image: set it with `openstack baremetal node set --instance-info image_source=IMAGE_ID \(node.uuid)`."
+      )
     }
     guard let image = try ImageStore.get(imageID(source), in: session), image.status == .active else {
       throw ConductorError(.badRequest, "Image \(source) could not be found, or is not active.")
     }
     var params: JSONObject = ["image": .string(image.id)]
     if let drive = parameters["configdrive"], !drive.isNull { params["config_drive"] = drive }
-    if let hint = node.instanceInfo["root_device"]?.object ?? node.properties["root_device"]?.object { params["disk"] = .object(hint) }
+    if let hint = node.instanceInfo["root_device"]?.object ?? node.properties["root_device"]?.object {
+      params["disk"] = .object(hint)
+    }
     let disks = try NodeStore.inventory(of: node.uuid, in: session)?["disks"]?.array ?? []
     let largest = disks.compactMap { $0["size_bytes"]?.int }.max()
     if let largest, let needed = image.virtualSize ?? image.size, needed > largest {
       throw ConductorError(
         .badRequest,
-        "The image needs \(needed >> 20) MiB and the largest disk of node \(node.uuid) has \(largest >> 20) MiB: choose a smaller image or another node.")
+        "The image needs \(needed >> 20) MiB and the largest disk of node \(node.uuid) has \(largest >> 20) MiB: choose a smaller image or another node."
+      )
     }
     return params
   }

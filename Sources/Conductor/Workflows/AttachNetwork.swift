@@ -55,7 +55,9 @@ extension Conductor {
             return .done
           },
           commit: { context, _, session in
-            if let vif = context.params["vif"]?.string { try NetworkPortStore.release(vif, at: context.now, in: session) }
+            if let vif = context.params["vif"]?.string {
+              try NetworkPortStore.release(vif, at: context.now, in: session)
+            }
           })
       ],
       done: { context, session in try endAttachment(context, session) },
@@ -81,7 +83,7 @@ private func endAttachment(_ context: StepContext, _ session: any Session) throw
     node.lastError = context.failure
   }
   if let failure = context.failure {
-    try NodeStore.addEvent(failure, type: "network", severity: "ERROR", of: context.subject, at: context.now, in: session)
+    try NodeStore.addEvent(
+      failure, type: "network", severity: "ERROR", of: context.subject, at: context.now, in: session)
   }
 }
-

@@ -21,7 +21,8 @@ extension Conductor {
           var parameters: JSONObject = [
             "disk": context.params["disk"] ?? .emptyObject,
             "image": [
-              "url": .string("/agent/v1/image/\(prepared["image_id"]?.string ?? "")"), "size_bytes": image["size_bytes"] ?? 0,
+              "url": .string("/agent/v1/image/\(prepared["image_id"]?.string ?? "")"),
+              "size_bytes": image["size_bytes"] ?? 0,
               "sha256": image["sha256"] ?? "",
             ],
             "config_drive": nil,
@@ -60,7 +61,9 @@ extension Conductor {
         let image = try await parts.images.ensureRaw(imageID: id)
         var output: JSONObject = ["image_id": .string(id), "image": describe(image), "config_drive": nil]
         let content = try await parts.configDriveContent(context)
-        if !content.isNull { output["config_drive"] = describe(try await parts.configDrives.make(content, at: drivePath(context))) }
+        if !content.isNull {
+          output["config_drive"] = describe(try await parts.configDrives.make(content, at: drivePath(context)))
+        }
         return .done(.object(output))
       },
       undo: { context in unlinkFile(drivePath(context)) })
@@ -84,7 +87,8 @@ extension Conductor {
         return .done
       },
       undo: { context in
-        try await parts.driver(of: context.subject).power.ensurePower(.off, graceful: false, patience: parts.settings.powerPatience)
+        try await parts.driver(of: context.subject).power.ensurePower(
+          .off, graceful: false, patience: parts.settings.powerPatience)
       })
   }
 }

@@ -74,7 +74,9 @@ private func endedLease(_ context: StepContext, _ session: any Session) throws {
 func concludeLease(_ lease: Lease, _ end: LeaseEnd, at now: Timestamp, in session: any Session) throws {
   try LeaseStore.setEnded(end, of: lease.uuid, at: now, in: session)
   try EventStore.append("delete.end", lease: lease, at: now, in: session)
-  guard let parentID = lease.parentUUID, let parent = try LeaseStore.get(parentID, in: session), parent.status == .active else { return }
+  guard let parentID = lease.parentUUID, let parent = try LeaseStore.get(parentID, in: session),
+    parent.status == .active
+  else { return }
   try change(lease.resourceUUID, session) { node in
     node.lessee = parent.projectID
     node.leaseUUID = parent.uuid

@@ -49,7 +49,9 @@ func recordInventory(_ inventory: JSON, of uuid: String, at now: Timestamp, in s
     }
     if let system = inventory["system"]?.object {
       for (ours, theirs) in [("vendor", "vendor"), ("product", "product"), ("serial", "serial")] {
-        if let text = system[theirs]?.string, !text.isEmpty { node.properties[ours] = .string(String(text.prefix(128))) }
+        if let text = system[theirs]?.string, !text.isEmpty {
+          node.properties[ours] = .string(String(text.prefix(128)))
+        }
       }
     }
   }
@@ -59,12 +61,15 @@ func recordInventory(_ inventory: JSON, of uuid: String, at now: Timestamp, in s
     if let chassis = interface["lldp"]?["chassis_id"]?.string, let portID = interface["lldp"]?["port_id"]?.string {
       seen["switch_id"] = .string(String(chassis.prefix(255)))
       seen["port_id"] = .string(String(portID.prefix(255)))
-      if let name = interface["lldp"]?["system_name"]?.string { seen["switch_info"] = .string(String(name.prefix(255))) }
+      if let name = interface["lldp"]?["system_name"]?.string {
+        seen["switch_info"] = .string(String(name.prefix(255)))
+      }
     }
     if var port = try PortStore.byAddress(mac.description, in: session) {
       guard port.nodeUUID == uuid else {
         try NodeStore.addEvent(
-          "NIC \(mac) is recorded as a port of another node.", type: "inspection", severity: "ERROR", of: uuid, at: now, in: session)
+          "NIC \(mac) is recorded as a port of another node.", type: "inspection", severity: "ERROR", of: uuid, at: now,
+          in: session)
         continue
       }
       port.extra["lldp"] = seen.isEmpty ? nil : .object(seen)
@@ -72,7 +77,8 @@ func recordInventory(_ inventory: JSON, of uuid: String, at now: Timestamp, in s
         port.localLinkConnection = seen
       } else if let found = seen["port_id"]?.string, let wired = port.switchPort, found != wired.port {
         try NodeStore.addEvent(
-          "NIC \(mac) is recorded on \(wired) but LLDP says port \(found): wrong cabling?", type: "inspection", severity: "ERROR",
+          "NIC \(mac) is recorded on \(wired) but LLDP says port \(found): wrong cabling?", type: "inspection",
+          severity: "ERROR",
           of: uuid, at: now, in: session)
       }
       port.updatedAt = now

@@ -65,7 +65,8 @@ extension Parts {
     case .quarantine: return .quarantine
     case .provisioning: return port.isPXEEnabled ? PortConfiguration(native: settings.provisioningVLAN) : .quarantine
     case .tenant:
-      guard let vif = port.vifPortID, let networkPort = try NetworkPortStore.get(vif, in: session), networkPort.isAdminStateUp,
+      guard let vif = port.vifPortID, let networkPort = try NetworkPortStore.get(vif, in: session),
+        networkPort.isAdminStateUp,
         let network = try NetworkStore.get(networkPort.networkID, in: session), network.isAdminStateUp
       else { return .quarantine }
       return PortConfiguration(native: network.vlan)

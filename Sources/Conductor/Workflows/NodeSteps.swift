@@ -43,7 +43,8 @@ extension Parts {
           guard !macs.isEmpty else {
             throw DriverError(
               .misconfigured, device: "node \(context.subject)",
-              detail: "no port of the node may boot over the network; create one with `openstack baremetal port create`")
+              detail: "no port of the node may boot over the network; create one with `openstack baremetal port create`"
+            )
           }
           try await boot.ensureAdmitted(macs, label: context.key)
           return .done
@@ -71,7 +72,8 @@ extension Parts {
           }
         },
         undo: { context in
-          try await driver(of: context.subject).power.ensurePower(.off, graceful: false, patience: settings.powerPatience)
+          try await driver(of: context.subject).power.ensurePower(
+            .off, graceful: false, patience: settings.powerPatience)
           try await database.write { session in
             try AgentStore.dismiss(node: context.subject, in: session)
             try NodeStore.setObservedPower(.off, of: context.subject, at: context.now, in: session)
@@ -80,14 +82,17 @@ extension Parts {
       Step(
         "await-agent",
         run: { context in
-          let seen = try await database.read { try AgentStore.seen(node: context.subject, workflow: context.workflow, in: $0) }
+          let seen = try await database.read {
+            try AgentStore.seen(node: context.subject, workflow: context.workflow, in: $0)
+          }
           if seen != nil { return .done }
           if context.elapsed > settings.agentPatience {
             throw DriverError(
               .unreachable, device: "node \(context.subject)",
               detail:
                 "the agent did not call within \(Int(settings.agentPatience.inSeconds)) s of power on: look at the console for what the firmware "
-                + "did; is the port's MAC address right, is its switch port on the provisioning network, does it boot over the network first?")
+                + "did; is the port's MAC address right, is its switch port on the provisioning network, does it boot over the network first?"
+            )
           }
           return .wait(until: clock() + .seconds(10), on: agentEvent(context.subject))
         },
@@ -113,7 +118,8 @@ extension Parts {
         let (command, seen) = try await database.write { session -> (AgentStore.Command?, Timestamp?) in
           if try AgentStore.command(context.key, in: session) == nil {
             try AgentStore.give(
-              kind, parameters, id: context.key, node: context.subject, workflow: context.workflow, at: now, in: session)
+              kind, parameters, id: context.key, node: context.subject, workflow: context.workflow, at: now, in: session
+            )
             try change(context.subject, session) { node in
               node[keyPath: field] = ["step": .string(kind), "interface": "deploy", "priority": 100, "percent": 0]
             }
@@ -127,12 +133,15 @@ extension Parts {
         switch command?.state {
         case .ok: return .done(.object(command?.output ?? [:]))
         case .failed:
-          throw DriverError(.refused, device: "agent of node \(context.subject)", detail: command?.error ?? "\(kind) failed")
+          throw DriverError(
+            .refused, device: "agent of node \(context.subject)", detail: command?.error ?? "\(kind) failed")
         default:
           if let seen, now - max(seen, context.startedAt) > settings.agentSilence {
             throw DriverError(
               .refused, device: "agent of node \(context.subject)",
-              detail: "it has not called for \(Int(settings.agentSilence.inSeconds)) s during \(kind): the machine may have crashed or lost power; look at its console")
+              detail:
+                "it has not called for \(Int(settings.agentSilence.inSeconds)) s during \(kind): the machine may have crashed or lost power; look at its console"
+            )
           }
           return .wait(until: now + .seconds(15), on: agentEvent(context.subject))
         }
@@ -164,7 +173,8 @@ extension Parts {
     Step(
       name, retries: 4,
       run: { context in
-        try await driver(of: context.subject).power.ensurePower(.off, graceful: graceful, patience: settings.powerPatience)
+        try await driver(of: context.subject).power.ensurePower(
+          .off, graceful: graceful, patience: settings.powerPatience)
         return .done
       },
       commit: { context, _, session in
@@ -175,7 +185,9 @@ extension Parts {
   // MARK: Odds and ends
 
   func bootMACs(_ node: String) async throws -> [MACAddress] {
-    try await database.read { try PortStore.list(node: node, in: $0) }.filter(\.isPXEEnabled).compactMap { MACAddress($0.address) }
+    try await database.read { try PortStore.list(node: node, in: $0) }.filter(\.isPXEEnabled).compactMap {
+      MACAddress($0.address)
+    }
   }
 }
 

@@ -23,7 +23,8 @@ extension Conductor {
             let target = target(context)
             guard target != .on else { return .done }
             let graceful = target == .softOff || target == .softReboot
-            try await parts.driver(of: context.subject).power.ensurePower(.off, graceful: graceful, patience: patience(context))
+            try await parts.driver(of: context.subject).power.ensurePower(
+              .off, graceful: graceful, patience: patience(context))
             return .done
           }),
         Step(

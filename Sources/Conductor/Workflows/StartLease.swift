@@ -20,13 +20,16 @@ extension Conductor {
             if context.elapsed < .seconds(1) {
               try await parts.database.write { session in
                 try NodeStore.addEvent(
-                  "A lease waits to start: \(reason).", type: "lease", of: context.subject, at: context.now, in: session)
+                  "A lease waits to start: \(reason).", type: "lease", of: context.subject, at: context.now, in: session
+                )
               }
             }
             return .wait(until: parts.clock() + .seconds(5), on: nil)
           },
           commit: { context, _, session in
-            guard let lease = try LeaseStore.get(context.params["lease"]?.string ?? "", in: session), lease.status == .waitFulfill else {
+            guard let lease = try LeaseStore.get(context.params["lease"]?.string ?? "", in: session),
+              lease.status == .waitFulfill
+            else {
               return
             }
             try EventStore.append("fulfill.start", lease: lease, at: context.now, in: session)
@@ -44,7 +47,8 @@ extension Conductor {
 
 /// Why the machine cannot be handed over now; nil when it can.
 private func obstacle(to context: StepContext, in session: any Session) throws -> String? {
-  guard let lease = try LeaseStore.get(context.params["lease"]?.string ?? "", in: session), lease.status == .waitFulfill else { return nil }
+  guard let lease = try LeaseStore.get(context.params["lease"]?.string ?? "", in: session), lease.status == .waitFulfill
+  else { return nil }
   guard let node = try NodeStore.get(lease.resourceUUID, in: session) else { return "the node is gone" }
   if let holder = node.leaseUUID, holder != lease.parentUUID { return "the node is still another lease's" }
   if try hasEndingLease(node: node.uuid, in: session) { return "the node is being taken back and cleaned" }

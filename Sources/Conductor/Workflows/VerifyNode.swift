@@ -56,7 +56,8 @@ func finish(
   try AgentStore.forget(workflow: context.workflow, in: session)
   if let message {
     try NodeStore.addEvent(
-      message, type: "provision", severity: failed ? "ERROR" : "INFO", of: context.subject, at: context.now, in: session)
+      message, type: "provision", severity: failed ? "ERROR" : "INFO", of: context.subject, at: context.now, in: session
+    )
   }
 }
 
@@ -69,6 +70,7 @@ func giveToOperator(_ context: StepContext, _ reason: String, _ session: any Ses
     node.lastError = reason
   }
   try NodeStore.addEvent(
-    "Workflow \(context.workflow) is stuck: \(reason). `steelyard workflow retry \(context.workflow)` tries again.", type: "workflow",
+    "Workflow \(context.workflow) is stuck: \(reason). `steelyard workflow retry \(context.workflow)` tries again.",
+    type: "workflow",
     severity: "ERROR", of: context.subject, at: context.now, in: session)
 }

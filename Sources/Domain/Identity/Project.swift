@@ -20,7 +20,8 @@ public struct Project: Sendable, Equatable {
   public var createdAt: Timestamp
 
   public init(
-    id: String, name: String, domainID: String?, parentID: String? = nil, isDomain: Bool = false, isEnabled: Bool = true,
+    id: String, name: String, domainID: String?, parentID: String? = nil, isDomain: Bool = false,
+    isEnabled: Bool = true,
     description: String = "", tags: [String] = [], extra: JSONObject = [:], createdAt: Timestamp
   ) {
     self.id = id

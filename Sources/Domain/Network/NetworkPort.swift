@@ -55,7 +55,8 @@ public struct NetworkPort: Sendable, Equatable {
     deviceID: String = "",
     deviceOwner: String = "", bindingHostID: String = "", vnicType: String = "normal",
     bindingProfile: JSONObject = JSONObject(), dnsName: String = "", fixedIPs: [FixedIP] = [], tags: [String] = [],
-    isBound: Bool = false, isBeingDeleted: Bool = false, revision: Int = 1, createdAt: Timestamp, updatedAt: Timestamp? = nil
+    isBound: Bool = false, isBeingDeleted: Bool = false, revision: Int = 1, createdAt: Timestamp,
+    updatedAt: Timestamp? = nil
   ) {
     self.id = id
     self.networkID = networkID

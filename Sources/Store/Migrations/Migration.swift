@@ -16,14 +16,17 @@ struct Migration {
     let applied = try session.query("SELECT number FROM schema_migrations ORDER BY number", []) { $0.int(0) }
     if let newest = applied.last, let known = all.last?.number, newest > known {
       throw StoreError(
-        .other, "the database has schema \(newest) but this program knows \(known): start the newer program, or restore a backup")
+        .other,
+        "the database has schema \(newest) but this program knows \(known): start the newer program, or restore a backup"
+      )
     }
     for migration in all where !applied.contains(migration.number) {
       try session.begin(write: true)
       do {
         try session.script(migration.sql)
         try session.execute(
-          "INSERT INTO schema_migrations (number, name) VALUES ($1, $2)", [.int(migration.number), .text(migration.name)])
+          "INSERT INTO schema_migrations (number, name) VALUES ($1, $2)",
+          [.int(migration.number), .text(migration.name)])
         _ = try session.commit()
       } catch {
         session.rollback()

@@ -12,7 +12,8 @@ struct BackupCommand: AsyncParsableCommand {
 
   func run() async throws {
     guard access(file, F_OK) != 0 else { throw Failure("\(file) exists: choose another name") }
-    let database = try Database(path: site.database, secrets: try SecretBox.fromFile(site.keyFile, create: false), readers: 1)
+    let database = try Database(
+      path: site.database, secrets: try SecretBox.fromFile(site.keyFile, create: false), readers: 1)
     defer { database.close() }
     try await database.backUp(to: file)
     chmod(file, 0o600)

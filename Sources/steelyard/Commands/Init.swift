@@ -10,13 +10,15 @@ struct InitCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "init",
     abstract: "Makes a site: the data folder, the keys, the database, the administrator and a clouds.yaml.",
-    discussion: "Run again it keeps what is there and puts back what is missing; the administrator's password is shown once.")
+    discussion:
+      "Run again it keeps what is there and puts back what is missing; the administrator's password is shown once.")
 
   @OptionGroup var site: SiteOptions
   @Option(help: "Address that the API listens on.") var address = "127.0.0.1"
   @Option(help: "Port that the API listens on.") var port = 5000
   @Flag(help: "Makes a self-signed certificate and serves TLS with it.") var selfSigned = false
-  @Option(help: "A configuration file to start from (docs/deployment.md) instead of the defaults.") var configuration: String?
+  @Option(help: "A configuration file to start from (docs/deployment.md) instead of the defaults.") var configuration:
+    String?
 
   func run() async throws {
     try makeFolder(site.data)

@@ -19,13 +19,18 @@ struct LabCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "lab",
     abstract: "The virtual machine room: machines with real firmware on a real switch, without hardware.",
-    subcommands: [Up.self, Down.self, Status.self, Shell.self, Search.self, MachineStartCommand.self, SerialRelayCommand.self])
+    subcommands: [
+      Up.self, Down.self, Status.self, Shell.self, Search.self, MachineStartCommand.self, SerialRelayCommand.self,
+    ])
 
   struct Up: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Starts the switch, the machines' controllers and the serial lines; machines stay off. Running it twice is harmless.")
+      abstract:
+        "Starts the switch, the machines' controllers and the serial lines; machines stay off. Running it twice is harmless."
+    )
     @OptionGroup var options: LabOptions
-    @Option(help: "Machines: FIRMWARE/CONTROLLER/DISK, separated by commas.") var machines = "bios/ipmi/virtio,uefi/ipmi/nvme,bios/redfish/virtio"
+    @Option(help: "Machines: FIRMWARE/CONTROLLER/DISK, separated by commas.") var machines =
+      "bios/ipmi/virtio,uefi/ipmi/nvme,bios/redfish/virtio"
     @Option(help: "0 to 250: labs on one host at the same time need different ones.") var room = 0
     @Option(help: "Memory of each machine, MiB.") var memory = 384
     @Option(help: "Disk of each machine, GiB.") var disk = 2
@@ -38,7 +43,8 @@ struct LabCommand: AsyncParsableCommand {
           let controller = LabMachine.Controller(rawValue: parts[1]), let kind = LabMachine.Disk(rawValue: parts[2])
         else { throw ValidationError("'\(text)' is not bios|uefi/ipmi|redfish/virtio|nvme") }
         return LabMachine(
-          index: index + 1, room: room, firmware: firmware, controller: controller, disk: kind, memory: memory, diskGibibytes: disk)
+          index: index + 1, room: room, firmware: firmware, controller: controller, disk: kind, memory: memory,
+          diskGibibytes: disk)
       }
       try await options.lab.up(list) { print("lab: \($0)") }
       print("lab: up; \(options.lab.inventoryFile) tells what to enrol")
@@ -52,7 +58,8 @@ struct LabCommand: AsyncParsableCommand {
   }
 
   struct Status: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "What runs, what it boots, and what the switch ports carry.")
+    static let configuration = CommandConfiguration(
+      abstract: "What runs, what it boots, and what the switch ports carry.")
     @OptionGroup var options: LabOptions
     func run() async throws { print(await options.lab.status()) }
   }
@@ -65,7 +72,8 @@ struct LabCommand: AsyncParsableCommand {
     @Argument(help: "The machine's number.") var machine: Int
     @Argument(parsing: .remaining, help: "The command.") var command: [String]
     func run() async throws {
-      let (output, status) = try await options.lab.shell(machine, command.joined(separator: " "), limit: .seconds(limit))
+      let (output, status) = try await options.lab.shell(
+        machine, command.joined(separator: " "), limit: .seconds(limit))
       print(output, terminator: "")
       if status != 0 { throw ExitCode(Int32(status)) }
     }

@@ -25,7 +25,8 @@ import Workflows
 
 struct ServeCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "serve", abstract: "Runs the site: every API on one port, the workflows, the boot services and the consoles.")
+    commandName: "serve",
+    abstract: "Runs the site: every API on one port, the workflows, the boot services and the consoles.")
 
   @OptionGroup var site: SiteOptions
   @Option(help: "trace, debug, info, warning or error.") var logLevel = "info"
@@ -45,7 +46,8 @@ struct ServeCommand: AsyncParsableCommand {
     let composition = try await Composition(site: site, configuration: configuration, logger: logger)
     let group = ServiceGroup(
       configuration: .init(
-        services: composition.services, gracefulShutdownSignals: [.sigterm, .sigint], logger: Logger(label: "services") { _ in SwiftLogNoOpLogHandler() }))
+        services: composition.services, gracefulShutdownSignals: [.sigterm, .sigint],
+        logger: Logger(label: "services") { _ in SwiftLogNoOpLogHandler() }))
     logger.info("steelyard answers at \(composition.url)")
     try await group.run()
     await composition.close()
@@ -68,7 +70,8 @@ struct FolderLock {
   init(_ folder: String) throws {
     descriptor = open("\(folder)/steelyard.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else {
-      throw Failure("cannot open \(folder)/steelyard.lock: \(String(cString: strerror(errno))); has `steelyard init` been run?")
+      throw Failure(
+        "cannot open \(folder)/steelyard.lock: \(String(cString: strerror(errno))); has `steelyard init` been run?")
     }
     guard clinux_lock_file(descriptor) == 0 else {
       close(descriptor)
