@@ -177,6 +177,9 @@ public struct CrashSite: Sendable {
       try NetworkStore.insert(network, in: session)
       try NetworkPortStore.insert(
         NetworkPort(id: Self.vif, networkID: network.id, projectID: "p", name: "vif", createdAt: now), in: session)
+      var image = Image(id: "new", owner: "p", createdAt: now)
+      image.status = .active
+      try ImageStore.insert(image, in: session)
       var node = Node(uuid: Self.node, name: "n1", driver: "world", createdAt: now)
       node.driverInfo = ["address": "n1", "password": "secret"]
       node.provisionState = scenario.before
