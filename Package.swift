@@ -170,7 +170,7 @@ let package = Package(
         "Store", "Domain", "Wire",
         "Cryptography", "TestSupport", hummingbirdTesting,
       ], exclude: ["roles.txt", "uncovered.txt"]),
-    tests("LabTests", ["Lab", "Processes"]),
+    tests("LabTests", ["Lab", "Processes", "Wire", "steelyard", "steelyard-simulator"]),
     tests("NeutronAPITests", ["NeutronAPI", hummingbirdTesting]),
     tests("GlanceAPITests", ["GlanceAPI", "Processes", "Cryptography", hummingbirdTesting]),
   ]

@@ -12,7 +12,8 @@ struct IPMISimulator {
   }
   private var folder: String { lab.machineFolder(machine.index) }
 
-  func start() async throws {
+  /// Starts it unless it runs. Without `history=` in `sol`: with it, `ipmi_sim` drops what a slow reader has not taken.
+  func start(password: String = Laboratory.controllerPassword) async throws {
     guard !Files.isRunning("\(folder)/controller.pid", containing: folder) else { return }
     try Files.makeFolder("\(folder)/ipmi-state")
     try Files.write(
@@ -30,10 +31,10 @@ struct IPMISimulator {
           guid a123456789abcdefa12345670000\(String(1000 + machine.index))
         endlan
         chassis_control "\(folder)/ipmi-chassis 0x20"
-        sol "tcp:\(machine.serialAddress):\(machine.serialPort)" 115200 history=16000
+        sol "tcp:\(machine.serialAddress):\(machine.serialPort)" 115200
         startnow false
         user 1 false "" "x" user 10 none
-        user 2 true "\(Laboratory.controllerUser)" "\(Laboratory.controllerPassword)" admin 10 md5
+        user 2 true "\(Laboratory.controllerUser)" "\(password)" admin 10 md5
 
       """, mode: 0o600)
     try Files.write(
@@ -48,6 +49,22 @@ struct IPMISimulator {
     try await lab.launch(
       "ipmi_sim", ["-c", "\(folder)/lan.conf", "-f", "\(folder)/ipmi.emu", "-s", "\(folder)/ipmi-state", "-n"],
       log: "\(folder)/controller.log", pid: "\(folder)/controller.pid")
+    // It listens, and with that it has called its serial line: a machine that starts now is heard from the first byte.
+    let address = Self.inProc(machine.controllerAddress, port: 623)
+    try await lab.wait("the controller of \(machine.name)", limit: .seconds(10)) {
+      (try? Files.read("/proc/net/udp"))?.contains(address) == true
+    }
+  }
+
+  func stop() async { await Files.end("\(folder)/controller.pid", containing: folder) }
+
+  /// An address as /proc/net/udp writes it: bytes from last to first, in hexadecimal.
+  private static func inProc(_ address: String, port: Int) -> String {
+    func hex(_ number: Int, _ width: Int) -> String {
+      let digits = String(number, radix: 16, uppercase: true)
+      return String(repeating: "0", count: max(0, width - digits.count)) + digits
+    }
+    return address.split(separator: ".").reversed().map { hex(Int($0) ?? 0, 2) }.joined() + ":" + hex(port, 4)
   }
 }
 

@@ -64,15 +64,28 @@ enum Files {
   }
   /// True when the process lives and its command line contains `text`: a number may have gone to another.
   static func isRunning(_ pidFile: String, containing text: String) -> Bool {
-    guard let process = process(pidFile), let line = try? read("/proc/\(process)/cmdline") else { return false }
-    return line.contains(text)
+    guard let process = process(pidFile) else { return false }
+    return isRunning(process, containing: text)
+  }
+  static func isRunning(_ process: pid_t, containing text: String) -> Bool {
+    (try? read("/proc/\(process)/cmdline"))?.contains(text) == true
   }
   /// Ends it: SIGTERM, after two seconds SIGKILL.
   static func end(_ pidFile: String, containing text: String) async {
     defer { unlink(pidFile) }
-    guard isRunning(pidFile, containing: text), let process = process(pidFile) else { return }
-    kill(process, SIGTERM)
-    for _ in 0..<100 where isRunning(pidFile, containing: text) { try? await Task.sleep(for: .milliseconds(20)) }
-    if isRunning(pidFile, containing: text) { kill(process, SIGKILL) }
+    if let process = process(pidFile) { await end(process, containing: text) }
+  }
+  static func end(_ process: pid_t, containing text: String) async {
+    if await ends(process, by: SIGTERM, containing: text) { return }
+    _ = await ends(process, by: SIGKILL, containing: text)
+  }
+  private static func ends(_ process: pid_t, by signal: Int32, containing text: String) async -> Bool {
+    guard isRunning(process, containing: text) else { return true }
+    kill(process, signal)
+    for _ in 0..<100 {
+      if !isRunning(process, containing: text) { return true }
+      try? await Task.sleep(for: .milliseconds(20))
+    }
+    return false
   }
 }

@@ -47,8 +47,13 @@ public struct Laboratory: Sendable {
 
   /// Brings the lab up; what is up already stays.
   public func up(_ machines: [LabMachine], progress: @Sendable (String) -> Void = { _ in }) async throws {
+    try checkFolder()
     try Files.makeFolder(folder)
     try Files.makeFolder("\(folder)/machines")
+    if self.machines() != machines {
+      // The relay knows the machines it was started with.
+      await Files.end("\(folder)/serial-relay.pid", containing: folder)
+    }
     try Files.write("\(folder)/machines.json", JSON.array(machines.map(\.json)).description)
     progress("switch \(Self.switchName) in network namespace \(namespace)")
     try await LabSwitch(self).up(machines)
@@ -60,6 +65,18 @@ public struct Laboratory: Sendable {
     for machine in machines where machine.controller == .ipmi { try await IPMISimulator(self, machine).start() }
     let fingerprints = try await RedfishControllers(self).start(machines.filter { $0.controller == .redfish })
     try Files.write(inventoryFile, inventory(machines, fingerprints).description)
+  }
+
+  /// The folder's name goes into QEMU's and `ipmi_sim`'s own little languages, and into the names of sockets (107 bytes).
+  private func checkFolder() throws {
+    let isPlain = folder.utf8.allSatisfy { byte in
+      (0x30...0x39).contains(byte) || (0x41...0x5a).contains(byte) || (0x61...0x7a).contains(byte)
+        || "/._-+".utf8.contains(byte)
+    }
+    guard folder.hasPrefix("/"), folder.utf8.count > 4, folder.utf8.count <= 80, isPlain else {
+      throw Failure(
+        "the lab's folder must be an absolute path of up to 80 letters, digits and / . _ - +, not \"\(folder)\"")
+    }
   }
 
   /// Disk, firmware variables and the control command of one machine.
@@ -79,6 +96,7 @@ public struct Laboratory: Sendable {
 
   private func startSerialRelay() async throws {
     guard !Files.isRunning("\(folder)/serial-relay.pid", containing: folder) else { return }
+    unlink("\(folder)/serial-relay.ready")
     try await launch(
       program, ["lab", "serial-relay", "--data", folder], log: "\(folder)/serial-relay.log",
       pid: "\(folder)/serial-relay.pid")
@@ -123,6 +141,7 @@ public struct Laboratory: Sendable {
 
   /// Ends every process of the lab and removes its namespace and its folder; also what an interrupted `up` has left.
   public func down() async throws {
+    try checkFolder()
     for name in Files.names(in: "\(folder)/machines") {
       await Files.end("\(folder)/machines/\(name)/pid", containing: folder)
       await Files.end("\(folder)/machines/\(name)/controller.pid", containing: folder)
@@ -130,12 +149,31 @@ public struct Laboratory: Sendable {
     await Files.end("\(folder)/redfish.pid", containing: folder)
     await Files.end("\(folder)/serial-relay.pid", containing: folder)
     try await LabSwitch(self).down()
+    await endStragglers()
     if folder.utf8.count > 4, Files.exists("\(folder)/machines") {
       _ = try await runChecked("rm", ["-rf", "--", folder])
     }
   }
 
   // MARK: Processes
+
+  /// Processes of the lab that no file tells of: an `up` or a `down` was killed between two lines.
+  private func endStragglers() async {
+    let programs = [
+      "qemu-system-x86_64", "ovs-vswitchd", "ovsdb-server", "ipmi_sim", "steelyard", "steelyard-simulator",
+    ]
+    for name in Files.names(in: "/proc") {
+      guard let process = pid_t(name), process != getpid(), let line = try? Files.read("/proc/\(name)/cmdline") else {
+        continue
+      }
+      let words = line.split(separator: "\0")
+      guard let program = words.first?.split(separator: "/").last, programs.contains(String(program)) else { continue }
+      // "lab" beside "steelyard": a server may keep its own data near, and is not ours to end.
+      if program == "steelyard", words.dropFirst().first != "lab" || words.contains("down") { continue }
+      guard words.contains(where: { $0.hasSuffix(folder) || $0.contains(folder + "/") }) else { continue }
+      await Files.end(process, containing: folder)
+    }
+  }
 
   /// Starts a program that outlives this one.
   func launch(

@@ -15,14 +15,41 @@ struct MachineControl {
     # control get power|boot | set power on|off | set boot DEVICE once|continuous | set mode bios|uefi | shutdown
     cd \(quoted(lab.machineFolder(machine.index))) || exit 1
     # (a process that has ended and that nobody has reaped yet has no program any more)
-    on() { [ -s pid ] && readlink "/proc/$(cat pid)/exe" >/dev/null; }
+    on() { [ -s pid ] && case $(readlink "/proc/$(cat pid)/exe") in *qemu*) ;; *) false ;; esac; }
+    # Two controllers, or a controller and a person, may speak at once. (What is started must not hold the lock.)
+    alone() { exec 9>lock && flock -w 60 9; }
+    # One command to QEMU's monitor (QMP: a greeting, then an answer to each command, events between).
+    tell() {
+      timeout 10 bash -c '
+        coproc socat - UNIX-CONNECT:qmp.sock
+        read -r _ <&"${COPROC[0]}" || exit 1
+        printf "%s\\n" "{\\"execute\\":\\"qmp_capabilities\\"}" "$1" >&"${COPROC[1]}"
+        answers=0
+        while read -r line <&"${COPROC[0]}"; do
+          case $line in
+            *\\"return\\"*) answers=$((answers + 1)); [ $answers = 2 ] && kill "$COPROC_PID" && exit 0 ;;
+            *\\"error\\"*) echo "control: $line" >&2; exit 1 ;;
+          esac
+        done
+        exit 1' bash "$1"
+    }
+    # What firmware finds at its next reset, while the machine stays on.
+    disk_at() { tell "{\\"execute\\":\\"qom-set\\",\\"arguments\\":{\\"path\\":\\"/machine/peripheral/disk\\",\\"property\\":\\"bootindex\\",\\"value\\":$1}}"; }
     case "$1 $2" in
       "get power") on && echo on || echo off ;;
       "get boot") cat boot 2>/dev/null || echo "disk continuous" ;;
       "set power")
         case $3 in
-          on) on || exec \(quoted(lab.program)) lab machine-start --data \(quoted(lab.folder)) --namespace \(quoted(lab.namespace)) \(machine.index) ;;
+          on)
+            alone || exit 1
+            on && exit 0
+            case $(cat boot 2>/dev/null) in *once) once=yes ;; *) once= ;; esac
+            \(quoted(lab.program)) lab machine-start --data \(quoted(lab.folder)) --namespace \(quoted(lab.namespace)) \(machine.index) 9>&- || exit 1
+            # Used up: a machine that restarts by itself boots what it boots without the override.
+            [ -z "$once" ] || disk_at \(MachineStart.diskFirst)
+            exit 0 ;;
           off)
+            alone || exit 1
             on || exit 0
             process=$(cat pid); kill "$process"
             tries=0
@@ -34,11 +61,21 @@ struct MachineControl {
           *) exit 1 ;;
         esac ;;
       "set boot")
-        case $3 in none) rm -f boot ;; pxe | disk | cdrom) echo "$3 ${4:-once}" >boot.new && mv boot.new boot ;; *) exit 1 ;; esac ;;
+        alone || exit 1
+        case $3 in
+          none) rm -f boot ;;
+          pxe | disk | cdrom) echo "$3 ${4:-once}" >boot.new && mv boot.new boot ;;
+          *) exit 1 ;;
+        esac
+        case "$3 ${4:-once}" in
+          "pxe continuous") on && disk_at \(MachineStart.diskLast) ;;
+          none* | "disk continuous") on && disk_at \(MachineStart.diskFirst) ;;
+        esac
+        exit 0 ;;
       "set mode") [ "$3" = \(machine.firmware.rawValue) ] ;;
       "shutdown "*)
         on || exit 0
-        printf '{"execute":"qmp_capabilities"}{"execute":"system_powerdown"}' | timeout 2 socat -t1 - UNIX-CONNECT:qmp.sock >/dev/null ;;
+        tell '{"execute":"system_powerdown"}' ;;
       *) echo "control: what is $*?" >&2; exit 1 ;;
     esac
 

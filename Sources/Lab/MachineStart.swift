@@ -11,12 +11,21 @@ public enum MachineStart {
     guard let machine = lab.machines().first(where: { $0.index == index }) else {
       throw Laboratory.Failure("there is no machine \(index) in \(lab.folder)")
     }
+    // The caller is a controller, whose sockets are open here too: a machine that kept them would occupy the
+    // controller's address for as long as it is on.
+    for name in Files.names(in: "/proc/self/fd") {
+      if let descriptor = Int32(name), descriptor > 2 { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
+    }
     let descriptors = try openTaps(machine.taps, namespace: lab.namespace)
     let folder = lab.machineFolder(index)
     let boot = (try? Files.read("\(folder)/boot"))?.split(whereSeparator: \.isWhitespace).map { String($0) } ?? []
     if boot.count > 1, boot[1] == "once" { unlink("\(folder)/boot") }
     unlink("\(folder)/pid")
     let arguments = command(machine, folder: folder, taps: descriptors, boot: boot.first ?? "disk")
+    // Swift's threads block signals, and a program inherits that: QEMU would not hear SIGTERM.
+    var none = sigset_t()
+    sigemptyset(&none)
+    pthread_sigmask(SIG_SETMASK, &none, nil)
     var pointers = arguments.map { strdup($0) } + [nil]
     execvp(arguments[0], &pointers)
     throw Laboratory.Failure("cannot run \(arguments[0]): \(String(cString: strerror(errno)))")
@@ -42,6 +51,11 @@ public enum MachineStart {
     }
   }
 
+  /// Where the disk stands in the boot order; the NICs follow each other from 1. The control command changes it while the
+  /// machine runs, which firmware sees at its next reset.
+  static let diskFirst = 0
+  static let diskLast = 99
+
   private static func command(_ machine: LabMachine, folder: String, taps: [Int32], boot: String) -> [String] {
     let isNetwork = boot == "pxe"
     var arguments = [
@@ -60,15 +74,14 @@ public enum MachineStart {
       "-drive",
       "if=none,id=disk0,file=\(folder)/disk.qcow2,format=qcow2,discard=unmap,detect-zeroes=unmap,cache=writeback",
       "-device",
-      machine.disk == .virtio
-        ? "virtio-blk-pci,drive=disk0,serial=DISK\(machine.index),bootindex=\(isNetwork ? 9 : 1)"
-        : "nvme,drive=disk0,serial=DISK\(machine.index),bootindex=\(isNetwork ? 9 : 1)",
+      (machine.disk == .virtio ? "virtio-blk-pci" : "nvme")
+        + ",id=disk,drive=disk0,serial=DISK\(machine.index),bootindex=\(isNetwork ? diskLast : diskFirst)",
     ]
     for (number, (descriptor, mac)) in zip(taps, machine.macs).enumerated() {
       arguments += [
         // Opened without IFF_VNET_HDR: checksum offload and a userspace switch do not go together.
         "-netdev", "tap,id=net\(number),fd=\(descriptor)",
-        "-device", "virtio-net-pci,netdev=net\(number),mac=\(mac),bootindex=\((isNetwork ? 1 : 2) + number)",
+        "-device", "virtio-net-pci,netdev=net\(number),mac=\(mac),bootindex=\(number + 1)",
       ]
     }
     return arguments + [

@@ -35,7 +35,10 @@ import Testing
       """
       #!/bin/sh
       printf '%s\\n' "$@" >'\(folder.replacing("'", with: "'\\''"))/started'
-      sleep 600 >/dev/null 2>&1 & echo $! >pid
+      # (the script knows a machine by its program's name)
+      [ -e qemu-sleeper ] || cp "$(command -v sleep)" qemu-sleeper
+      ./qemu-sleeper 600 >/dev/null 2>&1 & echo $! >pid
+      until readlink "/proc/$!/exe" | grep -q qemu; do sleep 0.01; done
       """, mode: 0o755)
     let control = MachineControl(lab, machine)
     try Files.write("\(folder)/control", control.script, mode: 0o755)
