@@ -45,7 +45,7 @@ public struct AgentAPI: Sendable {
 
   /// - Parameter bootScript: the typed builder of `BootServices`, which a facade cannot see.
   public init(
-    conductor: Conductor, settings: Settings, startScript: String = "#!ipxe\nexit\n",
+    conductor: Conductor, settings: Settings, startScript: String = "#!ipxe\nexit 1\n",
     bootScript: @escaping @Sendable (AgentBoot?) -> String,
     threads: NIOThreadPool = .singleton
   ) {

@@ -9,12 +9,15 @@ public enum BootScript: Sendable, Equatable {
   /// Runs the agent with its one-time token.
   case agent(server: BootServer, token: String, mac: MACAddress)
   /// Goes on with the next boot device, which is the local disk.
+  ///
+  /// With status 1: to UEFI an `exit` without it is a boot that went well, after which firmware may stop its boot order
+  /// and show its menu (EDK2's BDS does, and a machine would hang there). BIOS does not look at it.
   case localDisk
 
   public var text: String {
     switch self {
     case .ask(let server):
-      return "#!ipxe\nchain --autofree \(server.url)/boot/ipxe?mac=${mac} || exit\n"
+      return "#!ipxe\nchain --autofree \(server.url)/boot/ipxe?mac=${mac} || exit 1\n"
     case .agent(let server, let token, let mac):
       guard Self.isToken(token) else { return BootScript.localDisk.text }
       // UEFI finds the ramdisk by the name on the kernel's line. `quiet`: the kernel would print the token on the console.
@@ -27,7 +30,7 @@ public enum BootScript: Sendable, Equatable {
 
         """
     case .localDisk:
-      return "#!ipxe\nexit\n"
+      return "#!ipxe\nexit 1\n"
     }
   }
 

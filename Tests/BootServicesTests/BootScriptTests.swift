@@ -11,7 +11,7 @@ import Testing
     #expect(
       BootScript.ask(server: server).text == """
         #!ipxe
-        chain --autofree http://172.30.0.1:8081/boot/ipxe?mac=${mac} || exit
+        chain --autofree http://172.30.0.1:8081/boot/ipxe?mac=${mac} || exit 1
 
         """)
     #expect(
@@ -23,7 +23,7 @@ import Testing
         boot
 
         """)
-    #expect(BootScript.localDisk.text == "#!ipxe\nexit\n")
+    #expect(BootScript.localDisk.text == "#!ipxe\nexit 1\n")
   }
 
   @Test func aTokenThatIsNoneNeverGetsIntoAScript() throws {
@@ -33,7 +33,7 @@ import Testing
     let endings = ["A\n", "AB", "", "\n", " ", "$", "{", "|", "&", "#", "=", "/", "+", "é"]
     let others = ["", "\(head.dropLast(6))\nshell\n", String(head.dropLast()) + "é"]
     for token in endings.map({ head + $0 }) + others {
-      #expect(BootScript.agent(server: server, token: token, mac: mac).text == "#!ipxe\nexit\n", "\(token)")
+      #expect(BootScript.agent(server: server, token: token, mac: mac).text == "#!ipxe\nexit 1\n", "\(token)")
     }
   }
 
