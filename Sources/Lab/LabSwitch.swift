@@ -37,12 +37,16 @@ struct LabSwitch {
       try await lab.wait("the switch", limit: .seconds(10)) { Files.exists("\(folder)/vswitchd.ctl") }
     }
     let bridge = Laboratory.switchName
-    var commands = ["--may-exist", "add-br", bridge, "--", "set", "bridge", bridge, "datapath_type=netdev"]
+    var commands = [
+      "--may-exist", "add-br", bridge, "--", "set", "bridge", bridge, "datapath_type=netdev",
+      "other_config:hwaddr=\"\(Laboratory.switchID)\"",
+    ]
     commands += ["--", "--may-exist", "add-port", bridge, "prov", "tag=\(Laboratory.provisioningVLAN)"]
     commands += ["--", "set", "interface", "prov", "type=internal"]
     for tap in machines.flatMap(\.taps) {
       _ = try await run("ip", ["-n", lab.namespace, "tuntap", "add", "dev", tap, "mode", "tap"])
-      _ = try await runChecked("ip", ["-n", lab.namespace, "link", "set", tap, "up"])
+      _ = try await runChecked(
+        "ip", ["-n", lab.namespace, "link", "set", tap, "address", Laboratory.switchID, "up"])
       // A port that nobody has configured yet carries nothing: a VLAN that no network has.
       commands += ["--", "--may-exist", "add-port", bridge, tap, "vlan_mode=trunk", "trunks=4095", "protected=true"]
       // The switch says its name and the port's to whoever listens: how machines learn their wiring.

@@ -18,6 +18,8 @@ public struct Laboratory: Sendable {
   public static let controllerUser = "admin"
   public static let controllerPassword = "steelyard-lab"
   public static let switchName = "sw0"
+  /// The MAC of the bridge and all its ports: the chassis id that machines hear by LLDP, and `switch_id` of their ports.
+  public static let switchID = "00:00:00:00:00:01"
   public static let provisioningVLAN = 100
   public static let provisioningAddress = "10.77.0.1"
 
@@ -123,7 +125,10 @@ public struct Laboratory: Sendable {
             "username": .string(Self.controllerUser), "password": .string(Self.controllerPassword),
             "ports": .array(
               zip(machine.macs, machine.taps).map { mac, tap in
-                ["mac": .string(mac), "switch": .string(Self.switchName), "port": .string(tap)]
+                [
+                  "mac": .string(mac), "switch": .string(Self.switchName), "switch_id": .string(Self.switchID),
+                  "port": .string(tap),
+                ]
               }), "serial_log": .string("\(machineFolder(machine.index))/serial.log"),
           ]
           switch machine.controller {
