@@ -140,9 +140,9 @@ let package = Package(
     tests("WireTests", ["Wire"]),
     tests("DomainTests", ["Domain", "Wire"]),
     tests("ProcessesTests", ["Processes"]),
-    tests("StoreTests", ["Store", "Domain", "Wire"]),
+    tests("StoreTests", ["Store", "Cryptography", "Domain", "Wire"]),
     tests("WorkflowsTests", ["Workflows", "Store", "Cryptography", "Wire", logging]),
-    tests("ConductorTests", ["Conductor", "TestSupport"]),
+    tests("ConductorTests", ["Conductor", "TestSupport", "Domain", "Wire"]),
     tests("SwitchDriversTests", ["SwitchDrivers", "DriverInterfaces", "Domain", "Wire", "Processes", "CLinux"]),
     tests(
       "RedfishDriverTests",

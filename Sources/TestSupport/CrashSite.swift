@@ -79,7 +79,8 @@ public struct CrashSite: Sendable {
   }
   struct Injected: Error, CustomStringConvertible { let description = "failed on request" }
 
-  /// - Parameter options: `kill` (number of the point), `fail` (a step's name), `twice`, `points`.
+  /// - Parameter options: `kill` (number of the point), `fail` (a step's name), `twice`, `points`, `patience` with agents
+  ///   (milliseconds).
   public init(folder: String, options: [String: String]) throws {
     mkdir(folder, 0o700)
     world = try World("\(folder)/world.db")
@@ -92,8 +93,9 @@ public struct CrashSite: Sendable {
     let twice = options["twice"] != nil
     var settings = ConductorSettings()
     settings.dataFolder = folder
-    settings.agentSilence = .seconds(20)
-    settings.agentPatience = .seconds(20)
+    let patience: Duration = options["patience"].flatMap { Int($0) }.map { .milliseconds($0) } ?? .seconds(20)
+    settings.agentSilence = patience
+    settings.agentPatience = patience
     var runner = WorkflowRunner.Settings()
     runner.retryDelay = .milliseconds(5)
     runner.undoDelay = .milliseconds(5)
@@ -115,10 +117,31 @@ public struct CrashSite: Sendable {
     return Timestamp(microseconds: time.tv_sec * 1_000_000 + time.tv_nsec / 1000)
   }
 
-  /// Sets the scene if this is the first life, then runs until nothing is open.
+  /// One life, and its report on standard output.
   public func run(_ scenario: Scenario) async throws {
-    if try await database.read({ try NodeStore.get(Self.node, in: $0) }) == nil { try await begin(scenario) }
-    if scenario == .startLease { _ = try await conductor.runLeases() }
+    let report = try await play(scenario)
+    if printsPoints { print(points.names.joined(separator: "\n")) } else { print(report) }
+  }
+
+  /// Asks for something else of the machine, and runs until nothing is open.
+  public func ask(_ verb: ProvisionVerb) async throws -> JSON {
+    let conductor = conductor
+    try await database.write { session in
+      guard var node = try NodeStore.get(Self.node, in: session) else { return }
+      // As an administrator would, once he has looked.
+      node.maintenance = false
+      try conductor.provision(verb, node: &node, parameters: [:], by: .system, in: session)
+    }
+    return try await play(nil)
+  }
+
+  /// Sets the scene if this is the first life, then runs until nothing is open.
+  public func play(_ scenario: Scenario?) async throws -> JSON {
+    if let scenario {
+      let isThere = try await database.read { try NodeStore.get(Self.node, in: $0) != nil }
+      if !isThere { try await begin(scenario) }
+      if scenario == .startLease { _ = try await conductor.runLeases() }
+    }
     let conductor = conductor, database = database
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try await conductor.runner.run() }
@@ -137,7 +160,7 @@ public struct CrashSite: Sendable {
       group.cancelAll()
       try await group.waitForAll()
     }
-    if printsPoints { print(points.names.joined(separator: "\n")) } else { print(try await report()) }
+    return try await report()
   }
 
   /// What can be seen from outside, as JSON: for the test's judgement.

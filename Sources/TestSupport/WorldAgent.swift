@@ -20,7 +20,7 @@ public struct WorldAgent: Sendable {
   /// Runs until the task is cancelled.
   public func run() async {
     while !Task.isCancelled {
-      if world.value("runs/\(machine)") == "agent" { try? await serve() }
+      if world.value("runs/\(machine)") == "agent", world.value("fault/no-agent") == nil { try? await serve() }
       try? await Task.sleep(for: .milliseconds(2))
     }
   }
@@ -49,7 +49,13 @@ public struct WorldAgent: Sendable {
         continue
       }
       if let fault = world.value("fault/agent-\(command.kind)") {
-        if fault == "silent" { return }
+        if fault == "silent" {
+          // Hangs until the machine is switched off.
+          while !Task.isCancelled, world.value("runs/\(machine)") == "agent" {
+            try await Task.sleep(for: .milliseconds(2))
+          }
+          return
+        }
         _ = try await conductor.agentResult(id: command.id, node: holder.node, error: fault, output: [:])
         continue
       }

@@ -65,10 +65,13 @@ public struct WorldHardware: HardwareType {
 }
 
 extension World {
-  /// - Throws: ``DriverError`` when "fault/<verb>" says so: "refused: words" or "unreachable: words".
+  /// - Throws: ``DriverError`` when "fault/<verb>" says so: "refused: words", "unreachable: words" or
+  ///   "misconfigured: words".
   func fail(_ verb: String, _ device: String) throws {
     guard let fault = value("fault/\(verb)") else { return }
-    throw DriverError(fault.hasPrefix("unreachable") ? .unreachable : .refused, device: device, detail: fault)
+    let code: DriverError.Code =
+      fault.hasPrefix("unreachable") ? .unreachable : fault.hasPrefix("misconfigured") ? .misconfigured : .refused
+    throw DriverError(code, device: device, detail: fault)
   }
 }
 

@@ -69,7 +69,7 @@ class Story:
         with open(options.scene) as f:
             self.values = json.load(f)
         self.values['work'] = self.work
-        self.passed = self.failed = 0
+        self.passed = self.failed = self.killed = 0
         self.last_end = time.time()
         # The client's libraries once; each command runs in a child that has them already.
         import openstackclient.shell  # noqa: F401
@@ -242,11 +242,34 @@ class Story:
                     raise
                 if re.search(r"state is \S* ?failed|state is error", str(reason)) and 'failed' not in row.command:
                     raise
+                if self.options.kill and patience:
+                    self.restart_server(out)
                 progress = self.progress(out) or progress
                 if time.time() - shown > 2:
                     shown = time.time()
                     self.say('      … %3.0f s  %s%s' % (shown - begun, str(reason)[:90], progress))
                 time.sleep(1)
+
+    def restart_server(self, out):
+        """Kills the server with SIGKILL at the chosen moments of a deployment, and starts it again."""
+        try:
+            node = json.loads(out)
+        except ValueError:
+            return
+        state, step = self.member(node, 'provision_state'), self.progress(out)
+        moment = 'booting' if state == 'wait call-back' else 'writing' if 'write-image' in step else 'finishing' if state == 'deploying' else None
+        if moment not in self.options.kill:
+            return
+        self.options.kill.remove(moment)
+        with open(self.values['folder'] + '/server.pid') as f:
+            os.kill(int(f.read()), signal.SIGKILL)
+        with open(self.values['folder'] + '/server.log', 'ab') as log:
+            server = subprocess.Popen([self.values['steelyard'], 'serve', '--data', self.values['site']], stdin=subprocess.DEVNULL,
+                                      stdout=log, stderr=log, start_new_session=True)
+        with open(self.values['folder'] + '/server.pid', 'w') as f:
+            f.write('%d\n' % server.pid)
+        self.killed += 1
+        self.say('      the server was killed while %s%s, and started again' % (moment, step))
 
     def progress(self, out):
         """The step, percent and estimate of a node that is worked on, from its documented fields."""
@@ -312,11 +335,19 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument('--scene', required=True, help='JSON file of the names that the table uses')
     parser.add_argument('--short', action='store_true', help='leave out the rows marked "full"')
+    parser.add_argument('--kill', default='', help='moments of the first deployment at which the server is killed: booting,writing,finishing')
     parser.add_argument('--limit', type=int, default=300, help='seconds for one command')
     options = parser.parse_args()
+    options.kill = [moment for moment in options.kill.split(',') if moment]
+    wanted = list(options.kill)
     story = Story(options)
     rows = [row for row in read_table(TABLE) if not (options.short and row.full)]
     story.tell(rows)
+    if options.kill and not story.failed:
+        story.failed += 1
+        print('the deployment was never seen while %s' % ', '.join(options.kill))
+    if wanted:
+        print('the server was killed and started again %d times in the middle of a deployment' % story.killed)
     with open(options.scene + '.saved', 'w') as f:
         json.dump(story.values, f, indent=1)
     print('\n%d passed, %d failed' % (story.passed, story.failed))

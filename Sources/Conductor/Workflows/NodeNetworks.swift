@@ -42,6 +42,21 @@ extension Parts {
     }
   }
 
+  /// Quarantine as an undo: a switch or a port that does not exist carries nothing, so it is no obstacle.
+  /// - Throws: ``DriverError`` when a port that exists could not be quarantined.
+  func withdrawNetworks(node: String) async throws {
+    do {
+      try await applyNetworks(.quarantine, node: node, label: nil)
+    } catch let error as DriverError where error.code == .misconfigured {
+      // One port that is not there must not keep the others on a network.
+      for place in try await database.read({ try PortStore.list(node: node, in: $0).compactMap(\.switchPort) }) {
+        do {
+          try await apply([place.port: .quarantine], on: place.switchName, label: nil)
+        } catch let error as DriverError where error.code == .misconfigured {}
+      }
+    }
+  }
+
   /// Tells one switch, and records what came of it.
   func apply(_ ports: [String: PortConfiguration], on name: String, label: String?) async throws {
     do {
@@ -82,7 +97,7 @@ extension Parts {
         return .done
       },
       commit: { context, _, session in try showVIFs(.active, node: context.subject, at: context.now, in: session) },
-      undo: { context in try await applyNetworks(.quarantine, node: context.subject, label: nil) },
+      undo: { context in try await withdrawNetworks(node: context.subject) },
       uncommit: { context, session in try showVIFs(.down, node: context.subject, at: context.now, in: session) })
   }
 }

@@ -16,7 +16,7 @@ extension Parts {
         try await applyNetworks(.provisioning, node: context.subject, label: context.key)
         return .done
       },
-      undo: { context in try await applyNetworks(.quarantine, node: context.subject, label: nil) })
+      undo: { context in try await withdrawNetworks(node: context.subject) })
   }
 
   /// Quarantine, read back: the resting state.
