@@ -87,7 +87,7 @@ url = text.split('auth_url: ')[1].split()[0]
 admin = text.split('password: ')[1].split()[0]
 clouds = 'clouds:\n'
 for role, user, project in (('admin', 'admin', 'admin'), ('owner', 'owner', 'owner'), ('tenant-a', 'alice', 'tenant-a'), ('tenant-b', 'bob', 'tenant-b')):
-    password = admin if role == 'admin' else secrets.token_urlsafe(12)
+    password = admin if role == 'admin' else secrets.token_hex(10)
     values[user + '.password'] = password
     clouds += ('  %s:\n    auth:\n      auth_url: %s\n      username: %s\n      password: %s\n      project_name: %s\n'
                '      user_domain_name: Default\n      project_domain_name: Default\n    region_name: RegionOne\n'

@@ -15,6 +15,8 @@ struct ConsolePorts {
     var node: String
     /// What has been sent: its place in the log. A slow client lags behind, and costs nobody anything.
     var place: Int
+    /// It has closed its side, and was sent what there was.
+    var hasFinished = false
   }
 
   private let settings: ConsoleSettings
@@ -74,7 +76,7 @@ struct ConsolePorts {
     for item in items where item.revents != 0 {
       if let index = clients.firstIndex(where: { $0.descriptor == item.fd }) {
         if !serve(index, events: Int32(item.revents), logs) {
-          Self.cut(item.fd)
+          if clients[index].hasFinished { Glibc.close(item.fd) } else { Self.cut(item.fd) }
           clients.remove(at: index)
         }
       } else if let node = listeners.first(where: { $0.value.descriptor == item.fd })?.key {
@@ -89,7 +91,13 @@ struct ConsolePorts {
     if events & (POLLIN | POLLHUP | POLLERR) != 0 {
       var buffer = [UInt8](repeating: 0, count: 4096)
       let count = recv(client.descriptor, &buffer, buffer.count, Int32(MSG_DONTWAIT))
-      if count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR) { return false }
+      if count == 0 {
+        // It says no more (`socat` without a terminal), and still wants what was printed so far.
+        if let log = logs[client.node] { flush(index, log) }
+        clients[index].hasFinished = true
+        return false
+      }
+      if count < 0 && errno != EAGAIN && errno != EINTR { return false }
     }
     if events & POLLOUT != 0, let log = logs[client.node] {
       let (bytes, next) = log.read(from: client.place, limit: 65536)
@@ -98,6 +106,17 @@ struct ConsolePorts {
       clients[index].place = next - bytes.count + count
     }
     return true
+  }
+
+  /// Sends what the log has, as far as the socket takes it at once.
+  private mutating func flush(_ index: Int, _ log: ConsoleLog) {
+    while true {
+      let (bytes, next) = log.read(from: clients[index].place, limit: 65536)
+      if bytes.isEmpty { return }
+      let count = send(clients[index].descriptor, bytes, bytes.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
+      guard count > 0 else { return }
+      clients[index].place = next - bytes.count + count
+    }
   }
 
   private mutating func accept(_ node: String, _ listener: Int32, _ logs: [String: ConsoleLog]) {

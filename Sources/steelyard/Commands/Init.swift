@@ -44,7 +44,8 @@ struct InitCommand: AsyncParsableCommand {
     _ = try TokenKeys.fromFile(site.tokenKeys)
     let database = try Database(path: site.database, secrets: try SecretBox.fromFile(site.keyFile, create: true))
     defer { database.close() }
-    let password = Base64.urlText(randomBytes(15))
+    // Without the two characters that a shell or an option parser may stumble over.
+    let password = Base64.urlText(randomBytes(18)).filter { $0 != "-" && $0 != "_" }
     let isNew = try await database.write { session in
       try IdentityBootstrap.initialise(in: session, adminPassword: password, now: systemClock())
     }
