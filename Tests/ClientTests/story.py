@@ -257,7 +257,7 @@ class Story:
         except ValueError:
             return
         state, step = self.member(node, 'provision_state'), self.progress(out)
-        moment = 'booting' if state == 'wait call-back' else 'writing' if 'write-image' in step else 'finishing' if state == 'deploying' else None
+        moment = 'booting' if state == 'wait call-back' else 'writing' if 'write-image' in step else 'preparing' if state == 'deploying' else None
         if moment not in self.options.kill:
             return
         self.options.kill.remove(moment)
@@ -335,7 +335,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument('--scene', required=True, help='JSON file of the names that the table uses')
     parser.add_argument('--short', action='store_true', help='leave out the rows marked "full"')
-    parser.add_argument('--kill', default='', help='moments of the first deployment at which the server is killed: booting,writing,finishing')
+    parser.add_argument('--kill', default='', help='moments of the first deployment at which the server is killed: preparing,booting,writing')
     parser.add_argument('--limit', type=int, default=300, help='seconds for one command')
     options = parser.parse_args()
     options.kill = [moment for moment in options.kill.split(',') if moment]
