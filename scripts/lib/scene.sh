@@ -107,7 +107,7 @@ scene_down() { # FOLDER NAMESPACE
     kill "$(cat "$1/server.pid")"
     local tries=0
     while kill -0 "$(cat "$1/server.pid")" 2>/dev/null && [ $tries -lt 50 ]; do sleep 0.1; tries=$((tries + 1)); done
-    kill -9 "$(cat "$1/server.pid")" 2>/dev/null
+    kill -9 "$(cat "$1/server.pid")" 2>/dev/null || true
   fi
   [ -x "$products/steelyard" ] && "$products/steelyard" lab down --data "$1/lab" --namespace "$2"
   rm -rf "$1"
