@@ -1,6 +1,7 @@
 import Domain
 import DriverInterfaces
 import Glibc
+import Processes
 import Synchronization
 
 /// Who is admitted, as files: a label for each NIC, which is the truth, and a line for dnsmasq, which follows it.
@@ -43,7 +44,7 @@ final class Reservations: Sendable {
   /// The NICs admitted now, with their labels.
   func labels() -> [MACAddress: String] {
     var found: [MACAddress: String] = [:]
-    for name in names(in: configuration.labelsFolder) {
+    for name in fileNames(in: configuration.labelsFolder) {
       guard let mac = MACAddress(name) else { continue }
       let text = read("\(configuration.labelsFolder)/\(name)")
       found[mac] = text.split(separator: "\n").first.map { String($0) } ?? ""
@@ -56,7 +57,7 @@ final class Reservations: Sendable {
   func prepare() throws {
     try turn.withLock { _ in
       try write("\(configuration.folder)/dnsmasq.conf", configuration.text)
-      for name in names(in: configuration.hostsFolder) { unlink("\(configuration.hostsFolder)/\(name)") }
+      for name in fileNames(in: configuration.hostsFolder) { unlink("\(configuration.hostsFolder)/\(name)") }
       for mac in labels().keys { try write("\(configuration.hostsFolder)/\(mac)", "\(mac),set:admitted\n") }
       // An address that a machine had before is no reason to have it again.
       unlink("\(configuration.folder)/leases")
@@ -88,18 +89,6 @@ final class Reservations: Sendable {
     var buffer = [UInt8](repeating: 0, count: 512)
     let count = Glibc.read(descriptor, &buffer, buffer.count)
     return String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
-  }
-  private func names(in folder: String) -> [String] {
-    guard let handle = opendir(folder) else { return [] }
-    defer { closedir(handle) }
-    var names: [String] = []
-    while let entry = readdir(handle) {
-      let name = withUnsafePointer(to: entry.pointee.d_name) {
-        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-      }
-      if !name.hasPrefix(".") { names.append(name) }
-    }
-    return names
   }
   private func failure(_ what: String) -> DriverError {
     let number = errno

@@ -44,19 +44,6 @@ enum Files {
     guard isWritten, rename(path + ".new", path) == 0 else { throw failure("write", path) }
   }
 
-  static func names(in folder: String) -> [String] {
-    guard let handle = opendir(folder) else { return [] }
-    defer { closedir(handle) }
-    var names: [String] = []
-    while let entry = readdir(handle) {
-      let name = withUnsafePointer(to: entry.pointee.d_name) {
-        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-      }
-      if !name.hasPrefix(".") { names.append(name) }
-    }
-    return names.sorted()
-  }
-
   // MARK: Processes
 
   static func process(_ pidFile: String) -> pid_t? {

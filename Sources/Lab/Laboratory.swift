@@ -147,7 +147,7 @@ public struct Laboratory: Sendable {
   /// Ends every process of the lab and removes its namespace and its folder; also what an interrupted `up` has left.
   public func down() async throws {
     try checkFolder()
-    for name in Files.names(in: "\(folder)/machines") {
+    for name in fileNames(in: "\(folder)/machines") {
       await Files.end("\(folder)/machines/\(name)/pid", containing: folder)
       await Files.end("\(folder)/machines/\(name)/controller.pid", containing: folder)
     }
@@ -167,7 +167,7 @@ public struct Laboratory: Sendable {
     let programs = [
       "qemu-system-x86_64", "ovs-vswitchd", "ovsdb-server", "ipmi_sim", "steelyard", "steelyard-simulator",
     ]
-    for name in Files.names(in: "/proc") {
+    for name in fileNames(in: "/proc") {
       guard let process = pid_t(name), process != getpid(), let line = try? Files.read("/proc/\(name)/cmdline") else {
         continue
       }

@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import Processes
 
 /// Turns a machine on: this process becomes QEMU.
 ///
@@ -13,7 +14,7 @@ public enum MachineStart {
     }
     // The caller is a controller, whose sockets are open here too: a machine that kept them would occupy the
     // controller's address for as long as it is on.
-    for name in Files.names(in: "/proc/self/fd") {
+    for name in fileNames(in: "/proc/self/fd") {
       if let descriptor = Int32(name), descriptor > 2 { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
     }
     let descriptors = try openTaps(machine.taps, namespace: lab.namespace)

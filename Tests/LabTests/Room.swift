@@ -40,7 +40,7 @@ struct Room {
 
   /// Processes whose command line names the lab's folder, without this test and programs that only look.
   func processes() -> [String] {
-    Files.names(in: "/proc").compactMap { name in
+    fileNames(in: "/proc").compactMap { name in
       guard let process = pid_t(name), process != getpid(), let line = try? Files.read("/proc/\(name)/cmdline"),
         line.contains(lab.folder)
       else { return nil }

@@ -10,7 +10,7 @@ import Wire
     let folder = "/tmp/sytiny\(getpid())"
     try Files.makeFolder(folder)
     defer {
-      for name in Files.names(in: folder) { unlink("\(folder)/\(name)") }
+      for name in fileNames(in: folder) { unlink("\(folder)/\(name)") }
       rmdir(folder)
     }
 

@@ -1,6 +1,7 @@
 import Domain
 import DriverInterfaces
 import Glibc
+import Processes
 import Store
 import Wire
 import Workflows
@@ -50,23 +51,9 @@ extension Conductor {
       found.append(.session(node: holder.node, workflow: holder.workflow))
     }
     let folder = "\(settings.dataFolder)/config-drives"
-    for name in filesIn(folder) where isOver(String(name.prefix { $0 != "." })) {
+    for name in fileNames(in: folder) where isOver(String(name.prefix { $0 != "." })) {
       found.append(.configDrive(path: "\(folder)/\(name)"))
     }
     return found
   }
-}
-
-/// The names in a folder; none when there is no such folder.
-func filesIn(_ folder: String) -> [String] {
-  guard let handle = opendir(folder) else { return [] }
-  defer { closedir(handle) }
-  var names: [String] = []
-  while let entry = readdir(handle) {
-    let name = withUnsafePointer(to: entry.pointee.d_name) {
-      $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-    }
-    if !name.hasPrefix(".") { names.append(name) }
-  }
-  return names.sorted()
 }
