@@ -47,6 +47,7 @@ public struct NodeColumn: Sendable {
   public static let provisionUpdatedAt = NodeColumn("provision_updated_at")
   public static let inspectionStartedAt = NodeColumn("inspection_started_at")
   public static let inspectionFinishedAt = NodeColumn("inspection_finished_at")
+  public static let interfaces = NodeColumn("interfaces")
 }
 
 /// What a list of nodes can be ordered by; never null, so that a marker has one place.

@@ -46,6 +46,7 @@ public enum NodeStore {
     node.inspectionStartedAt = row.optionalTime(40)
     node.inspectionFinishedAt = row.optionalTime(41)
     node.powerObservedAt = row.optionalTime(42)
+    node.interfaces = interfaces(row.object(43))
     return node
   }
 
@@ -74,11 +75,17 @@ public enum NodeStore {
       lease_uuid, provision_state, target_provision_state, power_state, target_power_state, maintenance, maintenance_reason, fault, \
       last_error, reservation, instance_uuid, allocation_uuid, console_enabled, automated_clean, is_protected, protected_reason, \
       is_retired, retired_reason, description, conductor_group, boot_mode, is_secure_boot, traits, deploy_step, clean_step, \
-      network_data, created_at, updated_at, provision_updated_at, inspection_started_at, inspection_finished_at, power_observed_at \
-      FROM nodes
+      network_data, created_at, updated_at, provision_updated_at, inspection_started_at, inspection_finished_at, power_observed_at, \
+      interfaces FROM nodes
       """)
     narrow(&query)
     return query
+  }
+
+  private static func interfaces(_ object: JSONObject) -> [InterfaceKind: String] {
+    var chosen: [InterfaceKind: String] = [:]
+    for member in object { if let kind = InterfaceKind(rawValue: member.key) { chosen[kind] = member.value.string } }
+    return chosen
   }
 
   /// Inserts a node; `secrets` are the members of `driver_info` that are kept sealed.
@@ -106,7 +113,8 @@ public enum NodeStore {
       reservation = $19, instance_uuid = $20, allocation_uuid = $21, console_enabled = $22, automated_clean = $23, is_protected = $24, \
       protected_reason = $25, is_retired = $26, retired_reason = $27, description = $28, conductor_group = $29, boot_mode = $30, \
       is_secure_boot = $31, traits = $32, deploy_step = $33, clean_step = $34, network_data = $35, updated_at = $36, \
-      provision_updated_at = $37, inspection_started_at = $38, inspection_finished_at = $39, power_observed_at = $40 WHERE uuid = $41
+      provision_updated_at = $37, inspection_started_at = $38, inspection_finished_at = $39, power_observed_at = $40, \
+      interfaces = $41 WHERE uuid = $42
       """,
       [
         Value(node.name), .text(node.driver), Value(properties), Value(node.extra), Value(node.instanceInfo),
@@ -121,7 +129,8 @@ public enum NodeStore {
         Value(node.bootMode?.rawValue), Value(node.isSecureBoot), Value(node.traits), Value(node.deployStep),
         Value(node.cleanStep),
         Value(node.networkData), Value(node.updatedAt), Value(node.provisionUpdatedAt), Value(node.inspectionStartedAt),
-        Value(node.inspectionFinishedAt), Value(node.powerObservedAt), .text(node.uuid),
+        Value(node.inspectionFinishedAt), Value(node.powerObservedAt),
+        Value(node.interfaces.reduce(into: JSONObject()) { $0[$1.key.rawValue] = .string($1.value) }), .text(node.uuid),
       ])
   }
 

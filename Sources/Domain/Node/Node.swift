@@ -13,6 +13,8 @@ public struct Node: Sendable, Equatable {
   public var extra: JSONObject
   public var instanceInfo: JSONObject
   public var driverInternalInfo: JSONObject
+  /// The implementations that somebody chose; where it is silent the hardware type's default holds.
+  public var interfaces: [InterfaceKind: String]
   public var resourceClass: String?
   /// Project ids.
   public var owner: String?
@@ -68,6 +70,7 @@ public struct Node: Sendable, Equatable {
     extra = [:]
     instanceInfo = [:]
     driverInternalInfo = [:]
+    interfaces = [:]
     provisionState = .enroll
     maintenance = false
     consoleEnabled = false
