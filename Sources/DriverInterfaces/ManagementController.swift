@@ -40,6 +40,11 @@ public protocol ConsoleInterface: Sendable {
   ///
   /// Opening twice at the same time is refused by most controllers: the server owns the only session (SOL).
   func open() -> AsyncThrowingStream<[UInt8], any Error>
+  /// Whether it is read and logged from enrolment on; otherwise only while somebody has enabled the console.
+  var isAlwaysRead: Bool { get }
+}
+extension ConsoleInterface {
+  public var isAlwaysRead: Bool { true }
 }
 
 /// Everything one node's controller offers, made from its `driver` and decrypted `driver_info`.
@@ -48,10 +53,16 @@ public struct NodeDriver: Sendable {
   public var management: any ManagementInterface
   /// Nil when the hardware type has no byte-stream console.
   public var console: (any ConsoleInterface)?
-  public init(power: any PowerInterface, management: any ManagementInterface, console: (any ConsoleInterface)?) {
+  /// Nil when the agent in the ramdisk does that work.
+  public var provisioning: (any ProvisioningInterface)?
+  public init(
+    power: any PowerInterface, management: any ManagementInterface, console: (any ConsoleInterface)?,
+    provisioning: (any ProvisioningInterface)? = nil
+  ) {
     self.power = power
     self.management = management
     self.console = console
+    self.provisioning = provisioning
   }
 }
 
@@ -75,6 +86,15 @@ public protocol HardwareType: Sendable {
   /// The value of a node's `driver`.
   var name: String { get }
   var properties: [DriverProperty] { get }
+  /// The implementations of each interface that a node may be told to use, the default first. Every kind has one.
+  var interfaces: [InterfaceKind: [String]] { get }
+  /// Implementations of the network interface with which no switch port of the node is ever touched.
+  var unwiredNetworks: Set<String> { get }
+  /// Whether machines must boot the agent to be inspected, cleaned and deployed. When false, the drivers have a
+  /// ``NodeDriver/provisioning`` of their own.
+  var needsAgent: Bool { get }
+  /// What a manual cleaning may ask for.
+  var cleanSteps: [CleanStepOffer] { get }
   /// Checks `driver_info` without touching hardware.
   /// - Returns: the reasons why it cannot work, each a sentence naming the key; empty when it can.
   func problems(in driverInfo: JSONObject) -> [String]

@@ -265,7 +265,9 @@ extension WorkflowDefinition {
           if twice { try await once(context) }
         }
       }
-      return Step(step.name, retries: step.retries, run: run, commit: step.commit, undo: undo, uncommit: step.uncommit)
+      return Step(
+        step.name, retries: step.retries, when: step.isPart, run: run, commit: step.commit, undo: undo,
+        uncommit: step.uncommit)
     }
     return WorkflowDefinition(kind: kind, version: version, steps: steps, done: done, undone: undone, stuck: stuck)
   }

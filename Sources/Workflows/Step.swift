@@ -38,6 +38,8 @@ public enum StepOutcome: Sendable {
 /// on its own step's output. `commit` and `uncommit` change what the API shows, in the transaction that records the step.
 public struct Step: Sendable {
   public let name: String
+  /// Whether a workflow with these parameters has this step at all: decided by what is stored, so the same after a restart.
+  public let isPart: @Sendable (JSONObject) -> Bool
   public let run: @Sendable (StepContext) async throws -> StepOutcome
   public let commit: @Sendable (StepContext, JSON, any Session) throws -> Void
   public let undo: (@Sendable (StepContext) async throws -> Void)?
@@ -46,13 +48,14 @@ public struct Step: Sendable {
   public let retries: Int
 
   public init(
-    _ name: String, retries: Int = 2,
+    _ name: String, retries: Int = 2, when isPart: @escaping @Sendable (JSONObject) -> Bool = { _ in true },
     run: @escaping @Sendable (StepContext) async throws -> StepOutcome = { _ in .done },
     commit: @escaping @Sendable (StepContext, JSON, any Session) throws -> Void = { _, _, _ in },
     undo: (@Sendable (StepContext) async throws -> Void)? = nil,
     uncommit: @escaping @Sendable (StepContext, any Session) throws -> Void = { _, _ in }
   ) {
     self.name = name
+    self.isPart = isPart
     self.retries = retries
     self.run = run
     self.commit = commit

@@ -60,7 +60,7 @@ struct WorkflowExecution {
     var attempt = record.attempt
 
     if failure == nil {
-      for step in definition.steps where progress[step.name]?.output == nil {
+      for step in definition.steps where step.isPart(record.params) && progress[step.name]?.output == nil {
         switch try await forward(step, progress[step.name]?.startedAt, attempt, outputs) {
         case .succeeded(let output, let startedAt):
           outputs[step.name] = output

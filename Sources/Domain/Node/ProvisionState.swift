@@ -16,6 +16,8 @@ public enum ProvisionState: String, Sendable, CaseIterable {
 public enum ProvisionEvent: Sendable, CaseIterable {
   case manage, provide, inspect, deploy, rebuild, delete, adopt, abort
   case wait, resume, done, fail, clean
+  /// A manual cleaning is over.
+  case cleaned
 }
 
 extension ProvisionState {
@@ -54,6 +56,7 @@ extension ProvisionState {
     case (.cleaning, .wait): .cleanWait
     case (.cleanWait, .resume): .cleaning
     case (.cleaning, .done), (.cleanWait, .done): .available
+    case (.cleaning, .cleaned), (.cleanWait, .cleaned): .manageable
     case (.cleaning, .fail), (.cleanWait, .fail), (.cleanWait, .abort): .cleanFailed
     case (.cleanFailed, .manage): .manageable
     default: nil
