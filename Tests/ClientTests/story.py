@@ -98,11 +98,9 @@ class Story:
             if argv[0] == 'steelyard':
                 argv = [self.values['steelyard']] + argv[1:]
             with open(out, 'wb') as o, open(err, 'wb') as e:
-                try:
-                    code = subprocess.run(argv, env=self.environment(role), stdin=subprocess.DEVNULL, stdout=o, stderr=e,
-                                          timeout=self.options.limit).returncode
-                except subprocess.TimeoutExpired:
-                    code = 124
+                process = subprocess.Popen(argv, env=self.environment(role), stdin=subprocess.DEVNULL, stdout=o, stderr=e)
+            code = self.awaited(process.poll, process.kill)
+            process.wait()
         with open(out, errors='replace') as o, open(err, errors='replace') as e:
             return code, o.read(), e.read()
 
@@ -134,15 +132,28 @@ class Story:
                 sys.stdout.flush()
                 sys.stderr.flush()
                 os._exit(int(code) & 255)
-        end = time.time() + self.options.limit
-        while True:
+        def poll():
             done, status = os.waitpid(child, os.WNOHANG)
-            if done:
-                return os.waitstatus_to_exitcode(status)
-            if time.time() > end:
-                os.kill(child, signal.SIGKILL)
-                os.waitpid(child, 0)
+            return os.waitstatus_to_exitcode(status) if done else None
+
+        def kill():
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        return self.awaited(poll, kill)
+
+    def awaited(self, poll, kill):
+        """The exit status of a started command; tells every few seconds that it still runs, and ends it at the limit (124)."""
+        begun = told = time.time()
+        while True:
+            code = poll()
+            if code is not None:
+                return code
+            if time.time() - begun > self.options.limit:
+                kill()
                 return 124
+            if time.time() - told > 2:
+                told = time.time()
+                self.say('      … %3.0f s' % (told - begun))
             time.sleep(0.01)
 
     # -- conditions
@@ -236,7 +247,8 @@ class Story:
             try:
                 self.check(row, code, out, err, time.time() - self.last_end)
                 self.last_end = time.time()
-                return out, time.time() - begun
+                refused = any(part.startswith('fails with ') for part in row.then)
+                return self.refusal(out, err) if refused else self.brief(out), time.time() - begun
             except Unmet as reason:
                 if time.time() - begun > patience:
                     raise
@@ -306,6 +318,13 @@ class Story:
         keep = ['name', 'id', 'uuid', 'Name', 'ID', 'UUID', 'provision_state', 'power_state', 'status', 'Status', 'boot_device']
         return ', '.join('%s %s' % (k, answer[k]) for k in keep if answer.get(k))[:150] or 'ok'
 
+    @staticmethod
+    def refusal(out, err):
+        """Why a command was refused, in short; a ping that reached nobody says so itself."""
+        lines = [line for line in (err + out).splitlines() if line.strip()]
+        told = next((line for line in lines if 'packet loss' in line), lines[-1] if lines else '')
+        return ('' if 'packet loss' in told else 'refused, as it should be: ') + told.strip()[:150]
+
     def tell(self, rows):
         chapter = None
         for row in rows:
@@ -314,9 +333,9 @@ class Story:
                 self.say('\n%s' % chapter)
             self.say('  [%s] %s' % (row.role, self.hidden(row.command)))
             try:
-                out, seconds = self.play(row)
+                answer, seconds = self.play(row)
                 self.passed += 1
-                self.say('      ok, %.1f s: %s' % (seconds, self.brief(out)))
+                self.say('      ok, %.1f s: %s' % (seconds, answer))
             except Unmet as reason:
                 self.failed += 1
                 self.say('      FAILED (docs/usage.md line %d, "%s"): %s' % (row.line, row.does, reason))
