@@ -72,6 +72,7 @@ let package = Package(
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
       ] + nio),
     library("IPMIDriver", ["DriverInterfaces", "Domain", "Wire", "Processes", "CLinux", logging]),
+    library("FakeDriver", ["DriverInterfaces", "Domain", "Wire", "Processes"]),
     library("SwitchDrivers", ["DriverInterfaces", "Domain", "Wire", logging] + nio),
     library("BootServices", ["DriverInterfaces", "Domain", "Wire", "Processes", logging, lifecycle]),
 
@@ -114,7 +115,8 @@ let package = Package(
       name: "steelyard",
       dependencies: [
         "KeystoneAPI", "IronicAPI", "NeutronAPI", "GlanceAPI", "LeapAPI", "AgentAPI", "APISupport",
-        "Conductor", "Workflows", "Store", "RedfishDriver", "IPMIDriver", "SwitchDrivers", "BootServices",
+        "Conductor", "Workflows", "Store", "RedfishDriver", "IPMIDriver", "FakeDriver", "SwitchDrivers",
+        "BootServices",
         "DriverInterfaces", "Domain", "Wire", "Lab", "Processes", "Cryptography", "CLinux", arguments, logging,
         lifecycle,
         .product(name: "Yams", package: "Yams"),
@@ -148,6 +150,7 @@ let package = Package(
       "RedfishDriverTests",
       ["RedfishDriver", "Simulators", "steelyard-simulator", "Processes", "Cryptography", "DriverInterfaces", "Wire"],
       exclude: ["sushy_check.py"]),
+    tests("FakeDriverTests", ["FakeDriver", "DriverInterfaces", "Domain", "Wire"]),
     tests("IPMIDriverTests", ["IPMIDriver", "Conductor", "Processes"]),
     tests("BootServicesTests", ["BootServices", "DriverInterfaces", "Domain", "Processes", "CLinux"]),
     tests("AgentTests", ["Agent", "Wire"]),

@@ -1,0 +1,33 @@
+import Domain
+import DriverInterfaces
+import Wire
+
+/// Inspection, cleaning and deployment that take as long as they are told to and do nothing else.
+struct FakeProvisioning: ProvisioningInterface {
+  let conduct: FakeConduct
+  let inventory: JSONObject?
+
+  func advance(_ work: ProvisioningWork, key: String, elapsed: Duration) async throws -> WorkProgress {
+    switch work {
+    case .inspect(let properties):
+      let found = inventory ?? Self.inventory(properties)
+      return try conduct.advance(.inspect, key: key, elapsed: elapsed) ?? .done(["inventory": .object(found)])
+    case .erase: return try conduct.advance(.clean, key: key, elapsed: elapsed) ?? .done(["disks": []])
+    case .clean(let steps):
+      return try conduct.advance(.clean, key: key, elapsed: elapsed, times: steps.count) ?? .done(["disks": []])
+    case .deploy: return try conduct.advance(.deploy, key: key, elapsed: elapsed) ?? .done([:])
+    }
+  }
+
+  /// What somebody wrote down of a machine that has nothing itself, in the agent's words.
+  private static func inventory(_ properties: JSONObject) -> JSONObject {
+    var found: JSONObject = [:]
+    found["cpus"] = properties["cpus"]?.lenientInt.map { .int($0) }
+    found["memory_mb"] = properties["memory_mb"]?.lenientInt.map { .int($0) }
+    found["cpu_arch"] = properties["cpu_arch"]?.string.map { .string($0) }
+    if let size = properties["local_gb"]?.lenientInt, (1...1_000_000).contains(size) {
+      found["disks"] = [["name": "/dev/sda", "size_bytes": .int(size << 30)]]
+    }
+    return found
+  }
+}
