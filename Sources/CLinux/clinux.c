@@ -102,3 +102,8 @@ int clinux_eventfd(void) { return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
 void clinux_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
 
 void clinux_line_buffer_output(void) { setvbuf(stdout, NULL, _IOLBF, 0); }
+
+long clinux_find(const void *bytes, size_t length, const void *text, size_t text_length) {
+  const char *found = memmem(bytes, length, text, text_length);
+  return found ? found - (const char *)bytes : -1;
+}

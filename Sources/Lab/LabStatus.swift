@@ -72,16 +72,10 @@ extension Laboratory {
   }
 
   /// How often a text stands on a machine's disk, byte for byte, whatever the file system says.
+  /// - Throws: ``Failure`` for a machine that is not there, a text that is empty, a disk that cannot be read.
   public func search(_ index: Int, _ text: String) async throws -> Int {
-    let raw = "\(folder)/search-\(getpid()).raw"
-    defer { unlink(raw) }
-    _ = try await runChecked(
-      "qemu-img", ["convert", "-U", "-f", "qcow2", "-O", "raw", "\(machineFolder(index))/disk.qcow2", raw],
-      timeout: .seconds(300))
-    // (in the C locale: bytes, not characters, are looked for, which is also many times faster)
-    let result = try await run(
-      "grep", ["-a", "-o", "-F", "--", text, raw], environment: ["LC_ALL": "C"], timeout: .seconds(300),
-      outputLimit: 64 << 20)
-    return result.output.count { $0 == 10 }
+    let disk = "\(machineFolder(index))/disk.qcow2"
+    guard Files.exists(disk) else { throw Failure("there is no machine \(index) in \(folder)") }
+    return try await DiskSearch.count(of: text, inDisk: disk)
   }
 }

@@ -31,6 +31,8 @@ int clinux_pipe(int ends[2]);
 int clinux_eventfd(void);
 /* Name of the calling thread, up to 15 bytes, as `ps -L` shows it. */
 void clinux_name_thread(const char *name);
+/* memmem(3): where `text` begins in `bytes`, or -1. */
+long clinux_find(const void *bytes, size_t length, const void *text, size_t text_length);
 /* What only the agent needs. */
 #include "machine.h"
 #endif
