@@ -18,10 +18,10 @@ extension IronicAPI {
   }
 
   /// GET /v1/nodes/{node}/console?follow=true&since=power-on|oldest|now → 200 `application/octet-stream`: bytes as the machine
-  /// printed them (escape sequences and all).
+  /// printed them (escape sequences and all). 400 when the node's hardware has no console.
   private func consoleText(_ request: APIRequest) async throws -> APIResponse {
     let node = try await seen(request, to: .use)
-    guard let consoles = conductor.consoles else { throw APIError.notFound("This server keeps no consoles.") }
+    let consoles = try await conductor.consoles(of: node)
     let start: ConsoleStart
     switch request.query["since"] ?? "power-on" {
     case "power-on": start = .powerOn

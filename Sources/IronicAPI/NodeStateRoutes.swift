@@ -197,7 +197,7 @@ extension IronicAPI {
         "console_info": url.map { ["type": "socat", "url": .string($0)] } ?? .null,
       ])
   }
-  /// PUT /v1/nodes/{node}/states/console `{"enabled": bool}` → 202.
+  /// PUT /v1/nodes/{node}/states/console `{"enabled": bool}` → 202; 400 when the node's hardware has no console.
   private func setConsole(_ request: APIRequest) async throws -> APIResponse {
     let body = try await request.object()
     guard let enabled = try FieldReading.flag(body["enabled"], "enabled") else {

@@ -36,7 +36,8 @@ struct Site {
     return Timestamp(microseconds: time.tv_sec * 1_000_000 + time.tv_nsec / 1000)
   }
 
-  init() async throws {
+  /// - Parameter console: what machines of the driver "talking" say; they have no other hardware.
+  init(console: (any ConsoleInterface)? = nil) async throws {
     folder = "/tmp/steelyard-ironic-\(Identifier.uuid())"
     mkdir(folder, 0o700)
     database = try Database(path: folder + "/steelyard.db", secrets: SecretBox(key: randomBytes(32)))
@@ -46,10 +47,14 @@ struct Site {
     logger.logLevel = .critical
     var settings = ConductorSettings()
     settings.dataFolder = folder
+    let consoleFolder = folder + "/consoles"
     conductor = Conductor(
-      database: database, settings: settings, hardwareTypes: [WorldHardware(world)], switches: WorldSwitch(world),
-      boot: WorldBoot(world, machines: [:]), images: images, configDrives: images, logger: logger, clock: { Site.now() }
-    )
+      database: database, settings: settings,
+      hardwareTypes: [WorldHardware(world)] + (console.map { [TalkingHardware(console: $0)] } ?? []),
+      switches: WorldSwitch(world),
+      boot: WorldBoot(world, machines: [:]), images: images, configDrives: images,
+      consoles: try console.map { _ in try Consoles(settings: ConsoleSettings(folder: consoleFolder), logger: logger) },
+      logger: logger, clock: { Site.now() })
     authority = TokenAuthority(keys: TokenKeys([randomBytes(32)]), clock: { Site.now() })
     authority.setAdminProject(Self.admin)
     api = APIResponder(
@@ -123,12 +128,13 @@ struct Site {
   @discardableResult
   func node(
     _ name: String, owner: String? = nil, lessee: String? = nil, state: ProvisionState = .available,
-    resourceClass: String = "metal"
+    resourceClass: String = "metal", driver: String = "world"
   ) async throws -> String {
     let made = try await call(
       .post, "/v1/nodes",
       [
-        "driver": "world", "name": .string(name), "driver_info": ["address": .string(name), "password": "hunter2"],
+        "driver": .string(driver), "name": .string(name),
+        "driver_info": ["address": .string(name), "password": "hunter2"],
         "resource_class": .string(resourceClass), "owner": JSON(owner),
       ])
     let uuid = made.json["uuid"]?.string ?? ""
@@ -145,8 +151,8 @@ struct Site {
 }
 
 /// Runs `body` with a site that is gone afterwards.
-func withSite<T>(_ body: (Site) async throws -> T) async throws -> T {
-  let site = try await Site()
+func withSite<T>(console: (any ConsoleInterface)? = nil, _ body: (Site) async throws -> T) async throws -> T {
+  let site = try await Site(console: console)
   defer { site.close() }
   return try await body(site)
 }

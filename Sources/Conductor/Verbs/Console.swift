@@ -5,10 +5,7 @@ extension Conductor {
   /// Opens or closes the TCP port that carries a node's console, read-only.
   /// - Throws: ``ConductorError`` `.badRequest` when the hardware has no console.
   public func setConsole(enabled: Bool, node: Node) async throws {
-    guard let consoles, try await driver(of: node).console != nil else {
-      throw ConductorError(
-        .badRequest, "Node \(node.uuid) has no serial console: its driver '\(node.driver)' does not offer one.")
-    }
+    let consoles = try await consoles(of: node)
     if enabled { _ = try await consoles.openPort(node: node.uuid) } else { await consoles.closePort(node: node.uuid) }
     let uuid = node.uuid, now = clock()
     try await database.write { session in
@@ -17,6 +14,19 @@ extension Conductor {
         node.updatedAt = now
       }
     }
+  }
+  /// Where a node's console is kept.
+  /// - Throws: ``ConductorError`` `.badRequest` when the hardware has no console.
+  public func consoles(of node: Node) async throws -> any NodeConsoles {
+    guard try await driver(of: node).console != nil else {
+      throw ConductorError(.badRequest, "\(Self.lacksConsole(node)) There is nothing to read from node \(node.uuid).")
+    }
+    guard let consoles else { throw ConductorError(.notFound, "This server keeps no consoles.") }
+    return consoles
+  }
+  /// Source: Ironic, `UnsupportedDriverExtension`, which is a 400.
+  static func lacksConsole(_ node: Node) -> String {
+    "Driver \(node.driver) does not support console (disabled or not implemented)."
   }
   /// "tcp://host:port" while the console is enabled.
   public func consoleURL(_ node: Node) async -> String? {

@@ -29,6 +29,8 @@ extension Conductor {
     let info = try NodeStore.driverInfoWithSecrets(of: node.uuid, box: database.secrets, in: session)
     let problems = type?.problems(in: info) ?? ["there is no driver '\(node.driver)'"]
     let hardware: (Bool?, String?) = problems.isEmpty ? (true, nil) : (false, problems.joined(separator: "; "))
+    let hasConsole = try? type?.driver(node: node.uuid, driverInfo: info).console != nil
+    let console = hasConsole == false ? (false, Self.lacksConsole(node)) : hardware
     let ports = try PortStore.list(node: node.uuid, in: session)
     let pxe: (Bool?, String?) =
       ports.contains(where: \.isPXEEnabled) ? (true, nil) : (false, "no port of the node may boot over the network")
@@ -39,7 +41,7 @@ extension Conductor {
     let image = node.instanceInfo["image_source"]?.string
     let deploy: (Bool?, String?) = image == nil ? (false, "instance_info has no image_source") : pxe
     return [
-      ("bios", nil, "not supported"), ("boot", pxe.0, pxe.1), ("console", hardware.0, hardware.1),
+      ("bios", nil, "not supported"), ("boot", pxe.0, pxe.1), ("console", console.0, console.1),
       ("deploy", deploy.0, deploy.1),
       ("firmware", nil, "not supported"), ("inspect", pxe.0, pxe.1), ("management", hardware.0, hardware.1),
       ("network", network.0, network.1), ("power", hardware.0, hardware.1), ("raid", nil, "not supported"),
