@@ -65,7 +65,8 @@ class Unmet(Exception):
 class Story:
     def __init__(self, options):
         self.options = options
-        self.work = tempfile.mkdtemp(prefix='steelyard-story-')
+        self.folder = tempfile.TemporaryDirectory(prefix='steelyard-story-')
+        self.work = self.folder.name
         with open(options.scene) as f:
             self.values = json.load(f)
         self.values['work'] = self.work
