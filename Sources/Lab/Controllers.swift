@@ -11,10 +11,12 @@ struct IPMISimulator {
     self.machine = machine
   }
   private var folder: String { lab.machineFolder(machine.index) }
+  var isRunning: Bool { Files.isRunning("\(folder)/controller.pid", naming: folder) }
 
   /// Starts it unless it runs. Without `history=` in `sol`: with it, `ipmi_sim` drops what a slow reader has not taken.
   func start(password: String = Laboratory.controllerPassword) async throws {
-    guard !Files.isRunning("\(folder)/controller.pid", containing: folder) else { return }
+    guard !isRunning else { return }
+    try lab.requireFree([(.udp, machine.controllerAddress, 623)], machine)
     try Files.makeFolder("\(folder)/ipmi-state")
     try Files.write(
       "\(folder)/lan.conf",
@@ -50,40 +52,34 @@ struct IPMISimulator {
       "ipmi_sim", ["-c", "\(folder)/lan.conf", "-f", "\(folder)/ipmi.emu", "-s", "\(folder)/ipmi-state", "-n"],
       log: "\(folder)/controller.log", pid: "\(folder)/controller.pid")
     // It listens, and with that it has called its serial line: a machine that starts now is heard from the first byte.
-    let address = Self.inProc(machine.controllerAddress, port: 623)
-    try await lab.wait("the controller of \(machine.name)", limit: .seconds(10)) {
-      (try? Files.read("/proc/net/udp"))?.contains(address) == true
-    }
+    try await lab.wait(
+      "the controller of \(machine.name)", pid: "\(folder)/controller.pid", log: "\(folder)/controller.log"
+    ) { Sockets.isTaken(.udp, machine.controllerAddress, 623) }
   }
 
-  func stop() async { await Files.end("\(folder)/controller.pid", containing: folder) }
-
-  /// An address as /proc/net/udp writes it: bytes from last to first, in hexadecimal.
-  private static func inProc(_ address: String, port: Int) -> String {
-    func hex(_ number: Int, _ width: Int) -> String {
-      let digits = String(number, radix: 16, uppercase: true)
-      return String(repeating: "0", count: max(0, width - digits.count)) + digits
-    }
-    return address.split(separator: ".").reversed().map { hex(Int($0) ?? 0, 2) }.joined() + ":" + hex(port, 4)
-  }
+  func stop() async { await Files.end("\(folder)/controller.pid", naming: folder) }
 }
 
 /// The Redfish controllers: one simulator process for all of them, with TLS.
 struct RedfishControllers {
   let lab: Laboratory
   init(_ lab: Laboratory) { self.lab = lab }
+  var isRunning: Bool { Files.isRunning("\(lab.folder)/redfish.pid", naming: lab.folder) }
 
   /// - Returns: the certificates' fingerprints by machine.
   func start(_ machines: [LabMachine]) async throws -> [Int: String] {
     guard !machines.isEmpty else { return [:] }
     let log = "\(lab.folder)/redfish.log"
-    if !Files.isRunning("\(lab.folder)/redfish.pid", containing: lab.folder) {
+    if !isRunning {
+      for machine in machines { try lab.requireFree([(.tcp, machine.controllerAddress, 8443)], machine) }
       let bmcs = machines.map { machine -> JSON in
         [
           "name": .string(machine.name), "address": .string("\(machine.controllerAddress):8443"),
           "control": [.string("\(lab.machineFolder(machine.index))/control")],
           "username": .string(Laboratory.controllerUser),
           "password": .string(Laboratory.controllerPassword), "tls": true, "mode": .string(machine.firmware.rawValue),
+          // A controller that was started again is still the one that somebody has enrolled.
+          "identity": .string(lab.machineFolder(machine.index)),
         ]
       }
       try Files.write("\(lab.folder)/redfish.json", JSON.object(["bmcs": .array(bmcs)]).description, mode: 0o600)
@@ -98,7 +94,9 @@ struct RedfishControllers {
         ],
         log: log, pid: "\(lab.folder)/redfish.pid")
     }
-    try await lab.wait("the Redfish controllers", limit: .seconds(20)) {
+    try await lab.wait(
+      "the Redfish controllers", pid: "\(lab.folder)/redfish.pid", log: log, limit: .seconds(20)
+    ) {
       (try? Files.read(log))?.contains("ready") == true
     }
     var fingerprints: [Int: String] = [:]

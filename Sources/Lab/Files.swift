@@ -49,28 +49,30 @@ enum Files {
   static func process(_ pidFile: String) -> pid_t? {
     (try? read(pidFile)).flatMap { pid_t($0.filter { $0.isNumber }) }.flatMap { $0 > 1 ? $0 : nil }
   }
-  /// True when the process lives and its command line contains `text`: a number may have gone to another.
-  static func isRunning(_ pidFile: String, containing text: String) -> Bool {
+  /// True when the process lives and its command line names `folder` or what is in it: a number may have gone to another.
+  static func isRunning(_ pidFile: String, naming folder: String) -> Bool {
     guard let process = process(pidFile) else { return false }
-    return isRunning(process, containing: text)
+    return isRunning(process, naming: folder)
   }
-  static func isRunning(_ process: pid_t, containing text: String) -> Bool {
-    (try? read("/proc/\(process)/cmdline"))?.contains(text) == true
+  static func isRunning(_ process: pid_t, naming folder: String) -> Bool {
+    guard let line = try? read("/proc/\(process)/cmdline") else { return false }
+    // (not a folder whose name only begins so)
+    return line.split(separator: "\0").contains { $0.hasSuffix(folder) || $0.contains(folder + "/") }
   }
   /// Ends it: SIGTERM, after two seconds SIGKILL.
-  static func end(_ pidFile: String, containing text: String) async {
+  static func end(_ pidFile: String, naming folder: String) async {
     defer { unlink(pidFile) }
-    if let process = process(pidFile) { await end(process, containing: text) }
+    if let process = process(pidFile) { await end(process, naming: folder) }
   }
-  static func end(_ process: pid_t, containing text: String) async {
-    if await ends(process, by: SIGTERM, containing: text) { return }
-    _ = await ends(process, by: SIGKILL, containing: text)
+  static func end(_ process: pid_t, naming folder: String) async {
+    if await ends(process, by: SIGTERM, naming: folder) { return }
+    _ = await ends(process, by: SIGKILL, naming: folder)
   }
-  private static func ends(_ process: pid_t, by signal: Int32, containing text: String) async -> Bool {
-    guard isRunning(process, containing: text) else { return true }
+  private static func ends(_ process: pid_t, by signal: Int32, naming folder: String) async -> Bool {
+    guard isRunning(process, naming: folder) else { return true }
     kill(process, signal)
     for _ in 0..<100 {
-      if !isRunning(process, containing: text) { return true }
+      if !isRunning(process, naming: folder) { return true }
       try? await Task.sleep(for: .milliseconds(20))
     }
     return false

@@ -3,20 +3,48 @@ import Processes
 import Wire
 
 extension Laboratory {
-  /// What runs, as text for a person.
-  public func status() async -> String {
-    guard Files.exists(inventoryFile) else { return "There is no lab in \(folder)." }
+  /// What runs, as text for a person, and whether all of it does that `up` has started. Machines may be on or off.
+  public func status() async -> (text: String, isWhole: Bool) {
+    let machines = machines()
+    guard !machines.isEmpty || Files.exists("\(folder)/namespace") else {
+      return ("There is no lab in \(folder).\n", false)
+    }
     var text = ""
-    for machine in machines() {
+    for machine in machines {
       let path = machineFolder(machine.index)
-      let isOn = Files.isRunning("\(path)/pid", containing: folder)
+      let isOn = Files.isRunning("\(path)/pid", naming: folder)
+      // (a QEMU that ends by itself removes the file)
+      let power = isOn ? "on " : Files.exists("\(path)/pid") ? "off (its QEMU was killed)" : "off"
       let boot = ((try? Files.read("\(path)/boot")) ?? "disk continuous").filter { $0 != "\n" }
-      text += "\(machine.name)  \(isOn ? "on " : "off")  boots \(boot)  \(machine.firmware.rawValue)  "
+      text += "\(machine.name)  \(power)  boots \(boot)  \(machine.firmware.rawValue)  "
       text +=
         "\(machine.controller.rawValue) at \(machine.controllerAddress)  \(machine.macs.joined(separator: " "))  \(path)/serial.log\n"
     }
-    text += await LabSwitch(self).ports()
-    return text
+    let missing = missingParts(machines)
+    if !missing.isEmpty {
+      text += "NOT RUNNING: \(missing.joined(separator: ", ")).\n"
+      text += "`lab up` starts what is missing and leaves the rest alone; `lab down` removes the lab.\n"
+    }
+    if LabSwitch(self).isDatabaseRunning { text += await LabSwitch(self).ports() }
+    return (text, missing.isEmpty)
+  }
+
+  /// What a lab that is up has running, and this one has not.
+  private func missingParts(_ machines: [LabMachine]) -> [String] {
+    var parts: [(name: String, isRunning: Bool)] = [
+      ("network namespace \(namespace)", Files.exists("/run/netns/\(namespace)")),
+      ("the switch's database", LabSwitch(self).isDatabaseRunning), ("the switch", LabSwitch(self).isRunning),
+      ("the serial relay", isSerialRelayRunning),
+    ]
+    for machine in machines where machine.controller == .ipmi {
+      parts.append(("the controller of \(machine.name)", IPMISimulator(self, machine).isRunning))
+    }
+    if machines.contains(where: { $0.controller == .redfish }) {
+      parts.append(("the Redfish controllers", RedfishControllers(self).isRunning))
+    }
+    // The last thing that `up` writes.
+    parts.append(("the end of `lab up`, which was interrupted", Files.exists(inventoryFile)))
+    return parts.filter { !$0.isRunning }.map(\.name)
   }
 
   /// Runs a command in the tiny test system on a machine, through its second serial port.

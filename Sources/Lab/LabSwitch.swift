@@ -11,6 +11,9 @@ struct LabSwitch {
     ["OVS_RUNDIR": folder, "OVS_LOGDIR": folder, "OVS_DBDIR": folder, "OVS_SYSCONFDIR": folder]
   }
 
+  var isDatabaseRunning: Bool { Files.isRunning("\(folder)/ovsdb.pid", naming: folder) }
+  var isRunning: Bool { Files.isRunning("\(folder)/vswitchd.pid", naming: folder) }
+
   func up(_ machines: [LabMachine]) async throws {
     try Files.makeFolder(folder)
     if !Files.exists("/run/netns/\(lab.namespace)") { _ = try await runChecked("ip", ["netns", "add", lab.namespace]) }
@@ -19,22 +22,26 @@ struct LabSwitch {
       _ = try await runChecked(
         "ovsdb-tool", ["create", "\(folder)/conf.db", "/usr/share/openvswitch/vswitch.ovsschema"])
     }
-    if !Files.isRunning("\(folder)/ovsdb.pid", containing: folder) {
+    if !isDatabaseRunning {
       unlink(lab.switchSocket)
       try await lab.launch(
         "ovsdb-server", ["\(folder)/conf.db", "--remote=punix:\(lab.switchSocket)", "--unixctl=\(folder)/ovsdb.ctl"],
         environment: environment, inNamespace: true,
         log: "\(folder)/ovsdb.log", pid: "\(folder)/ovsdb.pid")
-      try await lab.wait("the switch's database", limit: .seconds(10)) { Files.exists(lab.switchSocket) }
+      try await lab.wait("the switch's database", pid: "\(folder)/ovsdb.pid", log: "\(folder)/ovsdb.log") {
+        Files.exists(lab.switchSocket)
+      }
       try await control(["--no-wait", "init"])
     }
-    if !Files.isRunning("\(folder)/vswitchd.pid", containing: folder) {
+    if !isRunning {
       unlink("\(folder)/vswitchd.ctl")
       try await lab.launch(
         "ovs-vswitchd", ["unix:\(lab.switchSocket)", "--unixctl=\(folder)/vswitchd.ctl"], environment: environment,
         inNamespace: true,
         log: "\(folder)/vswitchd.log", pid: "\(folder)/vswitchd.pid")
-      try await lab.wait("the switch", limit: .seconds(10)) { Files.exists("\(folder)/vswitchd.ctl") }
+      try await lab.wait("the switch", pid: "\(folder)/vswitchd.pid", log: "\(folder)/vswitchd.log") {
+        Files.exists("\(folder)/vswitchd.ctl")
+      }
     }
     let bridge = Laboratory.switchName
     var commands = [
@@ -76,15 +83,14 @@ struct LabSwitch {
   }
 
   func down() async throws {
-    if Files.isRunning("\(folder)/vswitchd.pid", containing: folder) {
+    if isRunning {
       // Its own way out also removes the datapath's devices; a signal would leave them.
       _ = try? await run("ovs-appctl", ["-t", "\(folder)/vswitchd.ctl", "exit", "--cleanup"], timeout: .seconds(5))
-      for _ in 0..<50 where Files.isRunning("\(folder)/vswitchd.pid", containing: folder) {
+      for _ in 0..<50 where isRunning {
         try await Task.sleep(for: .milliseconds(20))
       }
     }
-    await Files.end("\(folder)/vswitchd.pid", containing: folder)
-    await Files.end("\(folder)/ovsdb.pid", containing: folder)
-    if Files.exists("/run/netns/\(lab.namespace)") { _ = try await runChecked("ip", ["netns", "del", lab.namespace]) }
+    await Files.end("\(folder)/vswitchd.pid", naming: folder)
+    await Files.end("\(folder)/ovsdb.pid", naming: folder)
   }
 }

@@ -47,15 +47,17 @@ public struct Laboratory: Sendable {
 
   // MARK: Up
 
-  /// Brings the lab up; what is up already stays.
+  /// Brings the lab up; what is up already stays, and what has ended or was never started is.
+  /// - Throws: ``Failure`` in words that say what to do: the folder has a lab with other machines, a name or an address is
+  ///   somebody else's, a program ended.
   public func up(_ machines: [LabMachine], progress: @Sendable (String) -> Void = { _ in }) async throws {
     try checkFolder()
-    try Files.makeFolder(folder)
-    try Files.makeFolder("\(folder)/machines")
-    if self.machines() != machines {
-      // The relay knows the machines it was started with.
-      await Files.end("\(folder)/serial-relay.pid", containing: folder)
+    let known = self.machines()
+    guard known.isEmpty || known == machines else {
+      throw Failure("the lab in \(folder) has other machines: end it first, with `lab down`, or give another folder")
     }
+    try await takeNamespace()
+    try Files.makeFolder("\(folder)/machines")
     try Files.write("\(folder)/machines.json", JSON.array(machines.map(\.json)).description)
     progress("switch \(Self.switchName) in network namespace \(namespace)")
     try await LabSwitch(self).up(machines)
@@ -67,6 +69,36 @@ public struct Laboratory: Sendable {
     for machine in machines where machine.controller == .ipmi { try await IPMISimulator(self, machine).start() }
     let fingerprints = try await RedfishControllers(self).start(machines.filter { $0.controller == .redfish })
     try Files.write(inventoryFile, inventory(machines, fingerprints).description)
+  }
+
+  /// The network namespace of the lab in a folder, if there is one.
+  public static func namespace(in folder: String) -> String? {
+    (try? Files.read("\(folder)/namespace")).map { $0.filter { $0 != "\n" } }.flatMap { $0.isEmpty ? nil : $0 }
+  }
+
+  /// Writes down which namespace is this lab's, before it is made: `down` must remove it, and nobody else's.
+  private func takeNamespace() async throws {
+    if let own = Self.namespace(in: folder) {
+      guard own == namespace else {
+        throw Failure(
+          "the lab in \(folder) has network namespace \(own), not \(namespace): end it first, with `lab down`")
+      }
+      return
+    }
+    let users = await namespaceUsers()
+    guard users.isEmpty else {
+      throw Failure(
+        "network namespace \(namespace) is in use (process \(users[0])), perhaps by another lab: give this one a --namespace of its own"
+      )
+    }
+    try Files.makeFolder(folder)
+    try Files.write("\(folder)/namespace", namespace + "\n")
+  }
+  /// Processes in the namespace.
+  private func namespaceUsers() async -> [String] {
+    guard Files.exists("/run/netns/\(namespace)") else { return [] }
+    let pids = try? await run("ip", ["netns", "pids", namespace])
+    return pids?.text.split(separator: "\n").map { String($0) } ?? []
   }
 
   /// The folder's name goes into QEMU's and `ipmi_sim`'s own little languages, and into the names of sockets (107 bytes).
@@ -97,12 +129,29 @@ public struct Laboratory: Sendable {
   }
 
   private func startSerialRelay() async throws {
-    guard !Files.isRunning("\(folder)/serial-relay.pid", containing: folder) else { return }
+    guard !isSerialRelayRunning else { return }
+    for machine in machines() {
+      try requireFree(
+        [(.tcp, machine.serialAddress, machine.serialPort), (.tcp, machine.serialAddress, machine.serialPort + 100)],
+        machine)
+    }
     unlink("\(folder)/serial-relay.ready")
     try await launch(
       program, ["lab", "serial-relay", "--data", folder], log: "\(folder)/serial-relay.log",
       pid: "\(folder)/serial-relay.pid")
-    try await wait("the serial relay", limit: .seconds(10)) { Files.exists("\(folder)/serial-relay.ready") }
+    try await wait("the serial relay", pid: "\(folder)/serial-relay.pid", log: "\(folder)/serial-relay.log") {
+      Files.exists("\(folder)/serial-relay.ready")
+    }
+  }
+  var isSerialRelayRunning: Bool { Files.isRunning("\(folder)/serial-relay.pid", naming: folder) }
+
+  /// - Throws: ``Failure`` when a program that is not this lab's has one of these addresses.
+  func requireFree(_ addresses: [(kind: Sockets.Kind, address: String, port: Int)], _ machine: LabMachine) throws {
+    for (kind, address, port) in addresses where Sockets.isTaken(kind, address, port) {
+      throw Failure(
+        "\(kind.rawValue) port \(port) of \(address), of \(machine.name), is taken: is another lab up in room \(machine.room)? Give this one another --room"
+      )
+    }
   }
 
   private func inventory(_ machines: [LabMachine], _ fingerprints: [Int: String]) -> JSON {
@@ -145,25 +194,38 @@ public struct Laboratory: Sendable {
   // MARK: Down
 
   /// Ends every process of the lab and removes its namespace and its folder; also what an interrupted `up` has left.
-  public func down() async throws {
+  /// - Returns: false when there was nothing.
+  /// - Throws: ``Failure`` when something is left.
+  @discardableResult
+  public func down() async throws -> Bool {
     try checkFolder()
+    let own = Self.namespace(in: folder)
+    guard own == nil || own == namespace else {
+      throw Failure("the lab in \(folder) has network namespace \(own ?? ""), not \(namespace)")
+    }
+    let isThere = own != nil || Files.exists("\(folder)/machines.json")
     for name in fileNames(in: "\(folder)/machines") {
-      await Files.end("\(folder)/machines/\(name)/pid", containing: folder)
-      await Files.end("\(folder)/machines/\(name)/controller.pid", containing: folder)
+      await Files.end("\(folder)/machines/\(name)/pid", naming: folder)
+      await Files.end("\(folder)/machines/\(name)/controller.pid", naming: folder)
     }
-    await Files.end("\(folder)/redfish.pid", containing: folder)
-    await Files.end("\(folder)/serial-relay.pid", containing: folder)
+    await Files.end("\(folder)/redfish.pid", naming: folder)
+    await Files.end("\(folder)/serial-relay.pid", naming: folder)
     try await LabSwitch(self).down()
-    await endStragglers()
-    if folder.utf8.count > 4, Files.exists("\(folder)/machines") {
-      _ = try await runChecked("rm", ["-rf", "--", folder])
-    }
+    let stragglers = await endStragglers()
+    // Where no file tells whose it is (the folder was removed by hand), it is the lab's if nobody lives in it any more.
+    let isLeft = Files.exists("/run/netns/\(namespace)")
+    let users = own != nil ? [] : await namespaceUsers()
+    if isLeft, users.isEmpty { try await runChecked("ip", ["netns", "del", namespace]) }
+    if isThere { try await runChecked("rm", ["-rf", "--", folder]) }
+    return isThere || stragglers > 0 || (isLeft && users.isEmpty)
   }
 
   // MARK: Processes
 
   /// Processes of the lab that no file tells of: an `up` or a `down` was killed between two lines.
-  private func endStragglers() async {
+  /// - Returns: how many there were.
+  private func endStragglers() async -> Int {
+    var count = 0
     let programs = [
       "qemu-system-x86_64", "ovs-vswitchd", "ovsdb-server", "ipmi_sim", "steelyard", "steelyard-simulator",
     ]
@@ -176,8 +238,10 @@ public struct Laboratory: Sendable {
       // "lab" beside "steelyard": a server may keep its own data near, and is not ours to end.
       if program == "steelyard", words.dropFirst().first != "lab" || words.contains("down") { continue }
       guard words.contains(where: { $0.hasSuffix(folder) || $0.contains(folder + "/") }) else { continue }
-      await Files.end(process, containing: folder)
+      await Files.end(process, naming: folder)
+      count += 1
     }
+    return count
   }
 
   /// Starts a program that outlives this one.
@@ -190,12 +254,24 @@ public struct Laboratory: Sendable {
     _ = try await runChecked("sh", ["-c", script, "sh", log, pid] + command + arguments, environment: environment)
   }
 
-  func wait(_ what: String, limit: Duration, until isSo: () async -> Bool) async throws {
+  /// Waits until a program that was started is of use.
+  /// - Parameters: `pid` and `log` are the files with its process number and with what it said.
+  /// - Throws: ``Failure`` with its last words when it has ended, or is not ready in time.
+  func wait(
+    _ what: String, pid: String, log: String, limit: Duration = .seconds(10), until isSo: () async -> Bool
+  ) async throws {
     let end = ContinuousClock.now + limit
+    // (a process has no command line for a moment, while it becomes another program)
+    var missed = 0
     while ContinuousClock.now < end {
       if await isSo() { return }
+      missed = Files.isRunning(pid, naming: folder) ? 0 : missed + 1
+      guard missed < 25 else {
+        let words = (try? Files.read(log))?.split(separator: "\n").last.map { ": \($0)" } ?? ""
+        throw Failure("\(what) ended as soon as it was started\(words) (\(log))")
+      }
       try await Task.sleep(for: .milliseconds(20))
     }
-    throw Failure("\(what) did not come up within \(Int(limit.components.seconds)) s; its log is in \(folder)")
+    throw Failure("\(what) did not come up within \(Int(limit.components.seconds)) s; its log is \(log)")
   }
 }

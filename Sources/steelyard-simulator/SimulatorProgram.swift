@@ -18,7 +18,7 @@ struct Redfish: AsyncParsableCommand {
     discussion: """
       One controller:   steelyard-simulator redfish --listen 127.78.0.13:8000 --control ./machine r1
       Several:          --bmc name=r1,address=127.78.0.13:8000,control=./machine r1 --bmc …  or  --config FILE
-      The FILE is {"bmcs": [{"name", "address", "control": [words], "username", "password", "tls", "mode", "uuid",
+      The FILE is {"bmcs": [{"name", "address", "control": [words], "username", "password", "tls", "identity", "mode", "uuid",
       "serial", "cpus", "memory_mib", "nics": [MAC], "disks": [{"name", "bytes", "serial"}], …}]}.
       The control command is called as COMMAND get power | get boot | set power on|off | set boot
       none|pxe|disk|cdrom once|continuous | set mode bios|uefi | shutdown. Without one the machine is a fake.

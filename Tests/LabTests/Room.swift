@@ -32,7 +32,7 @@ struct Room {
     do {
       try await body(room)
     } catch {
-      try? await room.lab.down()
+      _ = try? await room.lab.down()
       throw error
     }
     try await room.lab.down()
@@ -41,8 +41,8 @@ struct Room {
   /// Processes whose command line names the lab's folder, without this test and programs that only look.
   func processes() -> [String] {
     fileNames(in: "/proc").compactMap { name in
-      guard let process = pid_t(name), process != getpid(), let line = try? Files.read("/proc/\(name)/cmdline"),
-        line.contains(lab.folder)
+      guard let process = pid_t(name), process != getpid(), Files.isRunning(process, naming: lab.folder),
+        let line = try? Files.read("/proc/\(name)/cmdline")
       else { return nil }
       return "\(name) " + line.replacing("\0", with: " ")
     }

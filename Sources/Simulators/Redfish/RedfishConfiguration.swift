@@ -3,7 +3,7 @@ import Wire
 /// One simulated controller and the machine that it claims to manage.
 ///
 /// As JSON (all but `address` may be left out): `{"name": "r1", "address": "127.78.0.13:8000", "control":
-/// ["/path/machine", "r1"], "username": "admin", "password": "…", "tls": true, "mode": "uefi", "uuid": "…", "serial":
+/// ["/path/machine", "r1"], "username": "admin", "password": "…", "tls": true, "identity": "/folder", "mode": "uefi", "uuid": "…", "serial":
 /// "…", "manufacturer": "…", "model": "…", "bios_version": "…", "cpus": 2, "cpu_model": "…", "memory_mib": 1024,
 /// "nics": ["52:54:00:…"], "disks": [{"name": "vda", "bytes": 2147483648, "serial": "…"}]}`. Without `control` the
 /// machine is a fake one.
@@ -28,6 +28,8 @@ public struct BMCConfiguration: Sendable {
   public var username = "admin"
   public var password = "password"
   public var isTLS = false
+  /// Folder where its certificate and key stay, so that it is the same one the next time; nil for a new one each time.
+  public var identityFolder: String?
   public var firmware = MachineFirmware.uefi
   public var uuid: String
   public var serial: String
@@ -72,6 +74,7 @@ public struct BMCConfiguration: Sendable {
       case "username": username = value.string ?? username
       case "password": password = value.string ?? password
       case "tls": isTLS = value.bool ?? false
+      case "identity": identityFolder = value.string
       case "mode":
         guard let mode = value.string.flatMap({ MachineFirmware(rawValue: $0) }) else {
           throw MachineError("mode is bios or uefi")

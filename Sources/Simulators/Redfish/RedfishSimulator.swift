@@ -63,7 +63,8 @@ public struct RedfishSimulator: Service {
       let configuration = bmc.configuration
       var server = HTTPServerBuilder.http1()
       if configuration.isTLS {
-        let own = try await SelfSignedCertificate.make(host: configuration.host)
+        let own = try await SelfSignedCertificate.make(
+          host: configuration.host, keptIn: configuration.identityFolder)
         let fingerprint = Digest.hex(Digest.sha256(try own.certificate.toDERBytes()))
         await listening.setFingerprint("sha256:" + fingerprint, of: configuration.name)
         server = try .tls(
