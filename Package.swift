@@ -144,15 +144,21 @@ let package = Package(
     tests("ProcessesTests", ["Processes"]),
     tests("StoreTests", ["Store", "Cryptography", "Domain", "Wire"]),
     tests("WorkflowsTests", ["Workflows", "Store", "Cryptography", "Wire", logging]),
-    tests("ConductorTests", ["Conductor", "TestSupport", "Domain", "Wire"]),
-    tests("SwitchDriversTests", ["SwitchDrivers", "DriverInterfaces", "Domain", "Wire", "Processes", "CLinux"]),
+    tests("ConductorTests", ["Conductor", "TestSupport", "Store", "DriverInterfaces", "Processes", "Domain", "Wire"]),
+    tests(
+      "SwitchDriversTests",
+      ["SwitchDrivers", "TestSupport", "DriverInterfaces", "Domain", "Wire", "Processes", "CLinux"]),
     tests(
       "RedfishDriverTests",
-      ["RedfishDriver", "Simulators", "steelyard-simulator", "Processes", "Cryptography", "DriverInterfaces", "Wire"],
+      [
+        "RedfishDriver", "TestSupport", "Simulators", "steelyard-simulator", "Processes", "Cryptography",
+        "DriverInterfaces",
+        "Wire",
+      ],
       exclude: ["sushy_check.py"]),
     tests("FakeDriverTests", ["FakeDriver", "DriverInterfaces", "Domain", "Wire"]),
-    tests("IPMIDriverTests", ["IPMIDriver", "Conductor", "Processes"]),
-    tests("BootServicesTests", ["BootServices", "DriverInterfaces", "Domain", "Processes", "CLinux"]),
+    tests("IPMIDriverTests", ["IPMIDriver", "Conductor", "TestSupport", "Processes"]),
+    tests("BootServicesTests", ["BootServices", "TestSupport", "DriverInterfaces", "Domain", "Processes", "CLinux"]),
     tests("AgentTests", ["Agent", "Wire"]),
     tests("APISupportTests", ["APISupport", "Store", "Domain", "Wire", "Cryptography"]),
     tests(
@@ -175,7 +181,7 @@ let package = Package(
       ], exclude: ["roles.txt", "uncovered.txt"]),
     tests("LabTests", ["Lab", "Processes", "Wire", "steelyard", "steelyard-simulator"]),
     tests("NeutronAPITests", ["NeutronAPI", hummingbirdTesting]),
-    tests("GlanceAPITests", ["GlanceAPI", "Processes", "Cryptography", hummingbirdTesting]),
+    tests("GlanceAPITests", ["GlanceAPI", "TestSupport", "Processes", "Cryptography", hummingbirdTesting]),
   ]
 )
 if let onlyTests { package.targets.removeAll { $0.type == .test && !onlyTests.contains($0.name) } }

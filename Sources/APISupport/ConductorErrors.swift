@@ -11,13 +11,14 @@ extension ConductorError: APIErrorConvertible {
   }
 }
 
-/// A device that did not do what a synchronous verb asked (boot device, console).
+/// A device that did not do what a synchronous verb asked (boot device, console), in the words for everyone: a route that
+/// knows more of its caller shows more.
 extension DriverError: APIErrorConvertible {
   public var apiError: APIError {
     switch code {
-    case .misconfigured, .unsupported: .badRequest(description)
-    case .busy: .conflict(description)
-    case .unreachable, .refused, .badReply, .notInForce: APIError(.badGateway, description)
+    case .misconfigured, .unsupported: .badRequest(reason.sentence)
+    case .busy: .conflict(reason.sentence)
+    case .unreachable, .refused, .badReply, .notInForce: APIError(.badGateway, reason.sentence)
     }
   }
 }

@@ -93,7 +93,7 @@ final class Reservations: Sendable {
   private func failure(_ what: String) -> DriverError {
     let number = errno
     return DriverError(
-      number == ENOSPC ? .busy : .refused, device: "boot services",
+      number == ENOSPC ? .busy : .refused, device: .bootServices,
       detail: "cannot \(what): \(String(cString: strerror(number)))")
   }
 }

@@ -164,7 +164,7 @@ struct Parts: Sendable {
       return (node.driver, try NodeStore.driverInfoWithSecrets(of: uuid, box: database.secrets, in: session))
     }
     guard let type = hardwareTypes.first(where: { $0.name == name }) else {
-      throw DriverError(.misconfigured, device: "node \(uuid)", detail: "there is no driver '\(name)'")
+      throw DriverError(.misconfigured, device: .node(uuid), detail: "there is no driver '\(name)'")
     }
     return try type.driver(node: uuid, driverInfo: info)
   }
@@ -198,3 +198,4 @@ public protocol NodeConsoles: Sendable {
 }
 
 extension DriverError: TransientError {}
+extension ConductorError: ReasonedError { public var reason: Reason { Reason(description) } }

@@ -23,7 +23,7 @@ extension Conductor {
       let running = Set(open.map(\.id))
       for workflow in open where workflow.state == .stuck {
         findings.append(
-          "workflow \(workflow.id) (\(workflow.kind) of \(workflow.subject)) is stuck: \(workflow.error ?? ""); `steelyard workflow retry \(workflow.id)`"
+          "workflow \(workflow.id) (\(workflow.kind) of \(workflow.subject)) is stuck: \(workflow.reason?.whole ?? ""); `steelyard workflow retry \(workflow.id)`"
         )
       }
       for node in try NodeStore.list(in: session) {

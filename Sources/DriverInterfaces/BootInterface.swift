@@ -20,8 +20,32 @@ public protocol ImageStoreInterface: Sendable {
   ///
   /// Safe to call again and from two workflows at once. The source's checksum is verified before anything reads it,
   /// and what it claims to be is checked against its content.
+  /// - Parameter progress: told how far it is; those who ask at the same time share one conversion and all hear of it. Not
+  ///   called when the raw form is there already.
   /// - Throws: ``DriverError`` `.refused` with a sentence when the content is not what it claims.
-  func ensureRaw(imageID: String) async throws -> RawImage
+  func ensureRaw(imageID: String, progress: @escaping @Sendable (ImageProgress) -> Void) async throws -> RawImage
+
+  /// Files that belong to no image and that no deployment uses, by what is stored: full paths. Nothing is changed.
+  func orphans() async throws -> [String]
+  /// Forgets uploads that nobody sends any more, so that their images can be uploaded again and their files are orphans.
+  func forgetUploads() async throws
+}
+
+/// How far the raw form of an image is.
+public struct ImageProgress: Sendable, Equatable {
+  public enum Phase: String, Sendable {
+    case waiting = "waiting for other images to be unpacked"
+    case checking = "checking the image"
+    case unpacking = "unpacking the image"
+    case hashing = "computing the checksum of the unpacked image"
+  }
+  public var phase: Phase
+  /// Of the whole work: 0 to 1.
+  public var fraction: Double
+  public init(_ phase: Phase, _ fraction: Double) {
+    self.phase = phase
+    self.fraction = fraction
+  }
 }
 
 /// A raw disk image ready to be streamed.

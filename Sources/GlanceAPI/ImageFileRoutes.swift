@@ -29,7 +29,12 @@ struct ImageFileRoutes: Sendable {
     }
     let uploadID = Identifier.uuid()
     let settings = glance.folder.settings
+    let underway = glance.folder.uploadsUnderway
+    underway.begin(uploadID)
+    defer { underway.end(uploadID) }
     let (declared, limit) = try await glance.database.write { session -> (String, Int) in
+      // One whose end could not be written down must not keep its image from being uploaded.
+      _ = try ImageStore.resetUploads(besides: underway.ids, in: session)
       var image = try ImageLookup.changeable(id, actor, verb: "upload data to", session)
       guard image.status == .queued else {
         throw APIError.conflict("Image status transition from \(image.status.rawValue) to saving is not allowed.")
@@ -133,12 +138,16 @@ struct ImageFileRoutes: Sendable {
   }
 
   private func giveUp(_ id: String, _ uploadID: String) async {
-    // A database that fails here has failed before; the next start puts the image back to queued.
+    let folder = glance.folder
+    // A database that fails here has failed before (a full disk): the next upload, or the sweeper, puts the image back to
+    // queued, and the sweeper removes what is left of it.
     try? await glance.database.write { session in
       guard var image = try ImageStore.get(id, in: session), image.uploadID == uploadID else { return }
       image.status = .queued
       image.uploadID = nil
       try ImageStore.update(image, in: session)
+      // It may have got its name before the database failed.
+      session.afterCommit { folder.removeContent(of: id) }
     }
   }
 

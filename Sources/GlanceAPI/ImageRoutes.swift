@@ -163,7 +163,7 @@ struct ImageRoutes: Sendable {
       guard !image.isProtected else { throw APIError.forbidden("Image \(id) is protected and cannot be deleted.") }
       try ImageStore.delete(id, in: session)
       // An upload that goes on now finds its image gone and removes what it wrote.
-      session.afterCommit { folder.removeContent(of: id) }
+      try folder.imageDeleted(id, in: session)
     }
     return .noContent
   }

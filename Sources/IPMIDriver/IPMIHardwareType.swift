@@ -41,7 +41,7 @@ public struct IPMIHardwareType: HardwareType {
     case .failure(let problems):
       let address = driverInfo["ipmi_address"]?.string.flatMap { IPMISettings.isAddress($0) ? $0 : nil }
       throw DriverError(
-        .misconfigured, device: address.map { "bmc \($0)" } ?? "bmc of node \(node)",
+        .misconfigured, device: .controller(address ?? "of node \(node)"),
         detail: problems.sentences.first ?? "driver_info cannot be used")
     case .success(let settings):
       let tool = Ipmitool(settings: settings, limits: limits, turns: turns)

@@ -1,3 +1,4 @@
+import DriverInterfaces
 import Wire
 
 /// What `driver_info` says about one controller, checked: every value is safe as one argument of a program.
@@ -21,7 +22,7 @@ struct IPMISettings: Sendable {
   var protocolVersion = ProtocolVersion.v2
 
   /// As an operator knows it.
-  var device: String { "bmc \(address)" + (port == 623 ? "" : " port \(port)") }
+  var device: DriverError.Device { .controller(address + (port == 623 ? "" : " port \(port)")) }
   /// Which controller it is, for taking turns.
   var key: String { "\(address.lowercased()) \(port)" }
 

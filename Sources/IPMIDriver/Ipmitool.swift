@@ -53,7 +53,7 @@ struct Ipmitool: Sendable {
 
 /// Tells from `ipmitool -v`'s words what went wrong.
 enum IPMIFailure {
-  static func error(_ text: String, device: String) -> DriverError {
+  static func error(_ text: String, device: DriverError.Device) -> DriverError {
     let text = said(text)
     let lowered = text.lowercased()
     for (words, code, detail) in causes where words.contains(where: { lowered.contains($0) }) {

@@ -1,6 +1,7 @@
 import APISupport
 import Conductor
 import Domain
+import DriverInterfaces
 import HTTPTypes
 import Store
 import Wire
@@ -73,6 +74,20 @@ public struct IronicAPI: Sendable {
   /// Reads the node, then runs `body` outside of a transaction: for what talks to the machine's controller.
   func seen(_ request: APIRequest, to action: NodePolicy.Action? = nil) async throws -> Node {
     try await database.read { try node(request, to: action, in: $0) }
+  }
+  /// Has the machine's controller do something while the caller waits. What it says when it does not is for those only who
+  /// see the site's devices; others read a sentence without them.
+  func controlling<T: Sendable>(_ request: APIRequest, _ body: (Node) async throws -> T) async throws -> T {
+    let node = try await seen(request, to: .use)
+    do { return try await body(node) } catch let error as DriverError {
+      var answer = error.apiError
+      answer.message = told(error.reason, node, try request.actor())
+      throw answer
+    }
+  }
+  /// As much of a reason as the caller may read.
+  func told(_ reason: Reason, _ node: Node, _ actor: Actor) -> String {
+    NodePolicy.seesSite(NodePolicy.relation(actor, to: node)) ? reason.whole : reason.sentence
   }
   func requester(_ request: APIRequest) throws -> Requester {
     Requester(try request.actor(), requestID: request.requestID)

@@ -55,7 +55,7 @@ enum NodeBody {
       "retired": .bool(node.isRetired),
       "retired_reason": JSON(node.retiredReason), "shard": nil, "parent_node": nil,
       "maintenance": .bool(node.maintenance),
-      "maintenance_reason": JSON(node.maintenanceReason), "protected": .bool(node.isProtected),
+      "maintenance_reason": JSON(node.maintenanceReason?.whole), "protected": .bool(node.isProtected),
       "protected_reason": JSON(node.protectedReason),
     ]
   }
@@ -94,7 +94,7 @@ enum NodeBody {
     case "protected": node.isProtected = try FieldReading.flag(value, field) ?? false
     case "protected_reason": node.protectedReason = try FieldReading.text(value, field)
     case "maintenance": node.maintenance = try FieldReading.flag(value, field) ?? false
-    case "maintenance_reason": node.maintenanceReason = try FieldReading.text(value, field)
+    case "maintenance_reason": node.maintenanceReason = try FieldReading.text(value, field).map { Reason($0) }
     case "chassis_uuid", "shard", "parent_node":
       guard value == nil || value?.isNull == true else {
         throw APIError.badRequest("\(field) is not kept by this server.")

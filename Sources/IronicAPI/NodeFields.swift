@@ -9,6 +9,8 @@ struct NodeField: Sendable {
     case text(NodeColumn)
     case flag(NodeColumn)
     case time(NodeColumn)
+    /// A ``Reason``: the sentence for everyone, and what those read who see the site's devices.
+    case reason(NodeColumn, whole: NodeColumn)
     /// A stored JSON document.
     case json(NodeColumn)
     /// The same with what looks like a secret masked.
@@ -48,8 +50,8 @@ struct NodeField: Sendable {
     NodeField("chassis_uuid", 1, .constant("null")),
     NodeField("console_enabled", 1, .flag(.consoleEnabled)),
     NodeField("maintenance", 1, .flag(.maintenance)),
-    NodeField("maintenance_reason", 1, .text(.maintenanceReason)),
-    NodeField("last_error", 1, .text(.lastError)),
+    NodeField("maintenance_reason", 1, .reason(.maintenanceReason, whole: .maintenanceReasonWhole)),
+    NodeField("last_error", 1, .reason(.lastError, whole: .lastErrorWhole)),
     NodeField("power_state", 1, .text(.powerState)),
     NodeField("target_power_state", 1, .text(.targetPowerState)),
     NodeField("provision_state", 1, .text(.provisionState)),
@@ -106,12 +108,13 @@ struct NodeField: Sendable {
   /// What a list shows when nothing else is asked for.
   static let listed: Set<String> = ["uuid", "name", "instance_uuid", "maintenance", "power_state", "provision_state"]
 
-  var column: NodeColumn? {
+  var columns: [NodeColumn] {
     switch content {
     case .text(let column), .flag(let column), .time(let column), .json(let column), .masked(let column),
       .hidden(let column):
-      column
-    case .constant, .driverName, .conductor, .below: nil
+      [column]
+    case .reason(let sentence, let whole): [sentence, whole]
+    case .constant, .driverName, .conductor, .below: []
     }
   }
 }
@@ -146,12 +149,8 @@ struct NodeView: Sendable {
     for field in NodeField.all where field.since <= version.minor && (wanted?.contains("\(field.name)") ?? true) {
       // Links to what lies below are shown only with everything.
       if case .below = field.content, wanted != nil { continue }
-      if let column = field.column {
-        fields.append((field, columns.count))
-        columns.append(column)
-      } else {
-        fields.append((field, 0))
-      }
+      fields.append((field, columns.count))
+      columns += field.columns
     }
     self.fields = fields
     self.columns = columns
@@ -179,11 +178,14 @@ struct NodeView: Sendable {
       case .masked:
         row.withText(column) { SecretMask.write($0, &writer) }
       case .hidden:
-        if relation == .lessee {
-          writer.raw("{}")
-        } else {
+        if NodePolicy.seesSite(relation) {
           row.withText(column) { SecretMask.write($0, &writer) }
+        } else {
+          writer.raw("{}")
         }
+      case .reason:
+        let chosen = NodePolicy.seesSite(relation) ? column + 1 : column
+        if row.isNull(chosen) { writer.null() } else { row.withText(chosen) { writer.text($0) } }
       case .constant(let json): writer.raw("\(json)")
       case .driverName: row.withText(1) { writer.text($0) }
       case .conductor: writer.value(hostname)

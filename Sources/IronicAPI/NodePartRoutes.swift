@@ -187,9 +187,9 @@ extension IronicAPI {
       guard let stored = try NodeStore.inventory(of: node.uuid, in: session) else {
         throw APIError.notFound("Could not find inspection data for node \(node.uuid).")
       }
-      let isLessee = NodePolicy.relation(try request.actor(), to: node) == .lessee
+      let isHidden = !NodePolicy.seesSite(NodePolicy.relation(try request.actor(), to: node))
       return APIResponse(json: [
-        "inventory": InventoryDocument.shown(stored, hidesController: isLessee), "plugin_data": [:],
+        "inventory": InventoryDocument.shown(stored, hidesController: isHidden), "plugin_data": [:],
       ])
     }
   }

@@ -37,7 +37,7 @@ extension IronicAPI {
         try await setBootDevice($0)
       },
       Endpoint(.get, "/v1/nodes/{node}/management/boot_device/supported", Self.act, "List boot devices") {
-        let devices = try await conductor.supportedBootDevices(try await seen($0, to: .use))
+        let devices = try await controlling($0) { try await conductor.supportedBootDevices($0) }
         return APIResponse(json: ["supported_boot_devices": JSON(devices.map(\.rawValue))])
       },
       Endpoint(.put, "/v1/nodes/{node}/management/inject_nmi", Self.act, "Not supported") {
@@ -54,11 +54,12 @@ extension IronicAPI {
   private func showStates(_ request: APIRequest) async throws -> APIResponse {
     let version = try Microversion(request.headers)
     let node = try await seen(request)
+    let lastError = try node.lastError.map { told($0, node, try request.actor()) }
     var states: JSONObject = [
       "power_state": JSON(node.powerState?.rawValue), "target_power_state": JSON(node.targetPowerState?.rawValue),
       "provision_state": .string(node.provisionState.rawValue),
       "target_provision_state": JSON(node.targetProvisionState),
-      "provision_updated_at": JSON(node.provisionUpdatedAt?.iso8601WithOffset), "last_error": JSON(node.lastError),
+      "provision_updated_at": JSON(node.provisionUpdatedAt?.iso8601WithOffset), "last_error": JSON(lastError),
       "console_enabled": .bool(node.consoleEnabled),
     ]
     if version.minor >= 12 {
@@ -203,9 +204,11 @@ extension IronicAPI {
     guard let enabled = try FieldReading.flag(body["enabled"], "enabled") else {
       throw APIError.badRequest("enabled must be true or false.")
     }
-    let node = try await seen(request, to: .use)
-    try await conductor.setConsole(enabled: enabled, node: node)
-    return APIResponse(.accepted, headers: [.location: "\(request.serviceURL)/v1/nodes/\(node.uuid)/states/console"])
+    let uuid = try await controlling(request) { node in
+      try await conductor.setConsole(enabled: enabled, node: node)
+      return node.uuid
+    }
+    return APIResponse(.accepted, headers: [.location: "\(request.serviceURL)/v1/nodes/\(uuid)/states/console"])
   }
 
   /// PUT or DELETE /v1/nodes/{node}/maintenance → 202.
@@ -216,7 +219,7 @@ extension IronicAPI {
       let actor = try request.actor()
       var node = try node(request, to: .use, in: session)
       node.maintenance = isOn
-      node.maintenanceReason = isOn ? reason : nil
+      node.maintenanceReason = isOn ? reason.map { Reason($0) } : nil
       if !isOn { node.fault = nil }
       node.updatedAt = request.now
       try NodeStore.update(node, in: session)
@@ -230,7 +233,7 @@ extension IronicAPI {
 
   /// GET /v1/nodes/{node}/management/boot_device → 200 `{"boot_device", "persistent"}`, nulls when the controller does not tell.
   private func showBootDevice(_ request: APIRequest) async throws -> APIResponse {
-    let boot = try await conductor.bootDevice(try await seen(request, to: .use))
+    let boot = try await controlling(request) { try await conductor.bootDevice($0) }
     return APIResponse(
       json: ["boot_device": JSON(boot?.device.rawValue), "persistent": boot.map { .bool($0.persistent) } ?? .null])
   }
@@ -243,7 +246,7 @@ extension IronicAPI {
       )
     }
     let isPersistent = try FieldReading.flag(body["persistent"], "persistent") ?? false
-    try await conductor.setBootDevice(try await seen(request, to: .use), device, persistent: isPersistent)
+    try await controlling(request) { try await conductor.setBootDevice($0, device, persistent: isPersistent) }
     return .noContent
   }
 

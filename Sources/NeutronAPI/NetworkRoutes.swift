@@ -167,7 +167,7 @@ struct NetworkRoutes: Sendable {
     let changed = try await neutron.database.write { session in
       var network = try changeable(id, actor, rule: "update_network", session)
       try body.check(allowed: Self.settable, known: Self.known, verb: "PUT")
-      let wasShared = network.isShared
+      let (wasShared, wasUp) = (network.isShared, network.isAdminStateUp)
       try apply(body, to: &network, actor, rule: "update_network")
       if wasShared && !network.isShared {
         let others = try NetworkPortStore.list(network: id, in: session).contains { $0.projectID != network.projectID }
@@ -178,6 +178,10 @@ struct NetworkRoutes: Sendable {
         }
       }
       try NetworkStore.update(&network, at: now, in: session)
+      if network.isAdminStateUp != wasUp {
+        let attached = try NetworkPortStore.list(network: id, in: session).filter(\.isBound).map(\.id)
+        if !attached.isEmpty { try neutron.rewire(attached, session) }
+      }
       return network
     }
     return Self.view.show(changed, request)

@@ -25,13 +25,21 @@ public struct NeutronAPI: Sendable {
   public typealias Unplug =
     @Sendable (_ port: NetworkPort, _ actor: Actor, _ requestID: String, _ session: any Session) throws -> Void
 
+  /// Called in the transaction that changes `admin_state_up` of ports, or of the network that they are on, with the ids of
+  /// those that a machine is attached to: starts to have the switches follow.
+  public typealias Rewire = @Sendable (_ ports: [String], _ session: any Session) throws -> Void
+
   let database: Database
   let settings: Settings
+  let rewire: Rewire
   let unplug: Unplug
 
-  public init(database: Database, settings: Settings = Settings(), unplug: @escaping Unplug) {
+  public init(
+    database: Database, settings: Settings = Settings(), rewire: @escaping Rewire, unplug: @escaping Unplug
+  ) {
     self.database = database
     self.settings = settings
+    self.rewire = rewire
     self.unplug = unplug
   }
 

@@ -206,7 +206,9 @@ struct PortRoutes: Sendable {
         try NetworkPortStore.setAddresses(of: port, in: session)
       }
       try NetworkPortStore.update(&port, at: now, in: session)
-      return port
+      guard port.isBound, port.isAdminStateUp != before.isAdminStateUp else { return port }
+      try neutron.rewire([id], session)
+      return try NetworkPortStore.get(id, in: session) ?? port
     }
     return Self.view.show(changed, request)
   }

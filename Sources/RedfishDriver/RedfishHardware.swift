@@ -42,7 +42,8 @@ public final class RedfishHardware: HardwareType {
   public func driver(node: String, driverInfo: JSONObject) throws -> NodeDriver {
     let (settings, problems) = RedfishSettings.read(driverInfo)
     guard let settings else {
-      throw DriverError(.misconfigured, device: "node \(node)", detail: problems.first ?? "driver_info is incomplete.")
+      throw DriverError(
+        .misconfigured, device: .controller("of node \(node)"), detail: problems.first ?? "driver_info is incomplete.")
     }
     let (connection, replaced) = try state.withLock { state in
       let known = state.connections[node]

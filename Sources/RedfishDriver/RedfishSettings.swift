@@ -26,7 +26,7 @@ struct RedfishSettings: Sendable, Equatable {
   var authentication: Authentication
 
   /// How operators know it.
-  var device: String { "bmc \(host)" + (port == (isTLS ? 443 : 80) ? "" : ":\(port)") }
+  var device: DriverError.Device { .controller(host + (port == (isTLS ? 443 : 80) ? "" : ":\(port)")) }
   /// Scheme and authority, without a slash at the end.
   var base: String { "\(isTLS ? "https" : "http")://\(host):\(port)" }
 

@@ -95,9 +95,13 @@ public enum ImageStore {
   public static func count(owner: String, in session: any Session) throws -> Int {
     try session.first("SELECT COUNT(*) FROM images WHERE owner = $1", [.text(owner)]) { $0.int(0) } ?? 0
   }
-  /// Uploads that a stopped server left: back to `queued`, so that the owner can upload again.
-  public static func resetUploads(in session: any Session) throws {
-    try session.execute("UPDATE images SET status = 'queued', upload_id = NULL WHERE status = 'saving'", [])
+  /// Uploads that nobody sends any more: back to `queued`, so that the owner can upload again.
+  /// - Parameter live: the uploads that go on.
+  /// - Returns: how many there were.
+  public static func resetUploads(besides live: Set<String>, in session: any Session) throws -> Int {
+    var query = Query("UPDATE images SET status = 'queued', upload_id = NULL WHERE status = 'saving'")
+    if !live.isEmpty { query.appendIn("AND upload_id NOT IN", live.sorted().map { .text($0) }) }
+    return try session.execute(query)
   }
 
   // Members

@@ -23,8 +23,11 @@ public struct NodeColumn: Sendable {
   public static let targetPowerState = NodeColumn("target_power_state")
   public static let maintenance = NodeColumn("maintenance")
   public static let maintenanceReason = NodeColumn("maintenance_reason")
+  /// For whoever runs the node; the column above is for everyone.
+  public static let maintenanceReasonWhole = NodeColumn("COALESCE(maintenance_reason_detail, maintenance_reason)")
   public static let fault = NodeColumn("fault")
   public static let lastError = NodeColumn("last_error")
+  public static let lastErrorWhole = NodeColumn("COALESCE(last_error_detail, last_error)")
   public static let reservation = NodeColumn("reservation")
   public static let instanceUUID = NodeColumn("instance_uuid")
   public static let allocationUUID = NodeColumn("allocation_uuid")

@@ -21,9 +21,9 @@ public enum NodeStore {
     node.powerState = Power(rawValue: row.text(14))
     node.targetPowerState = Power(rawValue: row.text(15))
     node.maintenance = row.bool(16)
-    node.maintenanceReason = row.optionalText(17)
+    node.maintenanceReason = reason(row, 17, detail: 44)
     node.fault = row.optionalText(18)
-    node.lastError = row.optionalText(19)
+    node.lastError = reason(row, 19, detail: 45)
     node.reservation = row.optionalText(20)
     node.instanceUUID = row.optionalText(21)
     node.allocationUUID = row.optionalText(22)
@@ -76,12 +76,16 @@ public enum NodeStore {
       last_error, reservation, instance_uuid, allocation_uuid, console_enabled, automated_clean, is_protected, protected_reason, \
       is_retired, retired_reason, description, conductor_group, boot_mode, is_secure_boot, traits, deploy_step, clean_step, \
       network_data, created_at, updated_at, provision_updated_at, inspection_started_at, inspection_finished_at, power_observed_at, \
-      interfaces FROM nodes
+      interfaces, maintenance_reason_detail, last_error_detail FROM nodes
       """)
     narrow(&query)
     return query
   }
 
+  private static func reason(_ row: borrowing Row, _ sentence: Int, detail: Int) -> Reason? {
+    guard let text = row.optionalText(sentence) else { return nil }
+    return Reason(text, detail: row.optionalText(detail))
+  }
   private static func interfaces(_ object: JSONObject) -> [InterfaceKind: String] {
     var chosen: [InterfaceKind: String] = [:]
     for member in object { if let kind = InterfaceKind(rawValue: member.key) { chosen[kind] = member.value.string } }
@@ -114,23 +118,24 @@ public enum NodeStore {
       protected_reason = $25, is_retired = $26, retired_reason = $27, description = $28, conductor_group = $29, boot_mode = $30, \
       is_secure_boot = $31, traits = $32, deploy_step = $33, clean_step = $34, network_data = $35, updated_at = $36, \
       provision_updated_at = $37, inspection_started_at = $38, inspection_finished_at = $39, power_observed_at = $40, \
-      interfaces = $41 WHERE uuid = $42
+      interfaces = $41, maintenance_reason_detail = $42, last_error_detail = $43 WHERE uuid = $44
       """,
       [
         Value(node.name), .text(node.driver), Value(properties), Value(node.extra), Value(node.instanceInfo),
         Value(node.driverInternalInfo), Value(node.resourceClass), Value(node.owner), Value(node.lessee),
         Value(node.leaseUUID),
         .text(node.provisionState.rawValue), Value(node.targetProvisionState), Value(node.powerState?.rawValue),
-        Value(node.targetPowerState?.rawValue), .bool(node.maintenance), Value(node.maintenanceReason),
+        Value(node.targetPowerState?.rawValue), .bool(node.maintenance), Value(node.maintenanceReason?.sentence),
         Value(node.fault),
-        Value(node.lastError), Value(node.reservation), Value(node.instanceUUID), Value(node.allocationUUID),
+        Value(node.lastError?.sentence), Value(node.reservation), Value(node.instanceUUID), Value(node.allocationUUID),
         .bool(node.consoleEnabled), Value(node.automatedClean), .bool(node.isProtected), Value(node.protectedReason),
         .bool(node.isRetired), Value(node.retiredReason), Value(node.description), .text(node.conductorGroup),
         Value(node.bootMode?.rawValue), Value(node.isSecureBoot), Value(node.traits), Value(node.deployStep),
         Value(node.cleanStep),
         Value(node.networkData), Value(node.updatedAt), Value(node.provisionUpdatedAt), Value(node.inspectionStartedAt),
         Value(node.inspectionFinishedAt), Value(node.powerObservedAt),
-        Value(node.interfaces.reduce(into: JSONObject()) { $0[$1.key.rawValue] = .string($1.value) }), .text(node.uuid),
+        Value(node.interfaces.reduce(into: JSONObject()) { $0[$1.key.rawValue] = .string($1.value) }),
+        Value(node.maintenanceReason?.detail), Value(node.lastError?.detail), .text(node.uuid),
       ])
   }
 

@@ -86,7 +86,7 @@ public actor SwitchQueue: SwitchInterface {
       return .lead
     }
     guard waiting.count < Self.waitingLimit else {
-      throw DriverError(.busy, device: "switch \(name)", detail: "\(waiting.count) requests wait for it already")
+      throw DriverError(.busy, device: .networkSwitch(name), detail: "\(waiting.count) requests wait for it already")
     }
     return await withCheckedContinuation { waiting.append(Waiter(request: request, continuation: $0)) }
   }
@@ -126,7 +126,7 @@ public actor SwitchQueue: SwitchInterface {
 
   private func result(_ index: Int, of results: [Result<Void, DriverError>]) -> Result<Void, DriverError> {
     guard results.indices.contains(index) else {
-      return .failure(DriverError(.badReply, device: "switch \(name)", detail: "the driver gave no result"))
+      return .failure(DriverError(.badReply, device: .networkSwitch(name), detail: "the driver gave no result"))
     }
     return results[index]
   }

@@ -39,7 +39,7 @@ public struct Switches: SwitchRegistry {
     var queues: [String: SwitchQueue] = [:]
     for configuration in configurations {
       func wrong(_ detail: String) -> DriverError {
-        DriverError(.misconfigured, device: "switch \(configuration.name)", detail: detail)
+        DriverError(.misconfigured, device: .networkSwitch(configuration.name), detail: detail)
       }
       guard queues[configuration.name] == nil else { throw wrong("two switches have this name") }
       guard !configuration.name.isEmpty else { throw wrong("a switch needs a name") }
@@ -64,7 +64,7 @@ public struct Switches: SwitchRegistry {
     if let queue = queues[name] { return queue }
     let names = order.prefix(8).joined(separator: ", ")
     throw DriverError(
-      .misconfigured, device: "switch \(name)",
+      .misconfigured, device: .networkSwitch(name),
       detail: "no switch of this name is configured; there \(order.isEmpty ? "is none" : "are: \(names)")")
   }
   public var all: [any SwitchInterface] { order.compactMap { queues[$0] } }

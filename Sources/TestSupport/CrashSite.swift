@@ -1,6 +1,7 @@
 import Conductor
 import Cryptography
 import Domain
+import DriverInterfaces
 import Glibc
 import Logging
 import Store
@@ -47,18 +48,35 @@ public enum Scenario: String, Sendable, CaseIterable {
   }
 }
 
+/// Real parts in the place of those that live in the ``World``, for tests of what goes wrong in them.
+public struct SiteParts: Sendable {
+  public var hardware: (any HardwareType)?
+  /// Given the one that lives in the world, which decides where the machine boots from.
+  public var switches: (@Sendable (WorldSwitch) -> any SwitchRegistry)?
+  public var boot: (@Sendable (WorldBoot) -> any BootInterface)?
+  public var images: (@Sendable (Database) throws -> any ImageStoreInterface)?
+  public var configDrives: (any ConfigDriveInterface)?
+  /// Changes the node before it is enrolled; the members of `driver_info` that are secret.
+  public var node: (@Sendable (inout Node) -> Void)?
+  public var secrets: Set<String> = ["password"]
+  /// Changes the node's port before it is made.
+  public var port: (@Sendable (inout Port) -> Void)?
+  public init() {}
+}
+
 /// One server's life in a crash test: the real conductor, engine and SQLite file, in a ``World``.
 public struct CrashSite: Sendable {
   public static let node = "11111111-1111-4111-8111-111111111111"
-  static let mac = "52:54:00:00:00:01"
+  public static let mac = "52:54:00:00:00:01"
   static let machine = "n1"
-  static let vif = "22222222-2222-4222-8222-222222222222"
+  public static let vif = "22222222-2222-4222-8222-222222222222"
   static let lease = "33333333-3333-4333-8333-333333333333"
   static let tenantVLAN = 205
 
   public let world: World
   public let database: Database
-  let conductor: Conductor
+  public let conductor: Conductor
+  private let parts: SiteParts
   let printsPoints: Bool
   let points: Points
 
@@ -80,10 +98,11 @@ public struct CrashSite: Sendable {
   struct Injected: Error, CustomStringConvertible { let description = "failed on request" }
 
   /// - Parameter options: `kill` (number of the point), `fail` (a step's name), `twice`, `points`, `patience` with agents
-  ///   (milliseconds).
-  public init(folder: String, options: [String: String]) throws {
+  ///   (milliseconds), `world` (the path of the world's file).
+  public init(folder: String, options: [String: String], parts: SiteParts = SiteParts()) throws {
     mkdir(folder, 0o700)
-    world = try World("\(folder)/world.db")
+    self.parts = parts
+    world = try World(options["world"] ?? "\(folder)/world.db")
     database = try Database(
       path: "\(folder)/steelyard.db", secrets: try SecretBox.fromFile("\(folder)/key", create: true), readers: 1)
     let points = Points(kill: options["kill"].flatMap { Int($0) } ?? 0)
@@ -101,10 +120,12 @@ public struct CrashSite: Sendable {
     runner.undoDelay = .milliseconds(5)
     let mac = MACAddress(Self.mac)
     let worldSwitch = WorldSwitch(world)
+    let worldBoot = WorldBoot(world, machines: mac.map { [$0: Self.machine] } ?? [:])
+    let worldImages = WorldImages(world)
     conductor = Conductor(
-      database: database, settings: settings, hardwareTypes: [WorldHardware(world)], switches: worldSwitch,
-      boot: WorldBoot(world, machines: mac.map { [$0: Self.machine] } ?? [:]), images: WorldImages(world),
-      configDrives: WorldImages(world),
+      database: database, settings: settings, hardwareTypes: [parts.hardware ?? WorldHardware(world)],
+      switches: parts.switches?(worldSwitch) ?? worldSwitch, boot: parts.boot?(worldBoot) ?? worldBoot,
+      images: try parts.images?(database) ?? worldImages, configDrives: parts.configDrives ?? worldImages,
       logger: Logger(label: "crash") { _ in SwiftLogNoOpLogHandler() }, runnerSettings: runner,
       probe: { points.reach($0) },
       adjust: { definition in definition.adjusted(failing: failing, twice: twice, points: points) },
@@ -174,7 +195,9 @@ public struct CrashSite: Sendable {
     return [
       "state": JSON(node?.provisionState.rawValue), "reservation": JSON(node?.reservation),
       "power": JSON(node?.powerState?.rawValue),
-      "last_error": JSON(node?.lastError), "workflows": JSON(workflows.map { "\($0.kind) \($0.state.rawValue)" }),
+      "last_error": JSON(node?.lastError?.whole), "public_error": JSON(node?.lastError?.sentence),
+      "maintenance_reason": JSON(node?.maintenanceReason?.whole),
+      "workflows": JSON(workflows.map { "\($0.kind) \($0.state.rawValue)" }),
       "leftovers": JSON(try await conductor.leftovers().map(\.description)),
       "world": .object(
         world.values(prefix: "").sorted { $0.key < $1.key }.reduce(into: JSONObject()) {
@@ -188,7 +211,7 @@ public struct CrashSite: Sendable {
   }
 
   private func begin(_ scenario: Scenario) async throws {
-    let now = Self.now(), database = database, conductor = conductor
+    let now = Self.now(), database = database, conductor = conductor, parts = parts
     let isActive = scenario.before == .active
     try world.ensure("power/n1", isActive ? "power on" : "power off")
     try world.ensure("disk/n1", isActive ? "/agent/v1/image/old" : "old data")
@@ -208,9 +231,11 @@ public struct CrashSite: Sendable {
       node.provisionState = scenario.before
       node.powerState = isActive ? .on : .off
       node.instanceInfo = ["image_source": "new"]
-      try NodeStore.insert(node, secrets: ["password"], box: database.secrets, in: session)
+      parts.node?(&node)
+      try NodeStore.insert(node, secrets: parts.secrets, box: database.secrets, in: session)
       var port = Port(uuid: Identifier.uuid(), nodeUUID: node.uuid, address: Self.mac, createdAt: now)
       port.localLinkConnection = ["switch_info": "sw0", "port_id": "n1", "switch_id": "00:00:00:00:00:01"]
+      parts.port?(&port)
       if isAttached { port.vifPortID = Self.vif }
       try PortStore.insert(port, in: session)
       if isAttached {

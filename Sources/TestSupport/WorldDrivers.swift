@@ -27,11 +27,11 @@ public struct WorldHardware: HardwareType {
     let node: String
 
     func observePower() async throws -> Power {
-      try world.fail("observe-power", machine)
+      try world.fail("observe-power", .controller(machine))
       return Power(rawValue: world.value("power/\(machine)") ?? "") ?? .off
     }
     func ensurePower(_ power: Power, graceful: Bool, patience: Duration) async throws {
-      try world.fail("power-\(power == .on ? "on" : "off")", machine)
+      try world.fail("power-\(power == .on ? "on" : "off")", .controller(machine))
       let was = Power(rawValue: world.value("power/\(machine)") ?? "") ?? .off
       try world.ensure("power/\(machine)", power.rawValue)
       if power == .off {
@@ -46,17 +46,17 @@ public struct WorldHardware: HardwareType {
         try world.ensure(
           "runs/\(machine)", isNetwork ? "agent" : "disk: \(world.value("disk/\(machine)") ?? "old data")")
       }
-      try world.fail("heard-power-\(power == .on ? "on" : "off")", machine)
+      try world.fail("heard-power-\(power == .on ? "on" : "off")", .controller(machine))
     }
     func verify() async throws -> JSONObject {
-      try world.fail("verify", machine)
+      try world.fail("verify", .controller(machine))
       return ["vendor": "world"]
     }
     func observeBootOverride() async throws -> BootOverride? {
       BootOverride(world.value("boot/\(machine)")?.hasPrefix("pxe") == true ? .pxe : .disk, persistent: true)
     }
     func ensureBootOverride(_ boot: BootOverride) async throws {
-      try world.fail("boot-\(boot.device.rawValue)", machine)
+      try world.fail("boot-\(boot.device.rawValue)", .controller(machine))
       try world.ensure("boot/\(machine)", boot.device.rawValue + (boot.persistent ? "" : " once"))
     }
     func supportedBootDevices() async throws -> [BootDevice] { [.pxe, .disk] }
@@ -67,7 +67,7 @@ public struct WorldHardware: HardwareType {
 extension World {
   /// - Throws: ``DriverError`` when "fault/<verb>" says so: "refused: words", "unreachable: words" or
   ///   "misconfigured: words".
-  func fail(_ verb: String, _ device: String) throws {
+  func fail(_ verb: String, _ device: DriverError.Device) throws {
     guard let fault = value("fault/\(verb)") else { return }
     let code: DriverError.Code =
       fault.hasPrefix("unreachable") ? .unreachable : fault.hasPrefix("misconfigured") ? .misconfigured : .refused
@@ -84,7 +84,7 @@ public struct WorldSwitch: SwitchInterface, SwitchRegistry {
 
   public func switchNamed(_ name: String) throws -> any SwitchInterface {
     guard name == self.name else {
-      throw DriverError(.misconfigured, device: "switch \(name)", detail: "there is only sw0")
+      throw DriverError(.misconfigured, device: .networkSwitch(name), detail: "there is only sw0")
     }
     return self
   }
@@ -97,11 +97,11 @@ public struct WorldSwitch: SwitchInterface, SwitchRegistry {
     PortConfiguration(native: world.value("switch/\(port)").flatMap { Int($0) })
   }
   public func apply(_ ports: [String: PortConfiguration], label: String?) async throws {
-    try world.fail("switch", name)
+    try world.fail("switch", .networkSwitch(name))
     for (port, configuration) in ports.sorted(by: { $0.key < $1.key }) {
       try world.ensure("switch/\(port)", configuration.native.map { String($0) })
     }
-    try world.fail("heard-switch", name)
+    try world.fail("heard-switch", .networkSwitch(name))
   }
   public func macTable() async throws -> [(port: String, vlan: Int, mac: MACAddress)] { [] }
   public func watch() -> AsyncThrowingStream<Set<String>, any Error> { AsyncThrowingStream { $0.finish() } }
@@ -116,11 +116,11 @@ public struct WorldBoot: BootInterface {
     self.machines = machines
   }
   public func ensureAdmitted(_ macs: [MACAddress], label: String) async throws {
-    try world.fail("admit", "dhcp")
+    try world.fail("admit", .bootServices)
     for mac in macs { try world.ensure("dhcp/\(machines[mac] ?? mac.description)", label) }
   }
   public func ensureDenied(_ macs: [MACAddress]) async throws {
-    try world.fail("deny", "dhcp")
+    try world.fail("deny", .bootServices)
     for mac in macs { try world.ensure("dhcp/\(machines[mac] ?? mac.description)", nil) }
   }
   public func admitted() async throws -> [MACAddress: String] {
@@ -133,10 +133,13 @@ public struct WorldBoot: BootInterface {
 public struct WorldImages: ImageStoreInterface, ConfigDriveInterface {
   let world: World
   public init(_ world: World) { self.world = world }
-  public func ensureRaw(imageID: String) async throws -> RawImage {
-    try world.fail("image", "image \(imageID)")
+  public func ensureRaw(imageID: String, progress: @escaping @Sendable (ImageProgress) -> Void) async throws -> RawImage
+  {
+    try world.fail("image", .image(imageID))
     return RawImage(path: "/nowhere/\(imageID)", size: 1 << 20, sha256: String(repeating: "0", count: 64))
   }
+  public func orphans() async throws -> [String] { [] }
+  public func forgetUploads() async throws {}
   public func make(_ content: JSON, at path: String) async throws -> RawImage {
     RawImage(path: path, size: 1 << 20, sha256: String(repeating: "0", count: 64))
   }

@@ -17,7 +17,7 @@ public struct StepContext: Sendable {
   public let startedAt: Timestamp
   public let now: Timestamp
   /// Why the workflow is being unwound; nil while it goes forward.
-  public let failure: String?
+  public let failure: Reason?
 
   /// How long the step has been going on, restarts included.
   public var elapsed: Duration { now - startedAt }
@@ -74,13 +74,13 @@ public struct WorkflowDefinition: Sendable {
   /// In the transaction that ends it undone; `failure` says why.
   public let undone: @Sendable (StepContext, any Session) throws -> Void
   /// In the transaction that gives it to the operator, because an undo does not succeed.
-  public let stuck: @Sendable (StepContext, String, any Session) throws -> Void
+  public let stuck: @Sendable (StepContext, Reason, any Session) throws -> Void
 
   public init(
     kind: String, version: Int = 1, steps: [Step],
     done: @escaping @Sendable (StepContext, any Session) throws -> Void = { _, _ in },
     undone: @escaping @Sendable (StepContext, any Session) throws -> Void = { _, _ in },
-    stuck: @escaping @Sendable (StepContext, String, any Session) throws -> Void = { _, _, _ in }
+    stuck: @escaping @Sendable (StepContext, Reason, any Session) throws -> Void = { _, _, _ in }
   ) {
     self.kind = kind
     self.version = version

@@ -32,7 +32,7 @@ struct WorkflowExecution {
   func advance(_ events: [WorkflowEvent]) async throws -> Result {
     var progress: [String: Progress] = [:]
     var outputs: [String: JSON] = [:]
-    var failure = record.state == .unwinding ? record.error ?? "stopped" : nil
+    var failure = record.state == .unwinding ? record.reason ?? "stopped" : nil
     var isAbandoned = false
     for event in events {
       switch event.kind {
@@ -44,7 +44,7 @@ struct WorkflowExecution {
         outputs[event.step] = output
       case .failed:
         progress[event.step, default: Progress()].hasFailed = true
-        failure = failure ?? event.data ?? "failed"
+        failure = failure ?? record.reason ?? Reason("The step \(event.step) failed.", detail: event.data)
       case .undoStarted: progress[event.step, default: Progress()].undoStarted = true
       case .undone: progress[event.step, default: Progress()].isUndone = true
       case .undoFailed: progress[event.step, default: Progress()].undoFailures += 1
@@ -75,7 +75,7 @@ struct WorkflowExecution {
       }
     }
     guard let failure else {
-      try await end(.done, error: nil, context(nil, outputs, nil, 0, clock()), definition.done)
+      try await end(.done, reason: nil, context(nil, outputs, nil, 0, clock()), definition.done)
       return .ended
     }
     return try await unwind(failure, isAbandoned ? [:] : progress, outputs)
@@ -86,7 +86,7 @@ struct WorkflowExecution {
   private enum Forward {
     case succeeded(JSON, Timestamp)
     case waiting(Timestamp, String?)
-    case failed(String, Timestamp?)
+    case failed(Reason, Timestamp?)
   }
 
   private func forward(_ step: Step, _ firstStart: Timestamp?, _ attempt: Int, _ outputs: [String: JSON]) async throws
@@ -94,6 +94,8 @@ struct WorkflowExecution {
   {
     let id = record.id, epoch = epoch
     if let reason = try await database.read({ try WorkflowStore.get(id, in: $0)?.cancelRequested }) {
+      // Who asks for a stop says so in words for everyone.
+      let reason = Reason(reason)
       try await fail(step, reason)
       return .failed(reason, firstStart)
     }
@@ -103,7 +105,7 @@ struct WorkflowExecution {
       let now = clock()
       startedAt = now
       try await database.write { session in
-        try WorkflowStore.set(id, epoch: epoch, state: .running, error: nil, attempt: attempt, at: now, in: session)
+        try WorkflowStore.set(id, epoch: epoch, state: .running, reason: nil, attempt: attempt, at: now, in: session)
         try WorkflowStore.append(.started, step: step.name, data: nil, of: id, epoch: epoch, at: now, in: session)
       }
     }
@@ -117,7 +119,7 @@ struct WorkflowExecution {
         let now = clock()
         try await database.write { session in
           try WorkflowStore.set(
-            id, epoch: epoch, state: .waiting, error: nil, wakeAt: until, wakeOn: on, attempt: attempt, at: now,
+            id, epoch: epoch, state: .waiting, reason: nil, wakeAt: until, wakeOn: on, attempt: attempt, at: now,
             in: session)
         }
         probe("\(step.name):after-waiting")
@@ -125,7 +127,7 @@ struct WorkflowExecution {
       case .done(let output):
         let now = clock()
         try await database.write { session in
-          try WorkflowStore.set(id, epoch: epoch, state: .running, error: nil, at: now, in: session)
+          try WorkflowStore.set(id, epoch: epoch, state: .running, reason: nil, at: now, in: session)
           try WorkflowStore.append(
             .succeeded, step: step.name, attempt: attempt, data: output.description, of: id, epoch: epoch, at: now,
             in: session)
@@ -135,29 +137,30 @@ struct WorkflowExecution {
         return .succeeded(output, startedAt)
       }
     } catch let error where !(error is Fenced) && !(error is CancellationError) && !(error is StoreError) {
+      let reason = Reason(error, doing: "do the step '\(step.name)'")
       if let transient = error as? any TransientError, transient.isTransient, attempt < step.retries {
         let now = clock()
         let until = now + min(settings.retryDelay * (1 << min(attempt, 8)), .seconds(300))
         logger.info("workflow \(id) \(step.name): \(error); tried again")
         try await database.write { session in
           try WorkflowStore.set(
-            id, epoch: epoch, state: .waiting, error: "\(error)", wakeAt: until, attempt: attempt + 1, at: now,
+            id, epoch: epoch, state: .waiting, reason: reason, wakeAt: until, attempt: attempt + 1, at: now,
             in: session)
         }
         probe("\(step.name):after-retry")
         return .waiting(until, nil)
       }
-      try await fail(step, "\(error)")
-      return .failed("\(error)", startedAt)
+      try await fail(step, reason)
+      return .failed(reason, startedAt)
     }
   }
 
-  private func fail(_ step: Step, _ reason: String) async throws {
+  private func fail(_ step: Step, _ reason: Reason) async throws {
     let id = record.id, epoch = epoch, now = clock()
-    logger.warning("workflow \(record.kind) \(id) of \(record.subject): \(step.name): \(reason)")
+    logger.warning("workflow \(record.kind) \(id) of \(record.subject): \(step.name): \(reason.whole)")
     try await database.write { session in
-      try WorkflowStore.append(.failed, step: step.name, data: reason, of: id, epoch: epoch, at: now, in: session)
-      try WorkflowStore.set(id, epoch: epoch, state: .unwinding, error: reason, at: now, in: session)
+      try WorkflowStore.append(.failed, step: step.name, data: reason.whole, of: id, epoch: epoch, at: now, in: session)
+      try WorkflowStore.set(id, epoch: epoch, state: .unwinding, reason: reason, at: now, in: session)
     }
     probe("\(step.name):after-failed")
   }
@@ -165,7 +168,7 @@ struct WorkflowExecution {
   // MARK: Back
 
   /// Undoes, last first, every step that started: one that failed or was cut short may have had its effect.
-  private func unwind(_ failure: String, _ progress: [String: Progress], _ outputs: [String: JSON]) async throws
+  private func unwind(_ failure: Reason, _ progress: [String: Progress], _ outputs: [String: JSON]) async throws
     -> Result
   {
     let id = record.id, epoch = epoch
@@ -193,44 +196,45 @@ struct WorkflowExecution {
       }
       probe("\(step.name):after-undone")
     }
-    try await end(.undone, error: failure, context(nil, outputs, failure, 0, clock()), definition.undone)
+    try await end(.undone, reason: failure, context(nil, outputs, failure, 0, clock()), definition.undone)
     return .ended
   }
 
-  private func undoFailed(_ step: Step, _ error: any Error, _ failures: Int, _ context: StepContext, _ failure: String)
+  private func undoFailed(_ step: Step, _ error: any Error, _ failures: Int, _ context: StepContext, _ failure: Reason)
     async throws -> Result
   {
     let id = record.id, epoch = epoch, now = clock(), definition = definition
     let isStuck = failures >= settings.undoAttempts
+    let obstacle = Reason(error, doing: "undo the step '\(step.name)'")
     let delay = min(settings.undoDelay * (1 << min(failures - 1, 6)), .seconds(3600))
     logger.error("workflow \(record.kind) \(id): undo of \(step.name) failed (\(failures)): \(error)")
     try await database.write { session in
       try WorkflowStore.append(
         .undoFailed, step: step.name, attempt: failures, data: "\(error)", of: id, epoch: epoch, at: now, in: session)
       try WorkflowStore.set(
-        id, epoch: epoch, state: isStuck ? .stuck : .unwinding, error: failure, wakeAt: isStuck ? nil : now + delay,
+        id, epoch: epoch, state: isStuck ? .stuck : .unwinding, reason: failure, wakeAt: isStuck ? nil : now + delay,
         at: now, in: session)
-      if isStuck { try definition.stuck(context, "undo of \(step.name) failed: \(error)", session) }
+      if isStuck { try definition.stuck(context, obstacle.following("undo of \(step.name) failed: "), session) }
     }
     probe("\(step.name):after-undo-failed")
     return isStuck ? .ended : .waiting(until: now + delay, on: nil)
   }
 
   private func end(
-    _ state: WorkflowRecord.State, error: String?, _ context: StepContext,
+    _ state: WorkflowRecord.State, reason: Reason?, _ context: StepContext,
     _ hook: @escaping @Sendable (StepContext, any Session) throws -> Void
   ) async throws {
     let id = record.id, epoch = epoch, now = clock()
     probe("\(state.rawValue):before")
     try await database.write { session in
-      try WorkflowStore.set(id, epoch: epoch, state: state, error: error, at: now, in: session)
+      try WorkflowStore.set(id, epoch: epoch, state: state, reason: reason, at: now, in: session)
       try hook(context, session)
     }
     probe("\(state.rawValue):after")
   }
 
   private func context(
-    _ step: Step?, _ outputs: [String: JSON], _ failure: String?, _ attempt: Int, _ startedAt: Timestamp
+    _ step: Step?, _ outputs: [String: JSON], _ failure: Reason?, _ attempt: Int, _ startedAt: Timestamp
   ) -> StepContext {
     StepContext(
       workflow: record.id, subject: record.subject, params: record.params, outputs: outputs,

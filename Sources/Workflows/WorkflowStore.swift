@@ -13,7 +13,8 @@ public struct WorkflowRecord: Sendable, Equatable {
   public var subject: String
   public var params: JSONObject
   public var state: State
-  public var error: String?
+  /// Why it is tried again, unwound or was undone.
+  public var reason: Reason?
   public var epoch: Int
   public var wakeAt: Timestamp?
   public var wakeOn: String?
@@ -46,7 +47,8 @@ public enum WorkflowStore {
   private static func record(_ row: borrowing Row) -> WorkflowRecord {
     WorkflowRecord(
       id: row.text(0), kind: row.text(1), version: row.int(2), subject: row.text(3), params: row.object(4),
-      state: WorkflowRecord.State(rawValue: row.text(5)) ?? .stuck, error: row.optionalText(6), epoch: row.int(7),
+      state: WorkflowRecord.State(rawValue: row.text(5)) ?? .stuck,
+      reason: row.optionalText(6).map { Reason(row.optionalText(16) ?? $0, detail: $0) }, epoch: row.int(7),
       wakeAt: row.optionalTime(8), wakeOn: row.optionalText(9), attempt: row.int(10),
       cancelRequested: row.optionalText(11),
       project: row.optionalText(12), requestID: row.optionalText(13), createdAt: row.time(14), updatedAt: row.time(15))
@@ -57,7 +59,7 @@ public enum WorkflowStore {
     var query = Query(
       """
       SELECT id, kind, version, subject, params, state, error, epoch, wake_at, wake_on, attempt, cancel_requested, project, request_id, \
-      created_at, updated_at FROM workflows
+      created_at, updated_at, error_sentence FROM workflows
       """)
     narrow(&query)
     return try session.query(query) { record($0) }
@@ -119,16 +121,18 @@ public enum WorkflowStore {
   /// Changes the row if this epoch still owns it.
   /// - Throws: ``Fenced`` otherwise.
   static func set(
-    _ id: String, epoch: Int, state: WorkflowRecord.State, error: String?, wakeAt: Timestamp? = nil,
+    _ id: String, epoch: Int, state: WorkflowRecord.State, reason: Reason?, wakeAt: Timestamp? = nil,
     wakeOn: String? = nil,
     attempt: Int = 0, at now: Timestamp, in session: any Session
   ) throws {
     let changed = try session.execute(
       """
-      UPDATE workflows SET state = $1, error = $2, wake_at = $3, wake_on = $4, attempt = $5, updated_at = $6 WHERE id = $7 AND epoch = $8
+      UPDATE workflows SET state = $1, error = $2, error_sentence = $3, wake_at = $4, wake_on = $5, attempt = $6, updated_at = $7 \
+      WHERE id = $8 AND epoch = $9
       """,
       [
-        .text(state.rawValue), Value(error), Value(wakeAt), Value(wakeOn), .int(attempt), Value(now), .text(id),
+        .text(state.rawValue), Value(reason?.whole), Value(reason?.sentence), Value(wakeAt), Value(wakeOn),
+        .int(attempt), Value(now), .text(id),
         .int(epoch),
       ])
     guard changed == 1 else { throw Fenced() }
@@ -179,7 +183,7 @@ public enum WorkflowStore {
     let failed = try events(of: id, in: session).last { $0.kind == .undoFailed }
     let word = intervention == .retry ? "retry" : intervention == .skipStep ? "skip-step" : "abandon"
     try append(.operator, step: failed?.step ?? "", data: word, of: id, epoch: record.epoch, at: now, in: session)
-    try set(id, epoch: record.epoch, state: .unwinding, error: record.error, at: now, in: session)
+    try set(id, epoch: record.epoch, state: .unwinding, reason: record.reason, at: now, in: session)
     return true
   }
 

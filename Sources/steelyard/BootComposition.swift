@@ -40,7 +40,8 @@ extension Composition {
 struct NoBoot: BootInterface {
   func ensureAdmitted(_ macs: [MACAddress], label: String) async throws {
     throw DriverError(
-      .misconfigured, device: "provisioning network", detail: "none is configured (docs/deployment.md, 'provisioning')")
+      .misconfigured, device: .bootServices,
+      detail: "no provisioning network is configured (docs/deployment.md, 'provisioning')")
   }
   func ensureDenied(_ macs: [MACAddress]) async throws {}
   func admitted() async throws -> [MACAddress: String] { [:] }

@@ -92,7 +92,10 @@ struct Composition {
     // Facades.
     var neutronSettings = NeutronAPI.Settings()
     neutronSettings.reservedVLANs = [configuration.provisioning?.vlan ?? 0]
-    let neutron = NeutronAPI(database: database, settings: neutronSettings) { port, actor, requestID, session in
+    let neutron = NeutronAPI(
+      database: database, settings: neutronSettings,
+      rewire: { ports, session in try conductor.networksChanged(ports, in: session) }
+    ) { port, actor, requestID, session in
       guard let holder = try PortStore.holding(vif: port.id, in: session),
         var node = try NodeStore.get(holder.nodeUUID, in: session)
       else {

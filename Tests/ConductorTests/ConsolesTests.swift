@@ -24,13 +24,14 @@ private final class PrintingMachine: ConsoleInterface {
   }
   func print(_ text: String) { _ = state.withLock { $0.current?.yield(Array(text.utf8)) } }
   func drop() {
-    state.withLock { $0.current }?.finish(throwing: DriverError(.unreachable, device: "bmc", detail: "session lost"))
+    state.withLock { $0.current }?.finish(
+      throwing: DriverError(.unreachable, device: .controller("10.0.0.1"), detail: "session lost"))
   }
   var driver: NodeDriver { NodeDriver(power: NoHardware(), management: NoHardware(), console: self) }
 }
 
 private struct NoHardware: PowerInterface, ManagementInterface {
-  let error = DriverError(.unsupported, device: "test", detail: "only a console")
+  let error = DriverError(.unsupported, device: .node("test"), detail: "only a console")
   func observePower() async throws -> Power { throw error }
   func ensurePower(_ power: Power, graceful: Bool, patience: Duration) async throws { throw error }
   func verify() async throws -> JSONObject { throw error }

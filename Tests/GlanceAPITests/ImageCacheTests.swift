@@ -9,12 +9,13 @@ import Testing
 import Wire
 
 @testable import Conductor
+@testable import Workflows
 
 /// What a caller was told of the progress.
 private final class Heard: Sendable {
-  private let all = Mutex<[Double]>([])
-  func add(_ fraction: Double) { all.withLock { $0.append(fraction) } }
-  var last: Double? { all.withLock { $0.last } }
+  private let all = Mutex<[ImageProgress]>([])
+  func add(_ progress: ImageProgress) { all.withLock { $0.append(progress) } }
+  var list: [ImageProgress] { all.withLock { $0 } }
 }
 
 @Suite struct ImageCacheTests {
@@ -38,7 +39,7 @@ private final class Heard: Sendable {
       let raws = try await withThrowingTaskGroup(of: RawImage.self) { group in
         for _ in 0..<8 {
           group.addTask {
-            try await cache.ensureRaw(imageID: image.id) { fraction in heard.add(fraction) }
+            try await cache.ensureRaw(imageID: image.id) { heard.add($0) }
           }
         }
         return try await group.reduce(into: []) { $0.append($1) }
@@ -50,7 +51,7 @@ private final class Heard: Sendable {
       #expect(raw.size == 4 << 20)
       #expect(Array(bytes.prefix(content.count)) == content)
       #expect(raw.sha256 == sha256(bytes))
-      #expect(heard.last == 1)
+      #expect(heard.list.last == ImageProgress(.hashing, 1))
       var information = stat()
       #expect(stat(raw.path, &information) == 0)
       #expect(information.st_blocks * 512 < 1 << 20, "the raw form is sparse")
@@ -60,6 +61,74 @@ private final class Heard: Sendable {
       #expect(try await site.cache.ensureRaw(imageID: image.id) == raw)
       #expect(stat(raw.path, &information) == 0)
       #expect(information.st_ino == before)
+    }
+  }
+
+  @Test func progressGoesThroughItsPhasesAndNeverBack() async throws {
+    try await Site.run { site in
+      // 64 MiB of what cannot be left out: long enough to be looked at.
+      let content = (0..<(64 << 20)).map { UInt8(truncatingIfNeeded: $0 &* 31 ^ $0 >> 11) | 1 }
+      let image = try await site.make("i", format: "qcow2")
+      #expect(try await site.upload(image, try await site.qcow2(content, size: "64M")).status == 204)
+      let cache = ImageCache(
+        database: site.database, folder: site.folder, interval: .milliseconds(1), logger: Logger(label: "test"))
+      let heard = Heard()
+
+      _ = try await cache.ensureRaw(imageID: image.id) { heard.add($0) }
+
+      let fractions = heard.list.map(\.fraction)
+      #expect(fractions == fractions.sorted())
+      let phases = heard.list.map(\.phase).reduce(into: [ImageProgress.Phase]()) { if $0.last != $1 { $0.append($1) } }
+      #expect(phases == [.checking, .unpacking, .hashing])
+      // A second time there is nothing to do, and nothing to tell.
+      let again = Heard()
+      _ = try await cache.ensureRaw(imageID: image.id) { again.add($0) }
+      #expect(again.list.isEmpty)
+    }
+  }
+
+  @Test func theRawFormGoesWithItsImageUnlessADeploymentUsesIt() async throws {
+    try await Site.run { site in
+      let (free, used) = (try await site.make("free", format: "qcow2"), try await site.make("used", format: "qcow2"))
+      let plain = try await site.make("plain")
+      let kept = try await site.make("kept", format: "qcow2")
+      for image in [free, used, kept] {
+        #expect(try await site.upload(image, try await site.qcow2([1, 2, 3])).status == 204)
+      }
+      #expect(try await site.upload(plain, [5, 6, 7]).status == 204)
+      for image in [free, used, plain, kept] { _ = try await site.cache.ensureRaw(imageID: image.id) }
+      let workflow = try await site.deployment(of: used)
+
+      for image in [free, used, plain] {
+        #expect(try await site.call(.delete, "/v2/images/\(image.id)").status == 204)
+      }
+
+      #expect(Set(try await site.files("cache")) == Set([used, kept].flatMap { ["\($0.id).raw", "\($0.id).json"] }))
+      #expect(try await site.files("images") == [kept.id])
+      #expect(try await site.cache.orphans() == [], "the deployment still reads it")
+      // When the deployment is over, what it used is an orphan.
+      try await site.database.write { session in
+        _ = try WorkflowStore.claim(workflow, owner: "o", at: Site.now, in: session)
+        try WorkflowStore.set(workflow, epoch: 1, state: .done, reason: nil, at: Site.now, in: session)
+      }
+      #expect(
+        Set(try await site.cache.orphans()) == [
+          "\(site.folder.path)/cache/\(used.id).raw", "\(site.folder.path)/cache/\(used.id).json",
+        ])
+    }
+  }
+
+  @Test func aRawFormOfAnEarlierImageOfTheSameIdIsNotUsed() async throws {
+    try await Site.run { site in
+      let image = try await site.make("i")
+      #expect(try await site.upload(image, [1, 1, 1]).status == 204)
+      let raw = try await site.cache.ensureRaw(imageID: image.id)
+      // As it is left when a deployment used it while its image was deleted and made anew.
+      unlink(site.folder.content(of: image.id))
+      try site.write([2, 2, 2], to: site.folder.content(of: image.id))
+      #expect(try site.read(raw.path) == [1, 1, 1])
+      let again = try await site.cache.ensureRaw(imageID: image.id)
+      #expect(try site.read(again.path) == [2, 2, 2])
     }
   }
 
@@ -77,6 +146,7 @@ private final class Heard: Sendable {
       #expect(stat(raw.path, &second) == 0)
       #expect(original.st_ino == second.st_ino)
       // A deployment that has begun goes on when the image is deleted.
+      _ = try await site.deployment(of: image)
       #expect(try await site.call(.delete, "/v2/images/\(image.id)").status == 204)
       #expect(try site.read(raw.path) == content)
       #expect(await refusal { try await site.cache.ensureRaw(imageID: image.id) }?.contains("no such image") == true)
@@ -249,6 +319,17 @@ private final class Heard: Sendable {
         }
       }
       #expect(try await run("ls", ["-A", folder]).text == "")
+    }
+  }
+}
+
+extension Site {
+  /// A deployment of the image that is going on.
+  func deployment(of image: JSON) async throws -> String {
+    try await database.write { session in
+      try WorkflowStore.insert(
+        WorkflowDefinition(kind: "deploy-node", steps: []), subject: "n1", params: ["image": .string(image.id)],
+        at: Self.now, in: session)
     }
   }
 }

@@ -2,6 +2,7 @@ import APISupport
 import Conductor
 import Cryptography
 import Domain
+import DriverInterfaces
 import GlanceAPI
 import Glibc
 import HTTPTypes
@@ -158,3 +159,7 @@ func eventually(_ condition: () async throws -> Bool) async throws -> Bool {
 }
 
 func sha256(_ bytes: [UInt8]) -> String { Digest.hex(Digest.sha256(bytes)) }
+
+extension ImageStoreInterface {
+  func ensureRaw(imageID: String) async throws -> RawImage { try await ensureRaw(imageID: imageID) { _ in } }
+}

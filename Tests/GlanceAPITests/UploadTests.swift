@@ -164,7 +164,7 @@ import Wire
 
   @Test func abuse11_anUploadThatStandsStillIsCutOff() async throws {
     var settings = ImageSettings()
-    settings.uploadPatience = .milliseconds(300)
+    settings.uploadPatience = .milliseconds(1500)
     settings.mostUploadsAtOnce = 1
     try await Site.run(settings: settings) { site in
       let image = try await site.make("i")

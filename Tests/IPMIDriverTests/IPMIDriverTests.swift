@@ -171,7 +171,7 @@ func failure(_ body: () async throws -> Void) async -> DriverError? {
     try await controller.unplug()
     let silence = await verify([:])
     #expect(silence?.code == .unreachable && silence?.isTransient == true)
-    #expect(silence?.device == "bmc 127.0.0.1 port \(controller.port)")
+    #expect(silence?.device.name == "bmc 127.0.0.1 port \(controller.port)")
     try await controller.remove()
   }
 

@@ -16,7 +16,7 @@ struct TalkingHardware: HardwareType {
     NodeDriver(power: Nothing(), management: Nothing(), console: console)
   }
   private struct Nothing: PowerInterface, ManagementInterface {
-    let error = DriverError(.unsupported, device: "test", detail: "only a console")
+    let error = DriverError(.unsupported, device: .node("test"), detail: "only a console")
     func observePower() async throws -> Power { throw error }
     func ensurePower(_ power: Power, graceful: Bool, patience: Duration) async throws { throw error }
     func verify() async throws -> JSONObject { throw error }

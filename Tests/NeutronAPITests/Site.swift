@@ -15,6 +15,8 @@ import Wire
 struct Site: Sendable {
   let database: Database
   let detached: Detached
+  /// The ids of attached ports whose administrative state changed.
+  let rewired: Detached
   let client: any TestClientProtocol
 
   /// What was asked of the conductor: the ids of ports to detach.
@@ -56,8 +58,16 @@ struct Site: Sendable {
           "tenants", physicalNetwork: "physnet1", vlans: vlans, at: now, in: session)
       }
     }
-    let detached = Detached()
-    let neutron = NeutronAPI(database: database, settings: settings) { port, _, _, session in
+    let (detached, rewired) = (Detached(), Detached())
+    let neutron = NeutronAPI(
+      database: database, settings: settings,
+      rewire: { ports, session in
+        for id in ports {
+          rewired.add(id)
+          try NetworkPortStore.setStatus(.build, of: id, at: now, in: session)
+        }
+      }
+    ) { port, _, _, session in
       detached.add(port.id)
       guard var nic = try PortStore.holding(vif: port.id, in: session) else { return }
       nic.vifPortID = nil
@@ -67,7 +77,7 @@ struct Site: Sendable {
       responder: APIResponder(services: [neutron.service], authenticator: Names(), clock: { now }),
       configuration: .init(address: .hostname("127.0.0.1", port: 0)))
     try await app.test(.live) { client in
-      try await test(Site(database: database, detached: detached, client: client))
+      try await test(Site(database: database, detached: detached, rewired: rewired, client: client))
     }
     database.close()
     for name in ["site.db", "site.db-wal", "site.db-shm"] { unlink("\(folder)/\(name)") }

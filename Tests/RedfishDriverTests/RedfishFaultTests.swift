@@ -14,7 +14,7 @@ import Wire
     let time = await ContinuousClock().measure {
       let error = await driverError { _ = try await driver.power.observePower() }
       #expect(error.code == .unreachable && error.isTransient)
-      #expect(error.detail.contains("redfish_address") && error.device == "bmc 127.0.0.1:1", "\(error)")
+      #expect(error.detail.contains("redfish_address") && error.device.name == "bmc 127.0.0.1:1", "\(error)")
     }
     #expect(time < .seconds(3))
     await hardware.shutdown()

@@ -14,7 +14,7 @@ import Wire
         #expect(error.code == .refused, "\(type)")
         #expect(error.detail.contains("rejected the user name or password"), "\(error)")
         #expect(error.detail.contains("redfish_password") && !error.detail.contains("wr0ng"), "\(error)")
-        #expect(error.device == "bmc 127.0.0.1:\(bmc.port)")
+        #expect(error.device.name == "bmc 127.0.0.1:\(bmc.port)")
       }
       #expect(bmc.log.entries("session").isEmpty && bmc.log.entries("effect").isEmpty)
     }

@@ -84,5 +84,5 @@ func driverError(
     #expect(!error.description.contains("pa55-w0rd"), "a secret in \(error)", sourceLocation: location)
     return error
   } catch { Issue.record("not a driver error: \(error)", sourceLocation: location) }
-  return DriverError(.misconfigured, device: "none", detail: "nothing was thrown")
+  return DriverError(.misconfigured, device: .node("none"), detail: "nothing was thrown")
 }

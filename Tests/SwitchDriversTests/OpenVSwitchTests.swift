@@ -158,7 +158,7 @@ import Wire
           try await driver.apply([port: PortConfiguration(native: 5), "n1": PortConfiguration(native: 5)], label: "x")
         }
         #expect(error?.code == .misconfigured, "\(port)")
-        #expect(error?.device == "switch tor-1 port \(port)")
+        #expect(error?.device.name == "switch tor-1 port \(port)")
       }
       let error = await #expect(throws: DriverError.self) { _ = try await driver.readPort("Eth1/4") }
       #expect(error?.detail == "bridge br0 has no such port; it has n1, n2, n3, n4, n5 and 4 more")

@@ -39,7 +39,8 @@ private final class GatedSwitch: BatchingSwitch {
     state.withLock { $0.inside -= 1 }
     return requests.map { request in
       if let refused, request.ports[refused] != nil {
-        return .failure(DriverError(.misconfigured, device: "switch gate port \(refused)", detail: "no such port"))
+        return .failure(
+          DriverError(.misconfigured, device: .networkSwitch("gate", port: refused), detail: "no such port"))
       }
       return .success(())
     }

@@ -18,8 +18,8 @@ import Wire
     }
     return WorkflowDefinition(
       kind: "k", steps: [step("first"), step("hard", isHard: true), step("last", fails: true)],
-      undone: { context, _ in journal.note("undone: \(context.failure ?? "")") },
-      stuck: { _, why, _ in journal.note("stuck: \(why)") })
+      undone: { context, _ in journal.note("undone: \(context.failure?.whole ?? "")") },
+      stuck: { _, why, _ in journal.note("stuck: \(why.whole)") })
   }
 
   /// Brings it to where it is stuck, and lets `body` go on from there.
@@ -47,7 +47,7 @@ import Wire
       let other = WorkflowDefinition(kind: "other", steps: [])
       try await bench.start(other, on: runner)
       let record = try await bench.record(id)
-      #expect(record.state == .stuck && record.error == "refused")
+      #expect(record.state == .stuck && record.reason?.whole == "refused")
       #expect(bench.journal.all.count == 5)
     }
   }
@@ -113,7 +113,7 @@ import Wire
       #expect(try await bench.intervene(.abandon, id))
       runner.wake(workflow: id)
       let record = try await bench.wait(id, for: .undone)
-      #expect(record.error == "refused")
+      #expect(record.reason?.whole == "refused")
       #expect(bench.journal.count("undo first") == 0 && bench.journal.count("uncommit hard") == 0)
       #expect(bench.journal.all.last == "undone: refused")
       #expect(try await bench.events(id).last == "hard operator: abandon")

@@ -25,7 +25,7 @@ import Wire
       try await bench.life([definition]) { runner in
         let id = try await bench.start(definition, on: runner, params: ["a": 1])
         let record = try await bench.wait(id, for: .done)
-        #expect(record.error == nil && record.wakeAt == nil)
+        #expect(record.reason == nil && record.wakeAt == nil)
         #expect(try await bench.events(id) == ["one started", "one succeeded: 7", "two started", "two succeeded"])
       }
       #expect(journal.all == ["commit 7", #"two true 7 {"a":1}"#, "done node-1"])
@@ -38,12 +38,14 @@ import Wire
       let definition = WorkflowDefinition(
         kind: "k",
         steps: [
-          Step("call", retries: 3) { context in
-            journal.note("call")
-            journal.note("attempt \(context.attempt)")
-            if context.attempt < 3 { throw Trouble(isTransient: true) }
-            return .done
-          }
+          Step(
+            "call", retries: 3,
+            run: { context in
+              journal.note("call")
+              journal.note("attempt \(context.attempt)")
+              if context.attempt < 3 { throw Trouble(isTransient: true) }
+              return .done
+            })
         ])
       let warm = WorkflowDefinition(kind: "warm", steps: [])
       try await bench.life([definition, warm]) { runner in
@@ -79,12 +81,12 @@ import Wire
               run: { _ in
                 journal.note("call")
                 throw Trouble(isTransient: isTransient)
-              }, undo: { context in journal.note("undo because \(context.failure ?? "")") })
+              }, undo: { context in journal.note("undo because \(context.failure?.whole ?? "")") })
           ])
         try await bench.life([definition]) { runner in
           let id = try await bench.start(definition, on: runner)
           let record = try await bench.wait(id, for: .undone)
-          #expect(record.error == (isTransient ? "no answer" : "refused"))
+          #expect(record.reason?.whole == (isTransient ? "no answer" : "refused"))
         }
         #expect(
           journal.all == (isTransient ? ["call", "call", "undo because no answer"] : ["call", "undo because refused"]))
@@ -100,12 +102,14 @@ import Wire
       let definition = WorkflowDefinition(
         kind: "k",
         steps: [
-          Step("work") { _ in
-            inside.enter()
-            try await Task.sleep(for: .milliseconds(5))
-            inside.leave()
-            return .done
-          }
+          Step(
+            "work",
+            run: { _ in
+              inside.enter()
+              try await Task.sleep(for: .milliseconds(5))
+              inside.leave()
+              return .done
+            })
         ])
       try await bench.life([definition], settings: settings) { runner in
         for _ in 0..<30 { try await bench.start(definition, on: runner) }
@@ -161,11 +165,13 @@ import Wire
       let definition = WorkflowDefinition(
         kind: "k",
         steps: [
-          Step("wait") { context in
-            let event = "go/\(context.workflow)"
-            if journal.count(event) > 0 { return .done }
-            return .wait(until: context.now + .seconds(3600), on: event)
-          }
+          Step(
+            "wait",
+            run: { context in
+              let event = "go/\(context.workflow)"
+              if journal.count(event) > 0 { return .done }
+              return .wait(until: context.now + .seconds(3600), on: event)
+            })
         ])
       let waiting = AsyncStream<Void>.makeStream()
       try await bench.life([definition], probe: { if $0 == "wait:after-waiting" { waiting.continuation.yield() } }) {
@@ -236,10 +242,12 @@ import Wire
       let definition = WorkflowDefinition(
         kind: "k",
         steps: [
-          Step("call", retries: 1) { context in
-            journal.note("attempt \(context.attempt)")
-            throw Trouble(isTransient: true)
-          }
+          Step(
+            "call", retries: 1,
+            run: { context in
+              journal.note("attempt \(context.attempt)")
+              throw Trouble(isTransient: true)
+            })
         ])
       let id = try await bench.start(definition)
       try await bench.life([definition], settings: settings) { _ in try await bench.wait(id, for: .waiting) }
@@ -259,10 +267,12 @@ import Wire
           Step("first", undo: { _ in journal.note("undo first") }, uncommit: { _, _ in journal.note("uncommit first") })
         ]
           + definition.steps + [
-            Step("never") { _ in
-              journal.note("never")
-              return .done
-            }
+            Step(
+              "never",
+              run: { _ in
+                journal.note("never")
+                return .done
+              })
           ])
       let final = definition
       try await bench.life([final]) { runner in
@@ -274,7 +284,7 @@ import Wire
         }
         #expect(wasOpen)
         let record = try await bench.wait(id, for: .undone)
-        #expect(record.error == "the lease has ended")
+        #expect(record.reason?.whole == "the lease has ended")
         #expect(
           try await bench.events(id) == [
             "first started", "first succeeded", "wait started", "wait failed: the lease has ended", "wait undo_started",
@@ -292,14 +302,16 @@ import Wire
   @Test func aVersionThatThisProgramDoesNotKnowIsLeftAlone() async throws {
     try await Bench.with { bench in
       let journal = bench.journal
-      let old = WorkflowDefinition(kind: "k", version: 1, steps: [Step("old") { _ in .done }])
+      let old = WorkflowDefinition(kind: "k", version: 1, steps: [Step("old", run: { _ in .done })])
       let new = WorkflowDefinition(
         kind: "k", version: 2,
         steps: [
-          Step("new") { _ in
-            journal.note("new")
-            return .done
-          }
+          Step(
+            "new",
+            run: { _ in
+              journal.note("new")
+              return .done
+            })
         ])
       let strange = WorkflowDefinition(kind: "other", steps: [])
       let ids = [try await bench.start(old), try await bench.start(strange)]
@@ -334,7 +346,7 @@ import Wire
               return .done("the first's")
             }, commit: { _, _, _ in journal.note("commit of the first") })
         ])
-      let other = WorkflowDefinition(kind: "k", steps: [Step("slow") { _ in .done("the second's") }])
+      let other = WorkflowDefinition(kind: "k", steps: [Step("slow", run: { _ in .done("the second's") })])
       let id = try await bench.start(slow)
       try await bench.life([slow]) { _ in
         try await until("the first runs the step") { journal.count("run") == 1 }

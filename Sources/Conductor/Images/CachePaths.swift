@@ -30,18 +30,30 @@ struct CachePaths: Sendable {
   private var content: String { folder.content(of: imageID) }
   private func missing() -> DriverError {
     DriverError(
-      .refused, device: "image \(imageID)",
+      .refused, device: .image(imageID),
       detail: "Its content is gone from the server's disk; upload the image again.")
   }
 
   /// A second name for the content of a raw image; the content's own where the disk has no hard links.
   func linkContent() throws -> String {
     guard Files.exists(content) else { throw missing() }
-    if link(content, raw) == 0 || errno == EEXIST {
-      utimensat(AT_FDCWD, raw, nil, 0)
-      return raw
+    for _ in 0..<2 {
+      if link(content, raw) == 0 { return raw }
+      guard errno == EEXIST else { return content }
+      if isContent(raw) {
+        utimensat(AT_FDCWD, raw, nil, 0)
+        return raw
+      }
+      // Of an image that had the same id and was deleted.
+      unlink(raw)
     }
     return content
+  }
+  /// True when `path` is another name of the image's content.
+  private func isContent(_ path: String) -> Bool {
+    var (first, second) = (stat(), stat())
+    return stat(content, &first) == 0 && stat(path, &second) == 0 && first.st_ino == second.st_ino
+      && first.st_dev == second.st_dev
   }
   /// Gives the source a name of the conversion's own, so that what is checked is what is converted.
   /// - Returns: the name; the content's own where the disk has no hard links.
@@ -66,7 +78,7 @@ struct CachePaths: Sendable {
         tail: try Files.read(descriptor, at: tail, count: size - tail), size: size
       ).virtualSize
     } catch let error as ImageContent.Refusal {
-      throw DriverError(.refused, device: "image \(imageID)", detail: error.description)
+      throw DriverError(.refused, device: .image(imageID), detail: error.description)
     }
   }
 

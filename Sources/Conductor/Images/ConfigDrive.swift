@@ -30,7 +30,7 @@ public struct ConfigDrive: ConfigDriveInterface {
   }
 
   private static func refused(_ sentence: String) -> DriverError {
-    DriverError(.refused, device: "config drive", detail: sentence)
+    DriverError(.refused, device: .configDrive, detail: sentence)
   }
 
   /// The files of the drive below `openstack/latest/`.

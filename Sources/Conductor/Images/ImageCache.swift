@@ -6,6 +6,7 @@ import Logging
 import Processes
 import Store
 import Wire
+import Workflows
 
 /// Images in their raw form, ready to be streamed to machines.
 ///
@@ -14,8 +15,7 @@ import Wire
 /// taken when it came in (CVE-2024-47211) and looked at again; the format is always named, so nothing is guessed.
 /// `cache/<image>.raw` counts only with its `cache/<image>.json`, which is written last.
 public actor ImageCache: ImageStoreInterface {
-  /// How far an image is: 0 to 1.
-  public typealias Progress = @Sendable (Double) -> Void
+  public typealias Progress = @Sendable (ImageProgress) -> Void
 
   private let database: Database
   private let folder: ImageFolder
@@ -23,6 +23,8 @@ public actor ImageCache: ImageStoreInterface {
   private var underway: [String: Conversion] = [:]
   /// Unpacking is all processor and disk: so many at a time.
   private var freeSlots = 2
+  /// Between two reports of progress.
+  private let interval: Duration
   private var waiting: [CheckedContinuation<Void, Never>] = []
 
   private struct Conversion {
@@ -33,18 +35,17 @@ public actor ImageCache: ImageStoreInterface {
   private actor Listeners {
     var all: [Progress] = []
     func add(_ progress: @escaping Progress) { all.append(progress) }
-    func tell(_ fraction: Double) { for progress in all { progress(fraction) } }
+    func tell(_ progress: ImageProgress) { for listener in all { listener(progress) } }
   }
 
-  public init(database: Database, folder: ImageFolder, logger: Logger) {
+  /// - Parameter interval: between two reports of progress.
+  public init(database: Database, folder: ImageFolder, interval: Duration = .milliseconds(500), logger: Logger) {
+    self.interval = interval
     self.database = database
     self.folder = folder
     self.logger = logger
   }
 
-  public func ensureRaw(imageID: String) async throws -> RawImage { try await ensureRaw(imageID: imageID) { _ in } }
-
-  /// As ``ensureRaw(imageID:)``; those who ask at the same time share one conversion and all hear its progress.
   public func ensureRaw(imageID: String, progress: @escaping Progress) async throws -> RawImage {
     if let known = underway[imageID] {
       await known.listeners.add(progress)
@@ -58,17 +59,18 @@ public actor ImageCache: ImageStoreInterface {
       return try await known.task.value
     }
     // Not a child of the caller: others may be waiting for it when the caller is cancelled. Its time is limited.
-    let task = Task { try await self.make(imageID) { fraction in await listeners.tell(fraction) } }
+    let task = Task { try await self.make(imageID) { await listeners.tell($0) } }
     underway[imageID] = Conversion(task: task, listeners: listeners)
     defer { underway[imageID] = nil }
     return try await task.value
   }
 
   private func refused(_ imageID: String, _ sentence: String) -> DriverError {
-    DriverError(.refused, device: "image \(imageID)", detail: sentence)
+    DriverError(.refused, device: .image(imageID), detail: sentence)
   }
 
-  private func make(_ imageID: String, _ progress: @escaping @Sendable (Double) async -> Void) async throws -> RawImage
+  private func make(_ imageID: String, _ progress: @escaping @Sendable (ImageProgress) async -> Void) async throws
+    -> RawImage
   {
     guard Identifier.isUUID(imageID), let image = try await database.read({ try ImageStore.get(imageID, in: $0) })
     else {
@@ -86,15 +88,16 @@ public actor ImageCache: ImageStoreInterface {
     }
     if let known = try await FileThread("image cache").run({ try paths.finished(source: sha256) }) { return known }
 
+    if freeSlots == 0 { await progress(ImageProgress(.waiting, 0)) }
     await takeSlot()
     defer { giveSlot() }
     try await makeRoom(besides: imageID)
     let thread = FileThread("image cache")
-    await progress(0)
+    await progress(ImageProgress(.checking, 0))
     do {
       let source = try await thread.run { try paths.linkSource() }
       let raw = try await convert(image, from: source, sha256: sha256, paths, thread, progress)
-      await progress(1)
+      await progress(ImageProgress(.hashing, 1))
       return raw
     } catch {
       unlink(paths.source)
@@ -109,10 +112,10 @@ public actor ImageCache: ImageStoreInterface {
 
   private func convert(
     _ image: Image, from source: String, sha256: String, _ paths: CachePaths, _ thread: FileThread,
-    _ progress: @escaping @Sendable (Double) async -> Void
+    _ progress: @escaping @Sendable (ImageProgress) async -> Void
   ) async throws -> RawImage {
     let hash = Hashing()
-    try await watched(progress, from: 0, to: 0.2, { hash.fraction }) {
+    try await watched(progress, .checking, from: 0, to: 0.2, { hash.fraction }) {
       let found = try await thread.run { try hash.sha256(of: source) }
       guard found == sha256 else {
         throw await self.refused(image.id, "Its content is not what was uploaded (checksum mismatch); upload it again.")
@@ -130,7 +133,7 @@ public actor ImageCache: ImageStoreInterface {
         image.id, "It describes a disk of \(disk) bytes; this site unpacks at most \(folder.settings.largestDisk).")
     }
     let patience = folder.settings.conversionPatience
-    try await watched(progress, from: 0.2, to: 0.7, { paths.partFraction(of: disk) }) {
+    try await watched(progress, .unpacking, from: 0.2, to: 0.7, { paths.partFraction(of: disk) }) {
       // Limits of the child: 2 GiB of memory, no file larger than the disk, no core dump.
       let arguments = [
         "--as=2147483648", "--fsize=\(disk + (1 << 20))", "--core=0", "--", "qemu-img", "convert", "-f", "qcow2", "-O",
@@ -153,7 +156,7 @@ public actor ImageCache: ImageStoreInterface {
     }
     unlink(paths.source)
     let rawHash = Hashing()
-    return try await watched(progress, from: 0.7, to: 1, { rawHash.fraction }) {
+    return try await watched(progress, .hashing, from: 0.7, to: 1, { rawHash.fraction }) {
       try await thread.run {
         let hash = try rawHash.sha256(of: paths.part)
         return try paths.finish(sha256: hash, source: sha256)
@@ -165,15 +168,16 @@ public actor ImageCache: ImageStoreInterface {
 
   /// Runs `body` and meanwhile tells how far it is.
   private func watched<T: Sendable>(
-    _ progress: @escaping @Sendable (Double) async -> Void, from: Double, to: Double,
+    _ progress: @escaping @Sendable (ImageProgress) async -> Void, _ phase: ImageProgress.Phase, from: Double,
+    to: Double,
     _ fraction: @escaping @Sendable () -> Double, _ body: @escaping @Sendable () async throws -> T
   ) async throws -> T {
     try await withThrowingTaskGroup(of: T?.self) { group in
       group.addTask { try await body() }
       group.addTask {
         while true {
-          do { try await Task.sleep(for: .milliseconds(500)) } catch { return nil }
-          await progress(from + (to - from) * min(1, max(0, fraction())))
+          do { try await Task.sleep(for: self.interval) } catch { return nil }
+          await progress(ImageProgress(phase, from + (to - from) * min(1, max(0, fraction()))))
         }
       }
       defer { group.cancelAll() }
@@ -191,6 +195,35 @@ public actor ImageCache: ImageStoreInterface {
   }
   private func giveSlot() {
     if waiting.isEmpty { freeSlots += 1 } else { waiting.removeFirst().resume() }
+  }
+
+  // MARK: What nobody needs
+
+  public func orphans() async throws -> [String] {
+    let folder = folder
+    // The files first: what is stored is then at least as new as what was found.
+    let files = try await FileThread("image files").run { try folder.files() }
+    let (images, used) = try await database.read { session in
+      let deployments = try WorkflowStore.open(in: session).filter { $0.kind == "deploy-node" }
+      return (try ImageStore.list(in: session), Set(deployments.compactMap { $0.params["image"]?.string }))
+    }
+    let known = Dictionary(images.map { ($0.id, $0) }) { $1 }
+    let uploads = Set(images.compactMap(\.uploadID))
+    return files.filter { file in
+      switch file.kind {
+      case .upload: !uploads.contains(file.id)
+      // While it is uploaded its content may have its name already.
+      case .content: known[file.id].map { $0.status == .queued } ?? true
+      case .raw: known[file.id] == nil && !used.contains(file.id)
+      }
+    }.map(\.path)
+  }
+
+  public func forgetUploads() async throws {
+    // Asked inside the transaction: an upload is there before its own.
+    let underway = folder.uploadsUnderway
+    let forgotten = try await database.write { try ImageStore.resetUploads(besides: underway.ids, in: $0) }
+    if forgotten > 0 { logger.warning("\(forgotten) images whose upload broke off can be uploaded again") }
   }
 
   /// Removes raw forms, those first that were not used for longest, until the cache is within its size. None that was used

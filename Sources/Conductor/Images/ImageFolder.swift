@@ -2,7 +2,9 @@ import Cryptography
 import Domain
 import Glibc
 import Store
+import Synchronization
 import Wire
+import Workflows
 
 /// What images may cost. Sizes in bytes.
 public struct ImageSettings: Sendable {
@@ -29,6 +31,8 @@ public struct ImageSettings: Sendable {
 public struct ImageFolder: Sendable {
   public let path: String
   public let settings: ImageSettings
+  /// What is coming in now.
+  public let uploadsUnderway = UploadsUnderway()
 
   /// Makes the folders; blocks, so it is done before the server answers.
   public init(_ path: String, settings: ImageSettings = ImageSettings()) throws {
@@ -44,7 +48,7 @@ public struct ImageFolder: Sendable {
   /// Removes what a stopped server left half done: uploads, conversions, content without an image. Before the server
   /// answers.
   public func prepare(_ database: Database) async throws {
-    try await database.write { session in try ImageStore.resetUploads(in: session) }
+    _ = try await database.write { session in try ImageStore.resetUploads(besides: [], in: session) }
     let known = try await database.read { session in
       Set(try ImageStore.list(in: session).filter { $0.status == .active }.map(\.id))
     }
@@ -55,8 +59,40 @@ public struct ImageFolder: Sendable {
     }
   }
 
-  /// Removes an image's content; what is being read goes on being read. The cache forgets its raw form by age.
+  /// Removes an image's content; what is being read goes on being read.
   public func removeContent(of imageID: String) { unlink(content(of: imageID)) }
+
+  /// Removes the content and the raw form of an image that this transaction deletes. A raw form that a deployment uses
+  /// stays; the sweeper removes it when that is over.
+  public func imageDeleted(_ imageID: String, in session: any Session) throws {
+    let isUsed = try WorkflowStore.open(in: session).contains {
+      $0.kind == "deploy-node" && $0.params["image"]?.string == imageID
+    }
+    session.afterCommit { [self] in
+      removeContent(of: imageID)
+      guard !isUsed else { return }
+      let paths = CachePaths(folder: self, imageID: imageID)
+      unlink(paths.facts)
+      unlink(paths.raw)
+    }
+  }
+
+  /// A file of the folder, and the image or upload whose id its name bears.
+  struct File: Sendable {
+    enum Kind: Sendable { case upload, content, raw }
+    var kind: Kind
+    var id: String
+    var path: String
+  }
+  /// Every file there is. Blocks: on a ``FileThread``.
+  func files() throws -> [File] {
+    func list(_ folder: String, _ kind: File.Kind) throws -> [File] {
+      try Files.names(in: folder).sorted().map { name in
+        File(kind: kind, id: String(name.prefix { $0 != "." }), path: "\(folder)/\(name)")
+      }
+    }
+    return try list(uploads, .upload) + list(images, .content) + list(cache, .raw)
+  }
 
   /// Starts to take in an image's content.
   /// - Parameter limit: most bytes.
@@ -69,6 +105,15 @@ public struct ImageFolder: Sendable {
   public func reader(_ imageID: String) async throws -> ImageReader {
     try await ImageReader(path: content(of: imageID))
   }
+}
+
+/// The uploads that a client is sending at this moment: those that the database holds for going on and that are not here
+/// broke off, and nobody could write it down (a full disk).
+public final class UploadsUnderway: Sendable {
+  private let all = Mutex<Set<String>>([])
+  public func begin(_ uploadID: String) { all.withLock { _ = $0.insert(uploadID) } }
+  public func end(_ uploadID: String) { all.withLock { _ = $0.remove(uploadID) } }
+  public var ids: Set<String> { all.withLock { $0 } }
 }
 
 /// Why an upload ended without an image; in words for its owner.

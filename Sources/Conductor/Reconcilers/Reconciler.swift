@@ -46,6 +46,8 @@ extension Conductor {
       reconciler("power-sync", settings.powerSyncPeriod) { try await self.syncPower() },
       reconciler("switch-drift", settings.switchAuditPeriod) { try await self.repairSwitches() },
       SwitchWatch(conductor: self),
+      // Woken by the change; the period is for machines that a workflow held then, and switches that did not answer.
+      reconciler(Self.rewiringName, .seconds(5)) { try await self.rewire() },
       reconciler("sweeper", .seconds(300)) { try await self.sweep() },
       reconciler("consoles", .seconds(60)) { try await self.keepConsoles() },
     ]

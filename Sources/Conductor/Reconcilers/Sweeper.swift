@@ -7,14 +7,16 @@ import Wire
 import Workflows
 
 extension Conductor {
-  /// Removes what workflows that have ended left outside: addresses on the provisioning network, agent sessions, config drives.
-  func sweep() async throws {
+  /// Removes what workflows that have ended left outside (addresses on the provisioning network, agent sessions, config
+  /// drives), and what images left that are no more.
+  public func sweep() async throws {
+    try await parts.images.forgetUploads()
     for orphan in try await leftovers() {
       logger.warning("sweeper: \(orphan.description): removed")
       switch orphan {
       case .admitted(let mac, _): try await parts.boot.ensureDenied([mac])
       case .session(let node, _): try await database.write { try AgentStore.dismiss(node: node, in: $0) }
-      case .configDrive(let path): unlinkFile(path)
+      case .configDrive(let path), .imageFile(let path): unlinkFile(path)
       }
     }
     let before = clock() - settings.workflowRetention
@@ -26,6 +28,7 @@ extension Conductor {
     case admitted(MACAddress, label: String)
     case session(node: String, workflow: String)
     case configDrive(path: String)
+    case imageFile(path: String)
     public var description: String {
       switch self {
       case .admitted(let mac, let label):
@@ -33,6 +36,7 @@ extension Conductor {
       case .session(let node, let workflow):
         "node \(node) has an agent session of workflow \(workflow), which has ended"
       case .configDrive(let path): "config drive \(path) belongs to no workflow"
+      case .imageFile(let path): "\(path) belongs to no image, and no deployment uses it"
       }
     }
   }
@@ -54,6 +58,7 @@ extension Conductor {
     for name in fileNames(in: folder) where isOver(String(name.prefix { $0 != "." })) {
       found.append(.configDrive(path: "\(folder)/\(name)"))
     }
+    found += try await parts.images.orphans().map { .imageFile(path: $0) }
     return found
   }
 }

@@ -85,6 +85,17 @@ extension Conductor {
       in: session)
   }
 
+  /// Call it in the transaction that changes `admin_state_up` of network ports, or of their network: those that a machine's
+  /// NIC has are shown as BUILD until the switch carries, or no longer carries, their network.
+  public func networksChanged(_ networkPortIDs: [String], in session: any Session) throws {
+    let now = clock()
+    for id in networkPortIDs where try PortStore.holding(vif: id, in: session) != nil {
+      try NetworkPortStore.setStatus(.build, of: id, at: now, in: session)
+    }
+    session.afterCommit { [wakeups] in wakeups.signal(Self.rewiringName) }
+  }
+  static let rewiringName = "network-ports"
+
   /// The network ports attached to a node.
   public func vifs(_ node: Node, in session: any Session) throws -> [String] {
     try PortStore.list(node: node.uuid, in: session).compactMap(\.vifPortID)

@@ -154,7 +154,7 @@ extension Conductor {
     if node.maintenance {
       throw ConductorError(
         .badRequest,
-        "The node \(node.uuid) is in maintenance mode and cannot be deployed: \(node.maintenanceReason ?? "no reason given")."
+        "The node \(node.uuid) is in maintenance mode and cannot be deployed: \(node.maintenanceReason?.sentence ?? "no reason given")."
       )
     }
   }

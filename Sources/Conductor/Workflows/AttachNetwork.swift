@@ -7,7 +7,8 @@ import Workflows
 extension Conductor {
   /// A network port on a NIC of a running machine. Params: `port` (baremetal port), `vif` (network port).
   ///
-  /// The transaction that inserts it records the attachment; the network port is ACTIVE only when the switch was read back.
+  /// The transaction that inserts it records the attachment; the network port is ACTIVE only when the switch was read back
+  /// with the network on it: one that is administratively down is attached and stays DOWN.
   static func attachNetwork(_ parts: Parts) -> WorkflowDefinition {
     WorkflowDefinition(
       kind: "attach-network",
@@ -18,7 +19,7 @@ extension Conductor {
             try await parts.applyNetworks(.tenant, node: context.subject, label: context.key)
             return .done
           },
-          commit: { context, _, session in try showVIFs(.active, node: context.subject, at: context.now, in: session) },
+          commit: { context, _, session in try parts.showVIFs(node: context.subject, at: context.now, in: session) },
           undo: { context in
             // The attachment is taken back: what could not be put in force is not shown as attached. The network port is
             // freed only when the switch was read back without it, so that its VLAN is not given to somebody else before.
@@ -84,6 +85,6 @@ private func endAttachment(_ context: StepContext, _ session: any Session) throw
   }
   if let failure = context.failure {
     try NodeStore.addEvent(
-      failure, type: "network", severity: "ERROR", of: context.subject, at: context.now, in: session)
+      failure.whole, type: "network", severity: "ERROR", of: context.subject, at: context.now, in: session)
   }
 }

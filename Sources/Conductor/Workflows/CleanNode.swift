@@ -39,7 +39,7 @@ extension Parts {
 @Sendable func cleaningFailed(_ context: StepContext, _ session: any Session) throws {
   try finish(context, session, .fail, context.failure) { node in
     node.maintenance = true
-    node.maintenanceReason = "Cleaning failed: \(context.failure ?? "")"
+    node.maintenanceReason = context.failure?.following("Cleaning failed: ")
     node.fault = "clean failure"
   }
 }

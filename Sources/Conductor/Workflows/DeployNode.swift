@@ -58,7 +58,7 @@ extension Conductor {
       "prepare-image", retries: 1,
       run: { context in
         let id = context.params["image"]?.string ?? ""
-        let image = try await parts.images.ensureRaw(imageID: id)
+        let image = try await parts.rawImage(id, shownFor: context)
         var output: JSONObject = ["image_id": .string(id), "image": describe(image), "config_drive": nil]
         let content = try await parts.configDriveContent(context)
         if !content.isNull {
@@ -66,7 +66,11 @@ extension Conductor {
         }
         return .done(.object(output))
       },
-      undo: { context in unlinkFile(drivePath(context)) })
+      commit: { context, _, session in try change(context.subject, session) { $0.deployStep = [:] } },
+      undo: { context in
+        unlinkFile(drivePath(context))
+        try await parts.database.write { session in try change(context.subject, session) { $0.deployStep = [:] } }
+      })
   }
 
   private static func describe(_ image: RawImage) -> JSON {
@@ -94,6 +98,56 @@ extension Conductor {
 }
 
 extension Parts {
+  /// The raw form of an image; while it is made the node's deploy step shows how far it is.
+  fileprivate func rawImage(_ id: String, shownFor context: StepContext) async throws -> RawImage {
+    let (heard, tell) = AsyncStream.makeStream(of: ImageProgress.self, bufferingPolicy: .bufferingNewest(1))
+    return try await withThrowingTaskGroup(of: RawImage?.self) { group in
+      group.addTask {
+        defer { tell.finish() }
+        return try await images.ensureRaw(imageID: id) { tell.yield($0) }
+      }
+      group.addTask {
+        var estimate = Estimate()
+        // What cannot be shown (a full disk) must not stop what is done.
+        for await progress in heard { try? await show(progress, remaining: estimate.seconds(to: progress), context) }
+        return nil
+      }
+      var made: RawImage?
+      while let result = try await group.next() { if let result { made = result } }
+      guard let made else { throw CancellationError() }
+      return made
+    }
+  }
+
+  private func show(_ progress: ImageProgress, remaining: Int?, _ context: StepContext) async throws {
+    try await database.write { session in
+      try change(context.subject, session) { node in
+        guard node.reservation == context.workflow else { return }
+        node.deployStep = [
+          "step": "prepare-image", "interface": "deploy", "priority": 100,
+          "percent": .int(Int(progress.fraction * 100)), "message": .string(progress.phase.rawValue),
+          "remaining_seconds": JSON(remaining),
+        ]
+      }
+    }
+  }
+
+  /// When an image will be ready, from how fast it went since it was first heard of.
+  private struct Estimate {
+    private var first: (fraction: Double, at: ContinuousClock.Instant)?
+    /// - Returns: seconds; nil until there is something to go by.
+    mutating func seconds(to progress: ImageProgress) -> Int? {
+      let now = ContinuousClock.now
+      guard progress.phase != .waiting, let first else {
+        if progress.phase != .waiting { first = (progress.fraction, now) }
+        return nil
+      }
+      let done = progress.fraction - first.fraction
+      guard done > 0.02 else { return nil }
+      return Int(((now - first.at) / .seconds(1) * (1 - progress.fraction) / done).rounded(.up))
+    }
+  }
+
   /// What goes on the config drive: what the caller gave, with the networks filled in where he left them out.
   fileprivate func configDriveContent(_ context: StepContext) async throws -> JSON {
     let given = context.params["config_drive"] ?? .null

@@ -22,18 +22,27 @@ extension Parts {
   /// network.
   /// - Throws: ``DriverError`` of the first switch that failed; the intent stays and the drift reconciler goes on trying.
   func applyNetworks(_ mode: NetworkMode, node: String, label: String?) async throws {
+    try await apply(try await database.write { try wantNetworks(mode, node: node, label: label, in: $0) }, label: label)
+  }
+
+  /// Switch ports and what they should carry, by the name of the switch.
+  typealias WantedPorts = [String: [String: PortConfiguration]]
+
+  /// Writes what every wired port of a node should carry from now on.
+  func wantNetworks(_ mode: NetworkMode, node: String, label: String?, in session: any Session) throws -> WantedPorts {
     let now = clock()
-    let wanted = try await database.write { session -> [String: [String: PortConfiguration]] in
-      var wanted: [String: [String: PortConfiguration]] = [:]
-      let mode = try mode == .tenant && hasEndingLease(node: node, in: session) ? .quarantine : mode
-      for port in try PortStore.list(node: node, in: session) {
-        guard let place = port.switchPort else { continue }
-        let configuration = try configuration(of: port, mode, in: session)
-        try SwitchPortStore.want(configuration, on: place, label: label, at: now, in: session)
-        wanted[place.switchName, default: [:]][place.port] = configuration
-      }
-      return wanted
+    var wanted: WantedPorts = [:]
+    let mode = try mode == .tenant && hasEndingLease(node: node, in: session) ? .quarantine : mode
+    for port in try PortStore.list(node: node, in: session) {
+      guard let place = port.switchPort else { continue }
+      let configuration = try configuration(of: port, mode, in: session)
+      try SwitchPortStore.want(configuration, on: place, label: label, at: now, in: session)
+      wanted[place.switchName, default: [:]][place.port] = configuration
     }
+    return wanted
+  }
+
+  func apply(_ wanted: WantedPorts, label: String?) async throws {
     try await withThrowingTaskGroup(of: Void.self) { group in
       for (name, ports) in wanted {
         group.addTask { try await self.apply(ports, on: name, label: label) }
@@ -58,20 +67,56 @@ extension Parts {
   }
 
   /// Tells one switch, and records what came of it.
+  ///
+  /// When it returns, what is wanted *then* is in force: a lease that ended, or a network that was switched off, while the
+  /// switch was told something else is told to it as well, whoever of the two comes last to the switch.
   func apply(_ ports: [String: PortConfiguration], on name: String, label: String?) async throws {
-    do {
-      try await switches.switchNamed(name).apply(ports, label: label)
-    } catch let error as DriverError {
-      try await record(.error, ports.keys.map { SwitchPort(switchName: name, port: $0) }, detail: error.description)
-      throw error
+    var waiting = [(label: label, ports: ports)]
+    while let (label, ports) = waiting.popLast() {
+      do {
+        try await switches.switchNamed(name).apply(ports, label: label)
+      } catch let error as DriverError {
+        try await record(.error, ports.keys.map { SwitchPort(switchName: name, port: $0) }, detail: error.description)
+        throw error
+      }
+      let now = clock()
+      let overtaken = try await database.write { session -> [SwitchPortStore.Intent] in
+        var overtaken: [SwitchPortStore.Intent] = []
+        for (port, configuration) in ports {
+          let place = SwitchPort(switchName: name, port: port)
+          guard let intent = try SwitchPortStore.get(place, in: session) else { continue }
+          if intent.configuration == configuration {
+            try SwitchPortStore.record(.inForce, place, detail: nil, at: now, in: session)
+          } else {
+            overtaken.append(intent)
+          }
+        }
+        return overtaken
+      }
+      // Each keeps the label of the step that wants it.
+      for (label, intents) in Dictionary(grouping: overtaken, by: \.label) {
+        waiting.append((label, Dictionary(intents.map { ($0.port.port, $0.configuration) }) { $1 }))
+      }
     }
-    try await record(.inForce, ports.keys.map { SwitchPort(switchName: name, port: $0) }, detail: nil)
   }
 
   func record(_ state: SwitchPortStore.Intent.State, _ ports: [SwitchPort], detail: String?) async throws {
     let now = clock()
     try await database.write { session in
       for port in ports { try SwitchPortStore.record(state, port, detail: detail, at: now, in: session) }
+    }
+  }
+
+  /// Shows the network ports attached to a node's NICs as they are: ACTIVE when the NIC's switch port was read back with the
+  /// network on it, DOWN when not (a port or network that is administratively down, a machine in quarantine).
+  func showVIFs(node: String, at now: Timestamp, in session: any Session) throws {
+    for port in try PortStore.list(node: node, in: session) {
+      guard let vif = port.vifPortID, let networkPort = try NetworkPortStore.get(vif, in: session) else { continue }
+      let network = try NetworkStore.get(networkPort.networkID, in: session)
+      let intent = try port.switchPort.flatMap { try SwitchPortStore.get($0, in: session) }
+      let carries = intent?.state == .inForce && intent?.configuration.native == network?.vlan
+      let status: NetworkPort.Status = carries ? .active : .down
+      if networkPort.status != status { try NetworkPortStore.setStatus(status, of: vif, at: now, in: session) }
     }
   }
 
@@ -96,16 +141,9 @@ extension Parts {
         try await applyNetworks(.tenant, node: context.subject, label: context.key)
         return .done
       },
-      commit: { context, _, session in try showVIFs(.active, node: context.subject, at: context.now, in: session) },
+      commit: { context, _, session in try showVIFs(node: context.subject, at: context.now, in: session) },
       undo: { context in try await withdrawNetworks(node: context.subject) },
-      uncommit: { context, session in try showVIFs(.down, node: context.subject, at: context.now, in: session) })
-  }
-}
-
-/// Sets the status of the network ports attached to a node's NICs.
-func showVIFs(_ status: NetworkPort.Status, node: String, at now: Timestamp, in session: any Session) throws {
-  for vif in try PortStore.list(node: node, in: session).compactMap(\.vifPortID) {
-    try NetworkPortStore.setStatus(status, of: vif, at: now, in: session)
+      uncommit: { context, session in try showVIFs(node: context.subject, at: context.now, in: session) })
   }
 }
 

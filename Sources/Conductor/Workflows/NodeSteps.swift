@@ -42,7 +42,7 @@ extension Parts {
           let macs = try await bootMACs(context.subject)
           guard !macs.isEmpty else {
             throw DriverError(
-              .misconfigured, device: "node \(context.subject)",
+              .misconfigured, device: .node(context.subject),
               detail: "no port of the node may boot over the network; create one with `openstack baremetal port create`"
             )
           }
@@ -88,7 +88,7 @@ extension Parts {
           if seen != nil { return .done }
           if context.elapsed > settings.agentPatience {
             throw DriverError(
-              .unreachable, device: "node \(context.subject)",
+              .unreachable, device: .node(context.subject),
               detail:
                 "the agent did not call within \(Int(settings.agentPatience.inSeconds)) s of power on: look at the console for what the firmware "
                 + "did; is the port's MAC address right, is its switch port on the provisioning network, does it boot over the network first?"
@@ -134,11 +134,11 @@ extension Parts {
         case .ok: return .done(.object(command?.output ?? [:]))
         case .failed:
           throw DriverError(
-            .refused, device: "agent of node \(context.subject)", detail: command?.error ?? "\(kind) failed")
+            .refused, device: .agent(ofNode: context.subject), detail: command?.error ?? "\(kind) failed")
         default:
           if let seen, now - max(seen, context.startedAt) > settings.agentSilence {
             throw DriverError(
-              .refused, device: "agent of node \(context.subject)",
+              .refused, device: .agent(ofNode: context.subject),
               detail:
                 "it has not called for \(Int(settings.agentSilence.inSeconds)) s during \(kind): the machine may have crashed or lost power; look at its console"
             )

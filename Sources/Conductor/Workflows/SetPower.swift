@@ -58,6 +58,7 @@ private func endPower(_ context: StepContext, _ session: any Session, power: Pow
     }
   }
   if let failure = context.failure {
-    try NodeStore.addEvent(failure, type: "power", severity: "ERROR", of: context.subject, at: context.now, in: session)
+    try NodeStore.addEvent(
+      failure.whole, type: "power", severity: "ERROR", of: context.subject, at: context.now, in: session)
   }
 }

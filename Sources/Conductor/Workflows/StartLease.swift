@@ -54,7 +54,7 @@ private func obstacle(to context: StepContext, in session: any Session) throws -
   if try hasEndingLease(node: node.uuid, in: session) { return "the node is being taken back and cleaned" }
   if node.provisionState.isTransient { return "the node is \(node.provisionState.rawValue)" }
   if [.cleanFailed, .error].contains(node.provisionState) || node.fault != nil {
-    return "the node is broken: \(node.lastError ?? node.maintenanceReason ?? node.provisionState.rawValue)"
+    return "the node is broken: \((node.lastError ?? node.maintenanceReason)?.whole ?? node.provisionState.rawValue)"
   }
   return nil
 }

@@ -38,7 +38,7 @@ extension Conductor {
 
 /// Ends a node's workflow in what the API shows: the state after `event`, the reservation given back, the failure told.
 func finish(
-  _ context: StepContext, _ session: any Session, _ event: ProvisionEvent, _ message: String?,
+  _ context: StepContext, _ session: any Session, _ event: ProvisionEvent, _ message: Reason?,
   _ more: (inout Node) throws -> Void = { _ in }
 ) throws {
   let failed = context.failure != nil
@@ -56,21 +56,22 @@ func finish(
   try AgentStore.forget(workflow: context.workflow, in: session)
   if let message {
     try NodeStore.addEvent(
-      message, type: "provision", severity: failed ? "ERROR" : "INFO", of: context.subject, at: context.now, in: session
+      message.whole, type: "provision", severity: failed ? "ERROR" : "INFO", of: context.subject, at: context.now,
+      in: session
     )
   }
 }
 
 /// An undo that does not succeed: the node goes to the operator.
-func giveToOperator(_ context: StepContext, _ reason: String, _ session: any Session) throws {
+func giveToOperator(_ context: StepContext, _ reason: Reason, _ session: any Session) throws {
   try change(context.subject, session) { node in
     node.maintenance = true
-    node.maintenanceReason = "workflow \(context.workflow) is stuck: \(reason)"
+    node.maintenanceReason = reason.following("workflow \(context.workflow) is stuck: ")
     node.fault = "workflow stuck"
     node.lastError = reason
   }
   try NodeStore.addEvent(
-    "Workflow \(context.workflow) is stuck: \(reason). `steelyard workflow retry \(context.workflow)` tries again.",
+    "Workflow \(context.workflow) is stuck: \(reason.whole). `steelyard workflow retry \(context.workflow)` tries again.",
     type: "workflow",
     severity: "ERROR", of: context.subject, at: context.now, in: session)
 }

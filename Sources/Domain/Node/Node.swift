@@ -26,9 +26,9 @@ public struct Node: Sendable, Equatable {
   public var powerState: Power?
   public var targetPowerState: Power?
   public var maintenance: Bool
-  public var maintenanceReason: String?
+  public var maintenanceReason: Reason?
   public var fault: String?
-  public var lastError: String?
+  public var lastError: Reason?
   /// The id of the workflow that holds the node; one at a time.
   public var reservation: String?
   public var instanceUUID: String?

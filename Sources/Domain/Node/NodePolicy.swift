@@ -64,6 +64,9 @@ public enum NodePolicy {
     }
     return actor.isSiteReader ? .siteReader : .stranger
   }
+  /// Whether a caller may read of the controller and other devices of the site: `driver_info`, addresses, what they said
+  /// when something failed (``Reason/detail``).
+  public static func seesSite(_ relation: Relation) -> Bool { relation != .lessee && relation != .stranger }
   public static func relation(_ actor: Actor, to node: Node) -> Relation {
     relation(actor, owner: node.owner, lessee: node.lessee)
   }

@@ -97,7 +97,7 @@ public final class OpenVSwitch: BatchingSwitch {
     guard replica.hasBridge else {
       let names = replica.bridgeNames.joined(separator: ", ")
       throw DriverError(
-        .misconfigured, device: "switch \(name)",
+        .misconfigured, device: .networkSwitch(name),
         detail: "it has no bridge \(bridge); it has \(names.isEmpty ? "none" : names)")
     }
     return replica
@@ -170,7 +170,7 @@ public final class OpenVSwitch: BatchingSwitch {
       try await client.transact(Self.database, transaction, limit: limit)
     }
     guard let target = results.last?["rows"]?.array?.first?["next_cfg"]?.int else {
-      throw DriverError(.badReply, device: "switch \(name)", detail: "its database has no row in Open_vSwitch")
+      throw DriverError(.badReply, device: .networkSwitch(name), detail: "its database has no row in Open_vSwitch")
     }
     return target
   }
@@ -188,7 +188,7 @@ public final class OpenVSwitch: BatchingSwitch {
       let left = deadline - .now
       guard left > .zero else {
         throw DriverError(
-          .unreachable, device: "switch \(name)",
+          .unreachable, device: .networkSwitch(name),
           detail: "its daemon ovs-vswitchd has not taken the change in \(limit); is it running?")
       }
       let milliseconds = Int(left.components.seconds) * 1000 + Int(left.components.attoseconds / 1_000_000_000_000_000)
@@ -273,7 +273,7 @@ public final class OpenVSwitch: BatchingSwitch {
     }
   }
 
-  private func device(_ port: String) -> String { "switch \(name) port \(port)" }
+  private func device(_ port: String) -> DriverError.Device { .networkSwitch(name, port: port) }
 
   private func unknown(_ port: String, among ports: [String: BridgeReplica.Port]) -> DriverError {
     if ports[port] != nil {
@@ -299,6 +299,6 @@ public final class OpenVSwitch: BatchingSwitch {
       case .badMessage: .badReply
       case .refused: .refused
       }
-    return DriverError(code, device: "switch \(name)", detail: "\(client.endpoint): \(error)")
+    return DriverError(code, device: .networkSwitch(name), detail: "\(client.endpoint): \(error)")
   }
 }

@@ -29,7 +29,7 @@ struct WorkflowCommand: AsyncParsableCommand {
         }
         for record in records {
           print(
-            "\(record.id)  \(pad(record.kind, 16))  \(pad(record.state.rawValue, 9))  \(record.subject)  \(record.createdAt.iso8601Zulu)  \(record.error ?? "")"
+            "\(record.id)  \(pad(record.kind, 16))  \(pad(record.state.rawValue, 9))  \(record.subject)  \(record.createdAt.iso8601Zulu)  \(record.reason?.whole ?? "")"
           )
         }
         if records.isEmpty { print(everything ? "There are no workflows." : "Nothing is going on.") }
@@ -56,7 +56,7 @@ struct WorkflowCommand: AsyncParsableCommand {
         if let wake = record.wakeAt {
           print("wakes     \(wake.iso8601Zulu)\(record.wakeOn.map { " or on \($0)" } ?? "")")
         }
-        if let error = record.error { print("error     \(error)") }
+        if let reason = record.reason { print("error     \(reason.whole)") }
         for event in events {
           let data = event.kind == .succeeded ? nil : event.data
           print(
