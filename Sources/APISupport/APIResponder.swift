@@ -125,6 +125,13 @@ public struct APIResponder: HTTPResponder {
           guard rule.allows(caller) else {
             throw APIError.forbidden("You are not authorized to perform the requested action: \(rule.name).")
           }
+          if let rules = caller.accessRules {
+            let method = request.method.rawValue
+            guard rules.contains(where: { $0.permits(service: service.type, method: method, path: apiRequest.path) })
+            else {
+              throw APIError.forbidden("The access rules of the application credential do not allow this request.")
+            }
+          }
         }
         var answer = try await match.endpoint.handler(apiRequest)
         answer.headers.append(contentsOf: extra)

@@ -9,6 +9,8 @@ public struct Token: Sendable, Equatable {
     case applicationCredential = "application_credential"
   }
   public var userID: String
+  /// The domain that the user is in; empty in tokens of older versions.
+  public var userDomainID: String
   /// For logs; cut to 64 bytes.
   public var userName: String
   public var scope: Actor.Scope
@@ -22,12 +24,16 @@ public struct Token: Sendable, Equatable {
   /// Of the token that this one was made from.
   public var parentAuditID: String?
   public var applicationCredentialID: String?
+  /// The application credential says which requests it may make.
+  public var hasAccessRules: Bool
 
   public init(
-    userID: String, userName: String, scope: Actor.Scope, roles: [String], methods: [Method], issuedAt: Timestamp,
-    expiresAt: Timestamp, parentAuditID: String? = nil, applicationCredentialID: String? = nil
+    userID: String, userName: String, userDomainID: String = Project.defaultDomain, scope: Actor.Scope,
+    roles: [String], methods: [Method], issuedAt: Timestamp, expiresAt: Timestamp, parentAuditID: String? = nil,
+    applicationCredentialID: String? = nil, hasAccessRules: Bool = false
   ) {
     self.userID = userID
+    self.userDomainID = userDomainID
     var name = userName
     while name.utf8.count > 64 { name.removeLast() }
     self.userName = name
@@ -39,15 +45,18 @@ public struct Token: Sendable, Equatable {
     auditID = Identifier.hex()
     self.parentAuditID = parentAuditID
     self.applicationCredentialID = applicationCredentialID
+    self.hasAccessRules = hasAccessRules
   }
 }
 
-// The payload: version, scope kind and flags, methods, times, audit ids, ids, roles, name. An id of 32 hexadecimal digits
+// The payload: version, scope kind and flags, methods, times, audit ids, ids, roles, name. Version 1 had no domain of the
+// user. An id of 32 hexadecimal digits
 // takes 17 bytes and a built-in role one, so that the text of an ordinary token stays below 255 characters.
 extension Token {
-  private static let version: UInt8 = 1
+  private static let version: UInt8 = 2
   private static let parentFlag: UInt8 = 0x10
   private static let credentialFlag: UInt8 = 0x20
+  private static let rulesFlag: UInt8 = 0x40
   private static let otherRole: UInt8 = 0xff
 
   func encoded() -> [UInt8] {
@@ -62,6 +71,7 @@ extension Token {
       }
     if parentAuditID != nil { kind |= Self.parentFlag }
     if applicationCredentialID != nil { kind |= Self.credentialFlag }
+    if hasAccessRules { kind |= Self.rulesFlag }
     var methodBits: UInt8 = 0
     for (bit, method) in Method.allCases.enumerated() where methods.contains(method) { methodBits |= 1 << UInt8(bit) }
     out += [Self.version, kind, methodBits]
@@ -71,6 +81,7 @@ extension Token {
     if let parentAuditID { put(parentAuditID, &out) }
     if let applicationCredentialID { put(applicationCredentialID, &out) }
     put(userID, &out)
+    put(userDomainID, &out)
     switch scope {
     case .project(let id, let domain):
       put(id, &out)
@@ -124,7 +135,8 @@ extension Token {
   /// Nil for a payload of another version or one cut short.
   init?(decoding bytes: [UInt8]) {
     var reader = Reader(bytes: bytes)
-    guard reader.byte() == Self.version, let kind = reader.byte(), let methodBits = reader.byte(),
+    guard let version = reader.byte(), version == 1 || version == Self.version, let kind = reader.byte(),
+      let methodBits = reader.byte(),
       let issued = reader.number(), let expires = reader.number(), let audit = reader.text()
     else { return nil }
     auditID = audit
@@ -139,8 +151,14 @@ extension Token {
       guard let credential = reader.text() else { return nil }
       applicationCredentialID = credential
     }
+    hasAccessRules = kind & Self.rulesFlag != 0
     guard let user = reader.text() else { return nil }
     userID = user
+    userDomainID = ""
+    if version > 1 {
+      guard let domain = reader.text() else { return nil }
+      userDomainID = domain
+    }
     switch kind & 0x0f {
     case 0: scope = .unscoped
     case 1:

@@ -55,7 +55,7 @@ extension KeystoneFacade {
   }
 
   /// The user that `{"id"}` or `{"name", "domain": {"id" | "name"}}` names, in an enabled domain.
-  private func user(_ reference: JSONObject) async throws -> User? {
+  func user(_ reference: JSONObject) async throws -> User? {
     let id = reference["id"]?.string
     let name = reference["name"]?.string
     let domain = reference["domain"]?.object
@@ -88,20 +88,26 @@ extension KeystoneFacade {
     guard let password = reference["password"]?.string else { throw malformed("password", in: "user") }
     let user = try await user(reference)
     guard try await passwords.verify(password, of: user, now: now), let user else { throw APIError.unauthenticated }
+    guard !user.isPasswordExpired(at: now) else {
+      // Told to one who knows the password: it can be changed without a token.
+      throw APIError(
+        .unauthorized, "The password is expired and needs to be changed for user: \(user.id).")
+    }
     return Proven(user: user, methods: [.password])
   }
 
   private func proveToken(_ proof: JSONObject, now: Timestamp) async throws -> Proven {
     guard let text = proof["id"]?.string else { throw malformed("id", in: "token") }
     guard let token = authority.open(text, now: now) else { throw APIError.unauthenticated }
-    let user = try await database.read { try UserStore.get(token.userID, in: $0) }
-    guard let user else { throw APIError.unauthenticated }
     var methods = token.methods
     if !methods.contains(.token) { methods.append(.token) }
-    var credential: ApplicationCredential?
-    if let id = token.applicationCredentialID {
-      credential = try await database.read { try ApplicationCredentialStore.get(id, in: $0) }
-      guard credential != nil else { throw APIError.unauthenticated }
+    let (user, credential) = try await database.read { session in
+      guard let user = try UserStore.get(token.userID, in: session) else { throw APIError.unauthenticated }
+      guard let id = token.applicationCredentialID else { return (user, ApplicationCredential?.none) }
+      guard let credential = try ApplicationCredentialStore.get(id, in: session) else {
+        throw APIError.unauthenticated
+      }
+      return (user, credential)
     }
     return Proven(user: user, methods: methods, parent: token, credential: credential)
   }
@@ -193,10 +199,14 @@ extension KeystoneFacade {
     else { throw APIError.unauthenticated }
     return (.project(id: project.id, domainID: domainID), try names(proven.user.id, .project(project.id), session))
   }
+  /// The names of a user's roles on a target, with implied ones; roles of domains stand for what they imply.
   private func names(_ user: String, _ target: RoleAssignment.Target, _ session: any Session) throws -> [String] {
-    let ids = try RoleStore.expanded(RoleAssignmentStore.roleIDs(of: user, on: target, in: session), in: session)
-    guard !ids.isEmpty else { throw APIError.unauthenticated }
-    return try RoleStore.list(in: session).filter { ids.contains($0.id) }.map(\.name)
+    let given = try RoleAssignmentStore.roleIDs(of: user, on: target, in: session)
+    guard !given.isEmpty else { throw APIError.unauthenticated }
+    let ids = try RoleStore.expanded(given, in: session)
+    let names = try RoleStore.globalNames(in: session).filter { ids.contains($0.id) }.map(\.name)
+    guard !names.isEmpty else { throw APIError.unauthenticated }
+    return names
   }
 
   /// An application credential is bound to its project, and to those of its roles that its user still has there.
@@ -215,7 +225,7 @@ extension KeystoneFacade {
     }
     let allowed = try RoleStore.expanded(Set(credential.roleIDs), in: session)
     let (scope, held) = try roles(in: project, for: proven, session)
-    let names = Set(try RoleStore.list(in: session).filter { allowed.contains($0.id) }.map(\.name))
+    let names = Set(try RoleStore.globalNames(in: session).filter { allowed.contains($0.id) }.map(\.name))
     let both = held.filter { names.contains($0) }
     guard !both.isEmpty else { throw APIError.unauthenticated }
     return (scope, both)

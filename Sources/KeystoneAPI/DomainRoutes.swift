@@ -7,29 +7,39 @@ import Wire
 /// Domains. Source: Identity API reference v3, "Domains".
 extension KeystoneFacade {
   private static let readers = "those who are in it, and readers of the site"
+  private static let attributes: Set<String> = [
+    "id", "name", "description", "enabled", "tags", "options", "links", "explicit_domain_id", "domain_id", "parent_id",
+    "is_domain",
+  ]
 
   var domainEndpoints: [Endpoint] {
     [
       Endpoint(.get, "/v3/domains", anyRule("list_domains", Self.readers), "list domains") { request in
-        let actor = try request.actor()
-        let name = request.query["name"]
-        let domains = try await database.read { session in
-          let ids = try actor.isSiteReader ? [] : reachable(by: actor, in: session)
-          return try ProjectStore.list(name: name, isDomain: true, in: session).filter {
-            IdentityPolicy.sees(project: $0, actor, reachable: ids)
-          }
-        }
-        return listing(
-          "domains", matching(domains.map { domainBody($0, request) }, request, ["name", "enabled"]), request)
+        let list = try ListFilter(request, ["name", "enabled"])
+        let page = try ListPage(request)
+        var filter = ProjectFilter(visibility(try request.actor()), isDomain: true)
+        filter.name = list.exact("name")
+        filter.isEnabled = try list.flag("enabled")
+        filter.marker = page.marker
+        if !list.needsLook { filter.limit = page.limit.map { $0 + 1 } }
+        let domains = try await database.read { [filter] in try ProjectStore.list(filter, in: $0) }
+        let shown = domains.filter { domain in list.admits { $0 == "name" ? domain.name : nil } }
+        return try listing("domains", shown.map { domainBody($0, request) }, request, page: page)
       },
       Endpoint(.post, "/v3/domains", adminRule("create_domain"), "make a domain") { request in
         let attributes = try await Attributes(request, "domain")
+        let id = try attributes.text("explicit_domain_id")
+        if let id, id.utf8.count != 32 || !id.utf8.allSatisfy({ ($0 >= 48 && $0 <= 57) || ($0 >= 97 && $0 <= 102) }) {
+          throw APIError.badRequest("Domain ID does not conform to required UUID format.")
+        }
         var domain = Project(
-          id: Identifier.hex(), name: try attributes.requiredName(limit: 64), domainID: nil, isDomain: true,
+          id: id ?? Identifier.hex(), name: try attributes.requiredName(limit: 64), domainID: nil, isDomain: true,
           createdAt: request.now)
         domain.isEnabled = try attributes.flag("enabled") ?? true
         domain.description = try attributes.text("description") ?? ""
-        try await database.write { [domain] in try insert(domain, in: $0) }
+        if let tags = try attributes.strings("tags") { domain.tags = try checked(tags) }
+        try attributes.mergeOptions(into: &domain.options, known: Project.knownOptions)
+        try await change { [domain] in try insert(domain, in: $0) }
         return APIResponse(.created, json: ["domain": domainBody(domain, request)])
       },
       Endpoint(.get, "/v3/domains/{domain}", anyRule("get_domain", Self.readers), "show a domain") { request in
@@ -52,7 +62,7 @@ extension KeystoneFacade {
       ) {
         request in
         let id = try request.parameter("domain")
-        try await database.write { session in
+        try await change { session in
           guard let domain = try ProjectStore.get(id, in: session), domain.isDomain else {
             throw APIError.missing("domain", id)
           }
@@ -64,80 +74,12 @@ extension KeystoneFacade {
   }
 
   func domainBody(_ domain: Project, _ request: APIRequest) -> JSON {
-    [
+    var body: JSONObject = [
       "id": .string(domain.id), "name": .string(domain.name), "description": .string(domain.description),
-      "enabled": .bool(domain.isEnabled), "tags": JSON(domain.tags), "options": [:],
+      "enabled": .bool(domain.isEnabled), "tags": JSON(domain.tags), "options": .object(domain.options),
       "links": ["self": .string("\(request.serviceURL)/v3/domains/\(domain.id)")],
     ]
-  }
-}
-
-/// Tags of projects. Source: Identity API reference v3, "Project tags".
-extension KeystoneFacade {
-  var projectTagEndpoints: [Endpoint] {
-    @Sendable func change(_ request: APIRequest, _ body: @escaping @Sendable (inout [String]) throws -> Void)
-      async throws
-      -> [String]
-    {
-      let id = try request.parameter("project")
-      return try await database.write { session in
-        guard var project = try ProjectStore.get(id, in: session) else { throw APIError.missing("project", id) }
-        try body(&project.tags)
-        project.tags = try checked(project.tags)
-        try ProjectStore.update(project, in: session)
-        return project.tags
-      }
-    }
-    @Sendable func links(_ request: APIRequest) -> JSON {
-      ["self": .string(request.serviceURL + request.path), "next": nil, "previous": nil]
-    }
-    return [
-      Endpoint(
-        .get, "/v3/projects/{project}/tags", anyRule("list_project_tags", "those who see the project"), "list tags"
-      ) {
-        request in
-        let actor = try request.actor()
-        let id = try request.parameter("project")
-        let project = try await database.read { try visibleProject(id, actor, in: $0) }
-        return APIResponse(json: ["tags": JSON(project.tags), "links": links(request)])
-      },
-      Endpoint(.put, "/v3/projects/{project}/tags", adminRule("update_project_tags"), "replace the tags") { request in
-        guard let tags = try await request.object()["tags"]?.array?.compactMap(\.string) else {
-          throw APIError.badRequest("'tags' is a required property")
-        }
-        let now = try await change(request) { $0 = tags }
-        return APIResponse(json: ["tags": JSON(now), "links": links(request)])
-      },
-      Endpoint(.delete, "/v3/projects/{project}/tags", adminRule("delete_project_tags"), "remove all tags") { request in
-        _ = try await change(request) { $0 = [] }
-        return .noContent
-      },
-      Endpoint(
-        .get, "/v3/projects/{project}/tags/{tag}", anyRule("get_project_tag", "those who see the project"),
-        "whether it has a tag"
-      ) {
-        request in
-        let actor = try request.actor()
-        let id = try request.parameter("project")
-        let tag = try request.parameter("tag")
-        let project = try await database.read { try visibleProject(id, actor, in: $0) }
-        guard project.tags.contains(tag) else { throw APIError.missing("project tag", tag) }
-        return .noContent
-      },
-      Endpoint(.put, "/v3/projects/{project}/tags/{tag}", adminRule("create_project_tag"), "add a tag") { request in
-        let tag = try request.parameter("tag")
-        _ = try await change(request) { if !$0.contains(tag) { $0.append(tag) } }
-        return APIResponse(.created)
-      },
-      Endpoint(.delete, "/v3/projects/{project}/tags/{tag}", adminRule("delete_project_tag"), "remove a tag") {
-        request in
-        let tag = try request.parameter("tag")
-        _ = try await change(request) { tags in
-          guard let index = tags.firstIndex(of: tag) else { throw APIError.missing("project tag", tag) }
-          tags.remove(at: index)
-        }
-        return .noContent
-      },
-    ]
+    for member in domain.extra where body[member.key] == nil { body[member.key] = member.value }
+    return .object(body)
   }
 }

@@ -9,7 +9,10 @@ public struct KeystoneFacade: Sendable {
   let database: Database
   let authority: TokenAuthority
   let passwords: PasswordChecker
-  let catalog: Catalog
+  let passwordRules: PasswordRules
+  /// The site's own services, which are this program.
+  let ownServices: [CatalogEntry]
+  let cache = IdentityCache()
   let clock: @Sendable () -> Timestamp
 
   public static let prefix = "/identity"
@@ -17,23 +20,35 @@ public struct KeystoneFacade: Sendable {
 
   /// - Parameter catalog: the other services.
   public init(
-    database: Database, authority: TokenAuthority, passwords: PasswordChecker, catalog: [CatalogEntry],
-    clock: @escaping @Sendable () -> Timestamp
+    database: Database, authority: TokenAuthority, passwords: PasswordChecker,
+    passwordRules: PasswordRules = PasswordRules(), catalog: [CatalogEntry], clock: @escaping @Sendable () -> Timestamp
   ) {
     self.database = database
     self.authority = authority
     self.passwords = passwords
-    self.catalog = Catalog(entries: [Self.catalogEntry] + catalog)
+    self.passwordRules = passwordRules
+    ownServices = [Self.catalogEntry] + catalog
     self.clock = clock
   }
 
   public func service() -> Service {
-    Service(
+    let endpoints: [[Endpoint]] = [
+      versionEndpoints, tokenEndpoints, authEndpoints, regionEndpoints, serviceEndpoints, endpointEndpoints,
+      endpointFilterEndpoints, domainEndpoints, projectEndpoints, projectTagEndpoints, userEndpoints, passwordEndpoints,
+      groupEndpoints, roleEndpoints, impliedRoleEndpoints, grantEndpoints, assignmentEndpoints, credentialEndpoints,
+      accessRuleEndpoints, registeredLimitEndpoints, limitEndpoints, policyEndpoints,
+    ]
+    return Service(
       name: "keystone", type: "identity", prefix: Self.prefix, catalogSuffix: "/v3", errorShape: .keystone,
-      endpoints: versionEndpoints + tokenEndpoints + authEndpoints + catalogEndpoints + domainEndpoints
-        + projectEndpoints
-        + projectTagEndpoints + userEndpoints + groupEndpoints + roleEndpoints + assignmentEndpoints
-        + credentialEndpoints)
+      endpoints: endpoints.flatMap { $0 })
+  }
+
+  /// A write transaction after which nothing that was remembered of identities counts any more.
+  func change<T: Sendable>(_ body: @escaping @Sendable (any Session) throws -> T) async throws -> T {
+    try await database.write { [cache] session in
+      session.afterCommit { cache.forget() }
+      return try body(session)
+    }
   }
 
   // MARK: Version documents. Source: Identity API reference v3, "API versions".
@@ -57,10 +72,23 @@ public struct KeystoneFacade: Sendable {
   }
 }
 
-/// The rules: the site's administrator, and everyone for what is filtered by ``IdentityPolicy``.
+/// The site's administrator.
 func adminRule(_ action: String) -> EndpointRule {
   EndpointRule("identity:\(action)", "the site's administrator") { $0.isSiteAdmin }
 }
+/// Those who manage the site or a domain; what lies in another domain does not exist for the latter.
+func managerRule(_ action: String) -> EndpointRule {
+  EndpointRule("identity:\(action)", "the site's administrator, and administrators and managers of the domain") {
+    IdentityPolicy.managed(by: $0) != .nothing
+  }
+}
+/// Those who read the site or a domain; what lies in another domain does not exist for the latter.
+func readerRule(_ action: String) -> EndpointRule {
+  EndpointRule("identity:\(action)", "readers of the site and of the domain") {
+    IdentityPolicy.read(by: $0) != .nothing
+  }
+}
+/// Everyone, for what is narrowed by ``IdentityPolicy``.
 func anyRule(_ action: String, _ summary: String) -> EndpointRule {
   EndpointRule("identity:\(action)", summary) { _ in true }
 }

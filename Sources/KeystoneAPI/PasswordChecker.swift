@@ -1,44 +1,60 @@
 import APISupport
 import Cryptography
 import Domain
+import Glibc
 import Logging
 import Processes
+import Store
 import Synchronization
 import Wire
 
-/// Checks passwords without becoming a weapon: hashing costs 20 ms of CPU, so it runs on threads of its own, two at a
-/// time, and a short queue refuses the rest; an unknown user costs the same as a known one; six failures in a row lock the
-/// user for half an hour; a password proven in the last five minutes is not hashed again.
+/// Checks passwords without becoming a weapon.
+///
+/// Hashing costs 20 ms of CPU and 16 MiB, so it runs on threads of its own that yield to all others, a few at a time; a
+/// bounded queue refuses the rest. An unknown user costs the same as a known one. Failures in a row lock the user for a
+/// while; each is written down before its answer, so that starting the server again frees nobody. A password proven in
+/// the last five minutes is not hashed again.
 public final class PasswordChecker: Sendable {
-  public static let failureLimit = 6
-  static let lockTime: Duration = .seconds(1800)
   static let memory: Duration = .seconds(300)
   /// Of a random password that nobody has: verified in the place of the hash of a user that does not exist.
   private static let nobody = "$y$j9T$Wm4r0Tq0hZ3lq8vT1x0vQ1$Ip9iI1UJfpYfVVXaohOOuQH7TaI0/8xeLq0TjsRBQjA"
   /// libxcrypt takes no more (crypt(3), CRYPT_MAX_PASSPHRASE_SIZE).
   static let lengthLimit = 511
 
-  private struct Failures {
-    var count = 0
-    var lockedUntil: Timestamp?
-  }
   private struct Proof {
     var mac: [UInt8]
     var hash: String
     var until: Timestamp
   }
   private struct State {
-    var failures: [String: Failures] = [:]
+    var failures: [String: PasswordStore.Failures] = [:]
     var proofs: [String: Proof] = [:]
   }
   private let key = randomBytes(32)
   private let state = Mutex(State())
   private let gate: HashGate
+  private let database: Database?
+  private let lockout: LockoutRules
   private let logger: Logger
 
-  public init(logger: Logger, threads: Int = 2, queue: Int = 64) {
+  /// - Parameters:
+  ///   - database: where failures are written down; nil keeps them in memory only.
+  ///   - threads: how many hash at a time.
+  ///   - queue: how many more may wait.
+  public init(
+    database: Database? = nil, lockout: LockoutRules = LockoutRules(), logger: Logger, threads: Int = 2,
+    queue: Int = 1000
+  ) {
+    self.database = database
+    self.lockout = lockout
     self.logger = logger
     gate = HashGate(slots: threads, queue: queue)
+  }
+
+  /// Reads the failures of before: once, before the first request.
+  public func load(in session: any Session) throws {
+    let stored = try PasswordStore.failures(in: session)
+    state.withLock { $0.failures = stored }
   }
 
   /// In crypt(5) form.
@@ -52,6 +68,11 @@ public final class PasswordChecker: Sendable {
     return hash
   }
 
+  private func isLocked(_ failures: PasswordStore.Failures?, at now: Timestamp) -> Bool {
+    guard let failures, lockout.failures > 0, failures.count >= lockout.failures else { return false }
+    return now < failures.at + lockout.duration
+  }
+
   /// Whether the password is the user's. Nil for a user that does not exist or has no password: false, after the same time.
   /// - Throws: ``PasswordError/busy`` when too many wait.
   public func verify(_ password: String, of user: User?, now: Timestamp) async throws -> Bool {
@@ -61,45 +82,58 @@ public final class PasswordChecker: Sendable {
       _ = try await gate.run { Password.verify(password, against: Self.nobody) }
       return false
     }
+    let isExempt = user.has(option: "ignore_lockout_failure_attempts")
     let mac = Digest.hmacSHA256(key: key, Array("\(user.id)/\(password)".utf8))
-    enum Plan { case known, locked, check }
-    let plan: Plan = state.withLock { state in
-      if let until = state.failures[user.id]?.lockedUntil, now < until { return .locked }
-      if let proof = state.proofs[user.id], proof.hash == hash, now < proof.until, constantTimeEqual(proof.mac, mac) {
-        return .known
+    @Sendable func isProven() -> Bool {
+      state.withLock { state in
+        guard isExempt || !isLocked(state.failures[user.id], at: now), let proof = state.proofs[user.id] else {
+          return false
+        }
+        return proof.hash == hash && now < proof.until && constantTimeEqual(proof.mac, mac)
       }
-      return .check
     }
-    if plan == .known { return true }
-    let matches = try await gate.run { Password.verify(password, against: hash) }
-    // A locked user's right password takes as long and fails the same: the lock is told to the log only.
-    if plan == .locked { return false }
-    enum Verdict { case right, wrong, lockedNow }
+    // Looks once more when its turn comes: of many who log in as one user at once, the first is enough.
+    let matches =
+      if isProven() { true } else { try await gate.run { isProven() || Password.verify(password, against: hash) } }
+    enum Verdict { case right(hadFailures: Bool), wrong, counted(PasswordStore.Failures, isLocked: Bool) }
     let verdict: Verdict = state.withLock { state in
-      // Others may have failed meanwhile: a burst of guesses gets no more tries than a row of them.
-      if let until = state.failures[user.id]?.lockedUntil, now < until { return .wrong }
+      // A locked user's right password takes as long and fails the same: the lock is told to the log only. Looked at after
+      // the hashing, so that a burst of guesses gets no more tries than a row of them.
+      let known = state.failures[user.id]
+      if !isExempt, isLocked(known, at: now) { return .wrong }
       if matches {
         state.failures[user.id] = nil
         if state.proofs.count > 10_000 { state.proofs.removeAll() }
         state.proofs[user.id] = Proof(mac: mac, hash: hash, until: now + Self.memory)
-        return .right
+        return .right(hadFailures: known != nil)
       }
-      var failures = state.failures[user.id] ?? Failures()
-      if let until = failures.lockedUntil, until <= now { failures = Failures() }
-      failures.count += 1
-      if failures.count >= Self.failureLimit { failures.lockedUntil = now + Self.lockTime }
+      if isExempt || lockout.failures == 0 { return .wrong }
+      // One whose lock has run out begins anew.
+      let count = known.map { $0.count >= lockout.failures ? 0 : $0.count } ?? 0
+      let failures = PasswordStore.Failures(count: count + 1, at: now)
       state.failures[user.id] = failures
-      return failures.lockedUntil != nil ? .lockedNow : .wrong
+      return .counted(failures, isLocked: failures.count >= lockout.failures)
     }
-    if verdict == .lockedNow {
-      logger.warning(
-        "user \(user.name) is locked for \(Self.lockTime.inSeconds / 60) minutes after \(Self.failureLimit) wrong passwords",
-        metadata: ["user": "\(user.id)"])
+    switch verdict {
+    case .right(let hadFailures):
+      if hadFailures { try await write(nil, of: user.id) }
+      return true
+    case .wrong: return false
+    case .counted(let failures, let isLocked):
+      try await write(failures, of: user.id)
+      if isLocked {
+        logger.warning(
+          "user \(user.name) is locked for \(Int(lockout.duration.inSeconds)) seconds after \(failures.count) wrong passwords",
+          metadata: ["user": "\(user.id)"])
+      }
+      return false
     }
-    return verdict == .right
+  }
+  private func write(_ failures: PasswordStore.Failures?, of userID: String) async throws {
+    try await database?.write { try PasswordStore.set(failures: failures, of: userID, in: $0) }
   }
 
-  /// Verifies a secret that is not a user's password (an application credential's).
+  /// Verifies a secret that is not a user's present password: an application credential's, or a password of before.
   func verifySecret(_ secret: String, against hash: String) async throws -> Bool {
     guard secret.utf8.count <= Self.lengthLimit, !secret.utf8.contains(0) else { return false }
     return try await gate.run { Password.verify(secret, against: hash) }
@@ -108,11 +142,15 @@ public final class PasswordChecker: Sendable {
   func verifyNothing(_ secret: String) async throws {
     _ = try await gate.run { Password.verify(String(secret.prefix(64)), against: Self.nobody) }
   }
-  /// Forgets that the user's password was proven, and its failures: when the administrator sets another.
-  func forget(_ userID: String) {
-    state.withLock {
-      $0.proofs[userID] = nil
-      $0.failures[userID] = nil
+  /// Forgets with the transaction that the user's password was proven, and its failures: when an administrator sets
+  /// another, or the user does.
+  func forget(_ userID: String, in session: any Session) throws {
+    try PasswordStore.set(failures: nil, of: userID, in: session)
+    session.afterCommit { [self] in
+      state.withLock {
+        $0.proofs[userID] = nil
+        $0.failures[userID] = nil
+      }
     }
   }
 }
@@ -148,7 +186,11 @@ private actor HashGate {
     }
     defer { if waiting.isEmpty { free += 1 } else { waiting.removeFirst().resume() } }
     return await withCheckedContinuation { continuation in
-      startThread("password") { continuation.resume(returning: work()) }
+      startThread("password") {
+        // Linux keeps a nice value for each thread: those who are logged in come first.
+        setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 10)
+        continuation.resume(returning: work())
+      }
     }
   }
 }

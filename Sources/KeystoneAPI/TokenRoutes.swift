@@ -5,6 +5,8 @@ import Store
 import Wire
 
 let subjectToken = HTTPField.Name(known: "X-Subject-Token")
+/// A service that understands access rules says so; others must not take such a token for an ordinary one.
+private let accessRuleSupport = HTTPField.Name(known: "OpenStack-Identity-Access-Rules")
 
 /// Tokens: making, checking, revoking. Source: Identity API reference v3, "Authentication and token management".
 extension KeystoneFacade {
@@ -29,17 +31,19 @@ extension KeystoneFacade {
     }
     let wanted = try scopeRequest(auth)
     let proven = try await prove(auth, now: request.now)
-    let withCatalog = request.query["nocatalog"] == nil
-    let (token, body) = try await database.read { session -> (Token, JSON) in
+    let generation = cache.generation
+    let (token, head, snapshot) = try await database.read { session in
       let (scope, roles) = try resolve(wanted, for: proven, in: session)
       let token = Token(
-        userID: proven.user.id, userName: proven.user.name, scope: scope, roles: roles, methods: proven.methods,
-        issuedAt: request.now, expiresAt: proven.parent?.expiresAt ?? expiry(of: proven, now: request.now),
-        parentAuditID: proven.parent?.auditID, applicationCredentialID: proven.credential?.id)
-      return (token, try tokenBody(token, withCatalog: withCatalog, request, in: session))
+        userID: proven.user.id, userName: proven.user.name, userDomainID: proven.user.domainID, scope: scope,
+        roles: roles, methods: proven.methods, issuedAt: request.now,
+        expiresAt: proven.parent?.expiresAt ?? expiry(of: proven, now: request.now),
+        parentAuditID: proven.parent?.auditID, applicationCredentialID: proven.credential?.id,
+        hasAccessRules: proven.credential?.accessRules.isEmpty == false)
+      return (token, try tokenHead(token, in: session), try catalogSnapshot(in: session, readAt: generation))
     }
-    return APIResponse(
-      .created, json: ["token": body], headers: [subjectToken: authority.seal(token), .vary: "X-Auth-Token"])
+    return tokenAnswer(
+      .created, token, head: head, snapshot, text: authority.seal(token), request, readAt: generation)
   }
   private func expiry(of proven: Proven, now: Timestamp) -> Timestamp {
     let usual = now + authority.lifetime
@@ -60,11 +64,23 @@ extension KeystoneFacade {
     return (text, token)
   }
 
+  /// No statement for a token that was asked for before and since when no identity has changed.
   private func validateToken(_ request: APIRequest) async throws -> APIResponse {
-    let (text, token) = try subject(request) { $0.isSiteReader || ($0.isAdminProject && $0.has("service")) }
-    let withCatalog = request.query["nocatalog"] == nil
-    let body = try await database.read { try tokenBody(token, withCatalog: withCatalog, request, in: $0) }
-    return APIResponse(json: ["token": body], headers: [subjectToken: text, .vary: "X-Auth-Token"])
+    let (text, token) = try subject(request) { actor in
+      actor.isSiteReader || (actor.has("service") && (actor.isAdminProject || actor.scope == .system))
+    }
+    if token.hasAccessRules, request.headers[accessRuleSupport]?.hasPrefix("1") != true {
+      throw APIError.notFound("Could not find token.")
+    }
+    let generation = cache.generation
+    if let head = cache.head(token.auditID), let snapshot = cache.snapshot {
+      return tokenAnswer(.ok, token, head: head, snapshot, text: text, request, readAt: generation)
+    }
+    let (head, snapshot) = try await database.read { session in
+      (try tokenHead(token, in: session), try catalogSnapshot(in: session, readAt: generation))
+    }
+    cache.keep(head: head, of: token.auditID, readAt: generation)
+    return tokenAnswer(.ok, token, head: head, snapshot, text: text, request, readAt: generation)
   }
 
   private func revokeToken(_ request: APIRequest) async throws -> APIResponse {
@@ -75,82 +91,109 @@ extension KeystoneFacade {
     return .noContent
   }
 
-  /// The token's body, with the names that its ids have now.
-  func tokenBody(_ token: Token, withCatalog: Bool, _ request: APIRequest, in session: any Session) throws -> JSON {
-    guard let user = try UserStore.get(token.userID, in: session) else {
+  private func tokenAnswer(
+    _ status: HTTPResponse.Status, _ token: Token, head: [UInt8], _ snapshot: CatalogSnapshot, text: String,
+    _ request: APIRequest, readAt generation: Int
+  ) -> APIResponse {
+    var writer = JSONWriter(capacity: 8192)
+    writer.beginObject()
+    writer.key("token")
+    head.withUnsafeBufferPointer { writer.raw($0) }
+    if token.scope != .unscoped, request.query["nocatalog"] == nil {
+      writer.key("catalog")
+      catalogBytes(snapshot, for: token, request, readAt: generation).withUnsafeBufferPointer { writer.raw($0) }
+    }
+    writer.endObject()
+    writer.endObject()
+    return APIResponse(status, writer, headers: [subjectToken: text, .vary: "X-Auth-Token"])
+  }
+
+  /// The members of the token's body but the catalog, with the names that its ids have now; the closing brace is missing.
+  /// Three statements, one more for an application credential.
+  private func tokenHead(_ token: Token, in session: any Session) throws -> [UInt8] {
+    guard let names = try TokenNamesStore.names(of: token.userID, scope: token.scope, in: session) else {
       throw APIError.notFound("Could not find token.")
     }
-    func reference(_ id: String) throws -> JSON {
-      ["id": .string(id), "name": .string(try ProjectStore.get(id, in: session)?.name ?? id)]
+    func reference(_ name: IdentityName) -> JSON {
+      var out: JSONObject = ["id": .string(name.id), "name": .string(name.name)]
+      if let domain = name.domain { out["domain"] = ["id": .string(domain.id), "name": .string(domain.name)] }
+      return .object(out)
     }
-    var body: JSONObject = [
-      "methods": JSON(token.methods.map(\.rawValue)),
-      "user": [
-        "domain": try reference(user.domainID), "id": .string(user.id), "name": .string(user.name),
-        "password_expires_at": nil,
-      ],
-      "audit_ids": JSON([token.auditID] + (token.parentAuditID.map { [$0] } ?? [])),
-      "expires_at": .string(token.expiresAt.iso8601ZuluMicroseconds),
-      "issued_at": .string(token.issuedAt.iso8601ZuluMicroseconds),
-    ]
+    guard case .object(var user) = reference(names.user) else { return [] }
+    user["password_expires_at"] = JSON(names.passwordExpiresAt.map { keystoneTime($0) })
+    var writer = JSONWriter(capacity: 1024)
+    writer.beginObject()
+    writer.member("methods", token.methods.map(\.rawValue))
+    writer.member("user", .object(user))
+    writer.member("audit_ids", [token.auditID] + (token.parentAuditID.map { [$0] } ?? []))
+    writer.member("expires_at", token.expiresAt.iso8601ZuluMicroseconds)
+    writer.member("issued_at", token.issuedAt.iso8601ZuluMicroseconds)
     switch token.scope {
-    case .project(let id, let domainID):
-      let name = try ProjectStore.get(id, in: session)?.name ?? id
-      body["project"] = ["domain": try reference(domainID), "id": .string(id), "name": .string(name)]
-      body["is_domain"] = false
-    case .domain(let id): body["domain"] = try reference(id)
-    case .system: body["system"] = ["all": true]
+    case .project:
+      if let scope = names.scope { writer.member("project", reference(scope)) }
+      writer.member("is_domain", false)
+    case .domain: if let scope = names.scope { writer.member("domain", reference(scope)) }
+    case .system: writer.member("system", ["all": true])
     case .unscoped: break
     }
     if let id = token.applicationCredentialID, let credential = try ApplicationCredentialStore.get(id, in: session) {
-      body["application_credential"] = [
+      var shown: JSONObject = [
         "id": .string(id), "name": .string(credential.name), "restricted": .bool(!credential.isUnrestricted),
       ]
+      if !credential.accessRules.isEmpty { shown["access_rules"] = .array(credential.accessRules.map(accessRuleBody)) }
+      writer.member("application_credential", .object(shown))
     }
     if token.scope != .unscoped {
-      let names = Set(token.roles)
-      body["roles"] = .array(
-        try RoleStore.list(in: session).filter { names.contains($0.name) }.map {
-          ["id": .string($0.id), "name": .string($0.name)]
-        })
-      if withCatalog { body["catalog"] = catalog.body(origin: request.origin) }
+      let held = Set(token.roles)
+      writer.key("roles")
+      writer.beginArray()
+      for role in try RoleStore.globalNames(in: session) where held.contains(role.name) {
+        writer.beginObject()
+        writer.member("id", role.id)
+        writer.member("name", role.name)
+        writer.endObject()
+      }
+      writer.endArray()
     }
-    return .object(body)
+    return writer.bytes
   }
 }
+
+/// "2026-11-21T01:48:24.313783": Keystone's times of passwords and application credentials, UTC without a zone.
+func keystoneTime(_ time: Timestamp) -> String { String(time.iso8601ZuluMicroseconds.dropLast()) }
 
 /// Where the caller can go. Source: Identity API reference v3, "Authentication", the paths below `/v3/auth`.
 extension KeystoneFacade {
   var authEndpoints: [Endpoint] {
     [
       Endpoint(.get, "/v3/auth/catalog", anyRule("get_auth_catalog", "anyone with a token"), "the catalog") { request in
+        let actor = try request.actor()
+        let snapshot = try await catalogSnapshot()
         let url = request.serviceURL + "/v3/auth/catalog"
-        return APIResponse(
-          json: [
-            "catalog": catalog.body(origin: request.origin),
-            "links": ["self": .string(url), "previous": nil, "next": nil],
-          ])
+        var writer = JSONWriter(capacity: 8192)
+        writer.beginObject()
+        writer.key("catalog")
+        catalogBytes(snapshot, project: actor.projectID, user: actor.userID, request, readAt: nil)
+          .withUnsafeBufferPointer { writer.raw($0) }
+        writer.member("links", ["self": .string(url), "previous": nil, "next": nil])
+        writer.endObject()
+        return APIResponse(.ok, writer)
       },
       Endpoint(
         .get, "/v3/auth/projects", anyRule("get_auth_projects", "anyone with a token"),
         "projects that the caller has a role in"
       ) { request in
         let user = try request.actor().userID
-        let items = try await database.read { try projects(of: user, in: $0) }
-        return listing("projects", items.map { projectBody($0, request) }, request)
+        let items = try await database.read { try ProjectStore.authorized(user: user, isDomain: false, in: $0) }
+        return try listing("projects", items.map { projectBody($0, request) }, request)
       },
       Endpoint(
         .get, "/v3/auth/domains", anyRule("get_auth_domains", "anyone with a token"),
         "domains that the caller has a role in"
       ) { request in
         let user = try request.actor().userID
-        let items = try await database.read { session in
-          try RoleAssignmentStore.targets(of: user, in: session).compactMap { target -> Project? in
-            guard case .domain(let id) = target else { return nil }
-            return try ProjectStore.get(id, in: session)
-          }
-        }
-        return listing("domains", items.filter(\.isEnabled).map { domainBody($0, request) }, request)
+        let items = try await database.read { try ProjectStore.authorized(user: user, isDomain: true, in: $0) }
+        return try listing("domains", items.map { domainBody($0, request) }, request)
       },
       Endpoint(
         .get, "/v3/auth/system", anyRule("get_auth_system", "anyone with a token"),
@@ -158,17 +201,9 @@ extension KeystoneFacade {
       ) {
         request in
         let user = try request.actor().userID
-        let has = try await database.read { try !RoleAssignmentStore.roleIDs(of: user, on: .system, in: $0).isEmpty }
-        return listing("system", has ? [["all": true]] : [], request)
+        let has = try await database.read { try RoleAssignmentStore.hasSystemRole(user, in: $0) }
+        return try listing("system", has ? [["all": true]] : [], request)
       },
     ]
-  }
-
-  /// The enabled projects that a user has a role in, sorted by name.
-  func projects(of user: String, in session: any Session) throws -> [Project] {
-    try RoleAssignmentStore.targets(of: user, in: session).compactMap { target -> Project? in
-      guard case .project(let id) = target else { return nil }
-      return try ProjectStore.get(id, in: session)
-    }.filter(\.isEnabled).sorted { ($0.name, $0.id) < ($1.name, $1.id) }
   }
 }

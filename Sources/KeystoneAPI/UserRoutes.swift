@@ -8,44 +8,32 @@ import Wire
 extension KeystoneFacade {
   private static let attributes: Set<String> = [
     "id", "name", "domain_id", "enabled", "default_project_id", "description", "password", "original_password",
-    "options",
-    "links", "password_expires_at", "federated", "tenantId",
+    "options", "links", "password_expires_at", "federated", "tenantId",
   ]
-  private static let readers = "the user itself, and readers of the site"
+  private static let readers = "the user itself, and readers of the site and of its domain"
 
   var userEndpoints: [Endpoint] {
     [
-      Endpoint(.get, "/v3/users", anyRule("list_users", Self.readers), "list users") { request in
-        let actor = try request.actor()
-        let query = request.query
-        let users = try await database.read { session in
-          try UserStore.list(name: query["name"], domain: query["domain_id"], in: session).filter {
-            IdentityPolicy.sees(user: $0, actor)
-          }
-        }
-        let items = matching(users.map { userBody($0, request) }, request, ["id", "name", "enabled"])
-        return listing("users", items, request, limit: try query.int("limit"))
-      },
-      Endpoint(.post, "/v3/users", adminRule("create_user"), "make a user", handler: createUser),
+      Endpoint(.get, "/v3/users", anyRule("list_users", Self.readers), "list users", handler: listUsers),
+      Endpoint(.post, "/v3/users", managerRule("create_user"), "make a user", handler: createUser),
       Endpoint(.get, "/v3/users/{user}", anyRule("get_user", Self.readers), "show a user") { request in
         let actor = try request.actor()
         let id = try request.parameter("user")
         let user = try await database.read { try visibleUser(id, actor, in: $0) }
         return APIResponse(json: ["user": userBody(user, request)])
       },
-      Endpoint(.patch, "/v3/users/{user}", adminRule("update_user"), "change a user", handler: updateUser),
-      Endpoint(.delete, "/v3/users/{user}", adminRule("delete_user"), "delete a user") { request in
+      Endpoint(.patch, "/v3/users/{user}", managerRule("update_user"), "change a user", handler: updateUser),
+      Endpoint(.delete, "/v3/users/{user}", managerRule("delete_user"), "delete a user") { request in
+        let actor = try request.actor()
         let id = try request.parameter("user")
-        try await database.write { session in
-          guard try UserStore.get(id, in: session) != nil else { throw APIError.missing("user", id) }
+        try await change { session in
+          _ = try managedUser(id, actor, in: session)
           try authority.revoke(Revocation(userID: id, issuedBefore: request.now), in: session)
+          try passwords.forget(id, in: session)
           try UserStore.delete(id, in: session)
         }
         return .noContent
       },
-      Endpoint(
-        .post, "/v3/users/{user}/password", anyRule("change_password", "the user itself"), "change one's own password",
-        handler: changePassword),
       Endpoint(
         .get, "/v3/users/{user}/projects", anyRule("list_user_projects", Self.readers),
         "projects that a user has a role in"
@@ -55,9 +43,10 @@ extension KeystoneFacade {
         let id = try request.parameter("user")
         let items = try await database.read { session in
           _ = try visibleUser(id, actor, in: session)
-          return try projects(of: id, in: session)
+          return try ProjectStore.authorized(user: id, isDomain: false, in: session)
         }
-        return listing("projects", items.map { projectBody($0, request) }, request)
+        let filter = try ListFilter(request, ["name", "enabled", "domain_id"])
+        return try listing("projects", items.map { projectBody($0, request) }.filter { filter.admits($0) }, request)
       },
       Endpoint(
         .get, "/v3/users/{user}/groups", anyRule("list_groups_for_user", Self.readers), "groups that a user is in"
@@ -65,11 +54,12 @@ extension KeystoneFacade {
         request in
         let actor = try request.actor()
         let id = try request.parameter("user")
+        let filter = try ListFilter(request, ["name", "domain_id"])
         let items = try await database.read { session in
           _ = try visibleUser(id, actor, in: session)
-          return try UserGroupStore.list(name: request.query["name"], user: id, in: session)
+          return try UserGroupStore.list(user: id, in: session)
         }
-        return listing("groups", items.map { groupBody($0, request) }, request)
+        return try listing("groups", items.map { groupBody($0, request) }.filter { filter.admits($0) }, request)
       },
     ]
   }
@@ -77,8 +67,8 @@ extension KeystoneFacade {
   func userBody(_ user: User, _ request: APIRequest) -> JSON {
     var body: JSONObject = [
       "id": .string(user.id), "name": .string(user.name), "domain_id": .string(user.domainID),
-      "enabled": .bool(user.isEnabled),
-      "default_project_id": JSON(user.defaultProjectID), "password_expires_at": nil, "options": [:],
+      "enabled": .bool(user.isEnabled), "default_project_id": JSON(user.defaultProjectID),
+      "password_expires_at": JSON(user.passwordExpiresAt.map { keystoneTime($0) }), "options": .object(user.options),
       "links": ["self": .string("\(request.serviceURL)/v3/users/\(user.id)")],
     ]
     if let description = user.description { body["description"] = .string(description) }
@@ -92,6 +82,71 @@ extension KeystoneFacade {
     }
     return user
   }
+  /// A user that the actor may change.
+  /// - Throws: 404, also when it is in another domain; 403 when its roles reach beyond the actor's domain.
+  func managedUser(_ id: String, _ actor: Actor, in session: any Session) throws -> User {
+    let reach = IdentityPolicy.managed(by: actor)
+    guard let user = try UserStore.get(id, in: session), reach.contains(domain: user.domainID) else {
+      throw APIError.missing("user", id)
+    }
+    try refuseForOutsiders(.user(id), user.name, reach, in: session)
+    return user
+  }
+  private func refuseForOutsiders(
+    _ holder: RoleAssignment.Holder, _ name: String, _ reach: IdentityPolicy.Reach, in session: any Session
+  ) throws {
+    guard case .domain(let domain) = reach else { return }
+    guard try !RoleAssignmentStore.reachesBeyond(domain, holder: holder, in: session) else {
+      throw APIError.forbidden(
+        "\(name) has roles outside of the domain: only the site's administrator may change it.")
+    }
+  }
+  /// A group that the actor may change.
+  /// - Throws: as ``managedUser(_:_:in:)``.
+  func managedGroup(_ id: String, _ actor: Actor, in session: any Session) throws -> UserGroup {
+    let reach = IdentityPolicy.managed(by: actor)
+    guard let group = try UserGroupStore.get(id, in: session), reach.contains(domain: group.domainID) else {
+      throw APIError.missing("group", id)
+    }
+    try refuseForOutsiders(.group(id), group.name, reach, in: session)
+    return group
+  }
+
+  private func listUsers(_ request: APIRequest) async throws -> APIResponse {
+    let actor = try request.actor()
+    let list = try ListFilter(request, ["id", "name", "domain_id", "enabled"], others: ["password_expires_at"])
+    let page = try ListPage(request)
+    var filter = UserFilter()
+    switch IdentityPolicy.read(by: actor) {
+    case .site: break
+    case .domain(let id): filter.visibleDomain = id
+    case .nothing: filter.onlyUser = actor.userID
+    }
+    filter.name = list.exact("name")
+    filter.domainID = list.exact("domain_id")
+    filter.isEnabled = try list.flag("enabled")
+    filter.marker = page.marker
+    if let text = request.query["password_expires_at"] { filter.passwordExpiry = try expiryFilter(text) }
+    let id = list.exact("id")
+    if !list.needsLook && id == nil { filter.limit = page.limit.map { $0 + 1 } }
+    let users = try await database.read { [filter] in try UserStore.list(filter, in: $0) }
+    let shown = users.filter { user in
+      (id == nil || user.id == id) && list.admits { $0 == "name" ? user.name : $0 == "id" ? user.id : nil }
+    }
+    return try listing("users", shown.map { userBody($0, request) }, request, page: page)
+  }
+  /// "lt:2016-12-08T22:02:00Z".
+  private func expiryFilter(_ text: String) throws -> (UserFilter.Comparison, Timestamp) {
+    let parts = text.split(separator: ":", maxSplits: 1).map { String($0) }
+    guard parts.count == 2, let comparison = UserFilter.Comparison(rawValue: parts[0]) else {
+      throw APIError.badRequest(
+        "The given operator is not valid. It must be one of the following: 'eq', 'neq', 'lt', 'lte', 'gt', or 'gte'.")
+    }
+    guard let time = Timestamp(parsing: parts[1]) else {
+      throw APIError.badRequest("Timestamp not in expected format: '\(parts[1])'; use YYYY-MM-DDTHH:mm:ssZ.")
+    }
+    return (comparison, time)
+  }
 
   private func createUser(_ request: APIRequest) async throws -> APIResponse {
     let actor = try request.actor()
@@ -100,209 +155,68 @@ extension KeystoneFacade {
     var user = User(
       id: Identifier.hex(), name: try attributes.requiredName(), domainID: domainID, createdAt: request.now)
     user.isEnabled = try attributes.flag("enabled") ?? true
-    user.defaultProjectID = try attributes.text("default_project_id")
+    user.defaultProjectID = try attributes.text("default_project_id", limit: 64)
     user.description = try attributes.text("description")
+    try attributes.mergeOptions(into: &user.options, known: User.knownOptions)
     try attributes.merge(into: &user.extra, except: Self.attributes)
-    if let password = try attributes.text("password") { user.passwordHash = try await passwords.hash(password) }
-    try await database.write { [user] session in
-      guard try ProjectStore.get(domainID, in: session)?.isDomain == true else {
-        throw APIError.missing("domain", domainID)
-      }
-      try withConflict(
-        "Conflict occurred attempting to store user - Duplicate entry found with name \(user.name) at domain ID \(domainID)."
-      ) {
-        try UserStore.insert(user, in: session)
-      }
+    if let password = try attributes.text("password") {
+      try set(password: await checkedHash(password), of: &user, byAdministrator: true, at: request.now)
+    }
+    try await change { [user] session in
+      try managedDomain(domainID, actor, "create_user", in: session)
+      try refuseDomainAsDefault(user.defaultProjectID, in: session)
+      try withConflict(Self.userConflict(user)) { try UserStore.insert(user, in: session) }
     }
     return APIResponse(.created, json: ["user": userBody(user, request)])
   }
+  private static func userConflict(_ user: User) -> String {
+    "Conflict occurred attempting to store user - Duplicate entry found with name \(user.name) at domain ID \(user.domainID)."
+  }
+  private func refuseDomainAsDefault(_ id: String?, in session: any Session) throws {
+    guard let id, try ProjectStore.get(id, in: session)?.isDomain == true else { return }
+    throw APIError.badRequest("User's default project ID cannot be a domain ID: \(id)")
+  }
 
   private func updateUser(_ request: APIRequest) async throws -> APIResponse {
+    let actor = try request.actor()
     let id = try request.parameter("user")
     let attributes = try await Attributes(request, "user")
     let name = try attributes.entityName()
     let enabled = try attributes.flag("enabled")
     let description = try attributes.optionalText("description")
-    let defaultProject = try attributes.optionalText("default_project_id")
+    let defaultProject = try attributes.optionalText("default_project_id", limit: 64)
     let domainID = try attributes.text("domain_id")
     var hash: String?
-    if let password = try attributes.text("password") { hash = try await passwords.hash(password) }
-    let user = try await database.write { [hash] session in
-      guard var user = try UserStore.get(id, in: session) else { throw APIError.missing("user", id) }
+    if let password = try attributes.text("password") {
+      // Who may not change the user must not make the server hash.
+      try await database.read { _ = try managedUser(id, actor, in: $0) }
+      hash = try await checkedHash(password)
+    }
+    let user = try await change { [hash] session in
+      var user = try managedUser(id, actor, in: session)
       guard domainID == nil || domainID == user.domainID else { throw APIError.badRequest("Cannot change Domain ID") }
       if let name { user.name = name }
       if let description { user.description = description }
-      if let defaultProject { user.defaultProjectID = defaultProject }
+      if let defaultProject {
+        try refuseDomainAsDefault(defaultProject, in: session)
+        user.defaultProjectID = defaultProject
+      }
+      try attributes.mergeOptions(into: &user.options, known: User.knownOptions)
       try attributes.merge(into: &user.extra, except: Self.attributes)
       let isDisabled = enabled == false && user.isEnabled
       if let enabled { user.isEnabled = enabled }
       if let hash {
-        user.passwordHash = hash
-        session.afterCommit { [passwords] in passwords.forget(id) }
+        try keepOldPassword(of: user, at: request.now, in: session)
+        set(password: hash, of: &user, byAdministrator: true, at: request.now)
       }
+      // Setting a password, or `enabled` explicitly, ends a lock.
+      if hash != nil || enabled == true { try passwords.forget(id, in: session) }
       if isDisabled || hash != nil {
         try authority.revoke(Revocation(userID: id, issuedBefore: request.now), in: session)
       }
-      try withConflict(
-        "Conflict occurred attempting to store user - Duplicate entry found with name \(user.name) at domain ID \(user.domainID)."
-      ) {
-        try UserStore.update(user, in: session)
-      }
+      try withConflict(Self.userConflict(user)) { try UserStore.update(user, in: session) }
       return user
     }
     return APIResponse(json: ["user": userBody(user, request)])
-  }
-
-  /// Also voids all tokens of the user, the caller's included.
-  private func changePassword(_ request: APIRequest) async throws -> APIResponse {
-    let actor = try request.actor()
-    let id = try request.parameter("user")
-    guard id == actor.userID else { throw APIError.missing("user", id) }
-    let attributes = try await Attributes(request, "user")
-    guard let old = try attributes.text("original_password"), let new = try attributes.text("password") else {
-      throw APIError.badRequest("'original_password' and 'password' are required properties")
-    }
-    let user = try await database.read { try UserStore.get(id, in: $0) }
-    guard try await passwords.verify(old, of: user, now: request.now), let user else { throw APIError.unauthenticated }
-    guard old != new else {
-      throw APIError.badRequest(
-        "Password validation error: The new password cannot be identical to a previous password.")
-    }
-    let hash = try await passwords.hash(new)
-    try await database.write { session in
-      // The password that was proven must still be the user's: the administrator may have set another meanwhile.
-      guard var current = try UserStore.get(id, in: session), current.passwordHash == user.passwordHash,
-        current.isEnabled
-      else {
-        throw APIError.unauthenticated
-      }
-      current.passwordHash = hash
-      try UserStore.update(current, in: session)
-      try authority.revoke(Revocation(userID: id, issuedBefore: request.now), in: session)
-      session.afterCommit { [passwords] in passwords.forget(id) }
-    }
-    return .noContent
-  }
-}
-
-/// Groups of users. Source: Identity API reference v3, "Groups".
-extension KeystoneFacade {
-  private static let groupAttributes: Set<String> = ["id", "name", "domain_id", "description", "links"]
-  private static let groupReaders = "readers of the site"
-
-  var groupEndpoints: [Endpoint] {
-    [
-      Endpoint(.get, "/v3/groups", .siteReader, "list groups") { request in
-        let groups = try await database.read {
-          try UserGroupStore.list(name: request.query["name"], domain: request.query["domain_id"], in: $0)
-        }
-        return listing("groups", matching(groups.map { groupBody($0, request) }, request, ["name"]), request)
-      },
-      Endpoint(.post, "/v3/groups", adminRule("create_group"), "make a group") { request in
-        let actor = try request.actor()
-        let attributes = try await Attributes(request, "group")
-        let domain = try attributes.text("domain_id") ?? Self.homeDomain(actor)
-        var group = UserGroup(id: Identifier.hex(), name: try attributes.requiredName(limit: 64), domainID: domain)
-        group.description = try attributes.text("description") ?? ""
-        try attributes.merge(into: &group.extra, except: Self.groupAttributes)
-        try await database.write { [group] session in
-          guard try ProjectStore.get(domain, in: session)?.isDomain == true else {
-            throw APIError.missing("domain", domain)
-          }
-          try withConflict(Self.groupConflict(group)) { try UserGroupStore.insert(group, in: session) }
-        }
-        return APIResponse(.created, json: ["group": groupBody(group, request)])
-      },
-      Endpoint(.get, "/v3/groups/{group}", .siteReader, "show a group") { request in
-        let id = try request.parameter("group")
-        let group = try await database.read { try self.group(id, in: $0) }
-        return APIResponse(json: ["group": groupBody(group, request)])
-      },
-      Endpoint(.patch, "/v3/groups/{group}", adminRule("update_group"), "change a group") { request in
-        let id = try request.parameter("group")
-        let attributes = try await Attributes(request, "group")
-        let name = try attributes.entityName(limit: 64)
-        let description = try attributes.optionalText("description")
-        let changed = try await database.write { session in
-          var group = try self.group(id, in: session)
-          if let name { group.name = name }
-          if let description { group.description = description ?? "" }
-          try attributes.merge(into: &group.extra, except: Self.groupAttributes)
-          try withConflict(Self.groupConflict(group)) { try UserGroupStore.update(group, in: session) }
-          return group
-        }
-        return APIResponse(json: ["group": groupBody(changed, request)])
-      },
-      Endpoint(.delete, "/v3/groups/{group}", adminRule("delete_group"), "delete a group") { request in
-        let id = try request.parameter("group")
-        try await database.write { session in
-          _ = try group(id, in: session)
-          try revokeTokens(of: .group(id), on: nil, at: request.now, in: session)
-          try UserGroupStore.delete(id, in: session)
-        }
-        return .noContent
-      },
-      Endpoint(.get, "/v3/groups/{group}/users", .siteReader, "who is in a group") { request in
-        let id = try request.parameter("group")
-        let users = try await database.read { session in
-          _ = try group(id, in: session)
-          return try UserStore.list(group: id, in: session)
-        }
-        return listing("users", matching(users.map { userBody($0, request) }, request, ["name", "enabled"]), request)
-      },
-      Endpoint(.put, "/v3/groups/{group}/users/{user}", adminRule("add_user_to_group"), "put a user into a group") {
-        request in
-        let (id, userID) = (try request.parameter("group"), try request.parameter("user"))
-        try await database.write { session in
-          _ = try group(id, in: session)
-          guard try UserStore.get(userID, in: session) != nil else { throw APIError.missing("user", userID) }
-          try UserGroupStore.add(userID, to: id, in: session)
-        }
-        return .noContent
-      },
-      Endpoint(
-        .get, "/v3/groups/{group}/users/{user}",
-        anyRule("check_user_in_group", "the user itself, and readers of the site"),
-        "whether a user is in a group"
-      ) { request in
-        let actor = try request.actor()
-        let (id, userID) = (try request.parameter("group"), try request.parameter("user"))
-        let isIn = try await database.read { try UserGroupStore.contains(userID, group: id, in: $0) }
-        guard isIn, IdentityPolicy.isSelfOrReader(userID, actor) else {
-          throw APIError.notFound("Could not find user \(userID) in group \(id).")
-        }
-        return .noContent
-      },
-      Endpoint(
-        .delete, "/v3/groups/{group}/users/{user}", adminRule("remove_user_from_group"), "take a user out of a group"
-      ) {
-        request in
-        let (id, userID) = (try request.parameter("group"), try request.parameter("user"))
-        try await database.write { session in
-          guard try UserGroupStore.remove(userID, from: id, in: session) else {
-            throw APIError.notFound("Could not find user \(userID) in group \(id).")
-          }
-          try authority.revoke(Revocation(userID: userID, issuedBefore: request.now), in: session)
-        }
-        return .noContent
-      },
-    ]
-  }
-
-  private static func groupConflict(_ group: UserGroup) -> String {
-    "Conflict occurred attempting to store group - Duplicate entry found with name \(group.name) at domain ID \(group.domainID)."
-  }
-  func group(_ id: String, in session: any Session) throws -> UserGroup {
-    guard let group = try UserGroupStore.get(id, in: session) else { throw APIError.missing("group", id) }
-    return group
-  }
-  func groupBody(_ group: UserGroup, _ request: APIRequest) -> JSON {
-    var body: JSONObject = [
-      "id": .string(group.id), "name": .string(group.name), "domain_id": .string(group.domainID),
-      "description": .string(group.description),
-      "links": ["self": .string("\(request.serviceURL)/v3/groups/\(group.id)")],
-    ]
-    for member in group.extra where body[member.key] == nil { body[member.key] = member.value }
-    return .object(body)
   }
 }

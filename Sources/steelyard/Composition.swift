@@ -79,10 +79,22 @@ struct Composition {
     try await parts.imageFolder.prepare(database)
 
     // Identity.
-    let authority = TokenAuthority(keys: try TokenKeys.fromFile(site.tokenKeys), clock: systemClock)
+    let identity = configuration.identity
+    let passwordRules = try identity.passwordRules()
+    let authority = TokenAuthority(
+      keys: try TokenKeys.fromFile(site.tokenKeys), keyFile: site.tokenKeys,
+      lifetime: .seconds(identity.token_lifetime),
+      projectAdminsAreSiteAdmins: identity.project_admins_are_site_admins, clock: systemClock)
+    let passwords = PasswordChecker(
+      database: database, lockout: identity.lockout, logger: Logger(label: "passwords"), threads: identity.hash_threads,
+      queue: identity.hash_queue)
+    if identity.project_admins_are_site_admins {
+      logger.warning("identity.project_admins_are_site_admins: role admin in whatever project administers this site")
+    }
     let networks = configuration.networks
     try await database.write { session in
       try authority.load(in: session)
+      try passwords.load(in: session)
       try SegmentRangeStore.ensureConfigured(
         physicalNetwork: networks.physical_network,
         vlans: networks.first_vlan...max(networks.first_vlan, networks.last_vlan),
@@ -110,7 +122,7 @@ struct Composition {
       LeapAPI(database: database, conductor: conductor).service,
     ]
     let keystone = KeystoneFacade(
-      database: database, authority: authority, passwords: PasswordChecker(logger: Logger(label: "passwords")),
+      database: database, authority: authority, passwords: passwords, passwordRules: passwordRules,
       catalog: others.compactMap { CatalogEntry($0) }, clock: systemClock)
 
     // Listeners.

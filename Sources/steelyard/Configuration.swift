@@ -1,4 +1,5 @@
 import Conductor
+import Domain
 import Glibc
 import Wire
 import Yams
@@ -61,7 +62,32 @@ struct Configuration: Codable, Sendable {
     var power_sync = 60
     var switch_audit = 60
   }
+  /// Who administers the site, how long tokens live, and what is demanded of passwords.
+  struct Identity: Codable, Sendable {
+    /// Role `admin` in whatever project administers the site, as upstream's default has it. For tests only.
+    var project_admins_are_site_admins = false
+    /// Seconds.
+    var token_lifetime = 3600
+    /// So many wrong passwords in a row lock a user for so many seconds; 0 never locks.
+    var lockout_failures = 6
+    var lockout_seconds = 1800
+    var password_minimum_length = 1
+    /// A regular expression that a new password must match, and what it asks for in words.
+    var password_pattern: String?
+    var password_pattern_description: String?
+    /// The last so many passwords cannot be chosen again.
+    var password_history = 1
+    /// Days that a password must be kept after its user changed it, and after which it must be changed; 0 for none.
+    var password_minimum_days = 0
+    var password_maximum_days = 0
+    /// A password that an administrator set must be changed before it can be used.
+    var password_change_after_reset = false
+    /// How many passwords are hashed at a time, each at a cost of 20 ms and 16 MiB, and how many more may wait.
+    var hash_threads = 2
+    var hash_queue = 1000
+  }
   var listen = Listen()
+  var identity = Identity()
   /// "https://cloud.example:5000" when clients come through a proxy.
   var public_url: String?
   var provisioning: Provisioning?
@@ -112,6 +138,9 @@ struct Configuration: Codable, Sendable {
         "switches": nil,
         "networks": (try defaults(of: Networks()), []), "console": (try defaults(of: Console()), ["public_host"]),
         "erase": nil,
+        "identity": (
+          try defaults(of: Identity()), ["password_pattern", "password_pattern_description"]
+        ),
         "limits": (try defaults(of: Limits()), []),
       ]
     }
@@ -135,6 +164,41 @@ struct Configuration: Codable, Sendable {
     settings.eraseMode = erase
     settings.dataFolder = dataFolder
     return settings
+  }
+}
+
+extension Configuration.Identity {
+  var lockout: LockoutRules {
+    var rules = LockoutRules()
+    rules.failures = lockout_failures
+    rules.duration = .seconds(lockout_seconds)
+    return rules
+  }
+  /// - Throws: ``Failure`` for a value that cannot be meant.
+  func passwordRules() throws -> PasswordRules {
+    if let password_pattern, (try? Regex(password_pattern)) == nil {
+      throw Failure("identity.password_pattern: '\(password_pattern)' is no regular expression")
+    }
+    guard (60...86_400).contains(token_lifetime) else {
+      throw Failure("identity.token_lifetime: 60 to 86400 seconds are expected")
+    }
+    let counts = [
+      lockout_failures, lockout_seconds, password_minimum_length, password_history, password_minimum_days,
+      password_maximum_days, hash_queue,
+    ]
+    guard counts.allSatisfy({ (0...1_000_000).contains($0) }), (1...64).contains(hash_threads), password_history <= 24
+    else {
+      throw Failure("identity: numbers must not be negative, hash_threads is 1 to 64, password_history at most 24")
+    }
+    var rules = PasswordRules()
+    rules.pattern = password_pattern
+    rules.patternDescription = password_pattern_description
+    rules.minimumLength = password_minimum_length
+    rules.history = password_history
+    rules.minimumAge = .seconds(password_minimum_days * 86_400)
+    rules.maximumAge = password_maximum_days == 0 ? nil : .seconds(password_maximum_days * 86_400)
+    rules.mustChangeAfterReset = password_change_after_reset
+    return rules
   }
 }
 

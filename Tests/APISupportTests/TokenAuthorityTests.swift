@@ -54,9 +54,10 @@ import Wire
     for scope in scopes {
       for (parent, credential) in [(nil, nil), (Identifier.hex(), Identifier.hex())] as [(String?, String?)] {
         let token = Token(
-          userID: Identifier.hex(), userName: "zoë", scope: scope, roles: ["admin", "my own role", "esi_leap_owner"],
+          userID: Identifier.hex(), userName: "zoë", userDomainID: Identifier.hex(), scope: scope,
+          roles: ["admin", "my own role", "esi_leap_owner"],
           methods: [.password, .token], issuedAt: site.now, expiresAt: site.now + .seconds(60), parentAuditID: parent,
-          applicationCredentialID: credential)
+          applicationCredentialID: credential, hasAccessRules: credential != nil)
         #expect(authority.open(authority.seal(token), now: site.now) == token)
       }
     }
@@ -133,6 +134,47 @@ import Wire
     #expect(authority.open(later, now: site.now) != nil, "a token made after it is good")
   }
 
+  @Test func aRevocationOfAScopeOrOfADomainsUsersHitsOnlyThose() async throws {
+    let site = try Site()
+    let authority = try await site.authority()
+    func token(_ user: String, in domain: String, _ scope: Actor.Scope) -> String {
+      authority.seal(
+        Token(
+          userID: user, userName: "x", userDomainID: domain, scope: scope, roles: ["member"], methods: [.password],
+          issuedAt: site.now, expiresAt: site.now + .seconds(3600)))
+    }
+    let texts = [
+      token("alice", in: "d1", .system), token("alice", in: "d1", .domain(id: "d1")),
+      token("alice", in: "d1", .domain(id: "d2")), token("bob", in: "d2", .domain(id: "d1")),
+      token("alice", in: "d1", .unscoped),
+    ]
+    func valid() -> [Bool] { texts.map { authority.open($0, now: site.now) != nil } }
+    let cases: [(Revocation, [Bool])] = [
+      (Revocation(userID: "alice", isSystem: true, issuedBefore: site.now), [false, true, true, true, true]),
+      (Revocation(userID: "alice", domainID: "d1", issuedBefore: site.now), [false, false, true, true, true]),
+      (Revocation(userDomainID: "d1", issuedBefore: site.now), [false, false, false, true, false]),
+      (Revocation(domainID: "d1", issuedBefore: site.now), [false, false, false, false, false]),
+    ]
+    for (revocation, expected) in cases {
+      try await site.database.write { try authority.revoke(revocation, in: $0) }
+      #expect(valid() == expected, "\(revocation)")
+    }
+  }
+
+  @Test func accessRulesComeWithTheTokenAndWithoutThemItMayDoNothing() async throws {
+    let site = try Site()
+    let authority = try await site.authority()
+    var token = site.token()
+    token.applicationCredentialID = Identifier.hex()
+    #expect(authority.actor(of: token).accessRules == nil)
+    token.hasAccessRules = true
+    #expect(authority.actor(of: token).accessRules == [])
+    let rules = [AccessRule(id: "r", service: "baremetal", method: "GET", path: "/v1/nodes")]
+    let id = token.applicationCredentialID ?? ""
+    try await site.database.write { authority.set(accessRules: rules, of: id, in: $0) }
+    #expect(authority.actor(of: token).accessRules == rules)
+  }
+
   @Test func aRevocationThatIsRolledBackIsNone() async throws {
     struct Refused: Error {}
     let site = try Site()
@@ -156,16 +198,51 @@ import Wire
     var status = stat()
     #expect(stat(path, &status) == 0 && status.st_mode & 0o777 == 0o600)
 
-    try TokenKeys.rotate(path)
+    for _ in 0..<5 { try TokenKeys.rotate(path) }
     let second = TokenAuthority(keys: try TokenKeys.fromFile(path), clock: { TokenAuthorityTests.start })
-    #expect(second.open(text, now: site.now) != nil)
+    #expect(
+      second.open(text, now: site.now) != nil, "a key outlives every token that it sealed, however often one rotates")
     #expect(first.open(second.seal(site.token()), now: site.now) == nil, "the new key seals")
-    for _ in 0..<2 { try TokenKeys.rotate(path) }
-    let third = TokenAuthority(keys: try TokenKeys.fromFile(path), clock: { TokenAuthorityTests.start })
-    #expect(third.open(text, now: site.now) == nil)
+
+    // Another took its place three days ago: no living token was sealed with it.
+    let old = Digest.hex(randomBytes(32)), older = Digest.hex(randomBytes(32))
+    let now = time(nil)
+    write("\(old) \(now - 3 * 86_400)\n\(older) \(now - 9 * 86_400)\n", to: path)
+    try TokenKeys.rotate(path)
+    let kept = read(path)
+    #expect(kept.contains(old) && !kept.contains(older))
 
     chmod(path, 0o644)
     #expect(throws: TokenKeyError.self) { try TokenKeys.fromFile(path) }
+  }
+
+  @Test func aRunningServerTakesUpANewKeyByItself() async throws {
+    let site = try Site()
+    let path = site.folder + "/token.keys"
+    let running = TokenAuthority(
+      keys: try TokenKeys.fromFile(path), keyFile: path, clock: { TokenAuthorityTests.start })
+    let before = running.seal(site.token())
+    try TokenKeys.rotate(path)
+    let fresh = TokenAuthority(keys: try TokenKeys.fromFile(path), clock: { TokenAuthorityTests.start })
+    let after = fresh.seal(site.token())
+
+    // It looks at most once a second.
+    let end = ContinuousClock.now + .seconds(10)
+    while running.open(after, now: site.now) == nil, ContinuousClock.now < end {
+      try await Task.sleep(for: .milliseconds(50))
+    }
+
+    #expect(running.open(after, now: site.now) != nil)
+    #expect(running.open(before, now: site.now) != nil)
+  }
+
+  @Test func aSiteMayMakeEveryProjectsAdministratorItsOwn() async throws {
+    let site = try Site()
+    let authority = TokenAuthority(
+      keys: TokenKeys([randomBytes(32)]), projectAdminsAreSiteAdmins: true, clock: { TokenAuthorityTests.start })
+    let admin = authority.actor(of: site.token(roles: ["admin"]))
+    let member = authority.actor(of: site.token(roles: ["member", "service", "esi_leap_admin"]))
+    #expect(admin.isSiteAdmin && !member.isSiteAdmin && !member.isAdminProject)
   }
 
   @Test func onlyTheAdministratorsProjectMakesAnAdministrator() async throws {
@@ -187,5 +264,18 @@ import Wire
     // Unoptimised and on a busy machine; 3 µs in a release build.
     #expect(time < .seconds(2), "\(time) for 1,000")
     print("1,000 token checks: \(time)")
+  }
+
+  private func read(_ path: String) -> String {
+    guard let file = fopen(path, "r") else { return "" }
+    defer { fclose(file) }
+    var buffer = [UInt8](repeating: 0, count: 4096)
+    let count = fread(&buffer, 1, buffer.count, file)
+    return String(decoding: buffer.prefix(count), as: UTF8.self)
+  }
+  private func write(_ text: String, to path: String) {
+    guard let file = fopen(path, "w") else { return }
+    fputs(text, file)
+    fclose(file)
   }
 }

@@ -20,6 +20,18 @@ final class Site: Sendable {
   let responder: APIResponder
   let clock: Clock
   private let folder: String
+  /// False for a server that was started again on another's database.
+  private let ownsDatabase: Bool
+  private let settings: Settings
+
+  /// What `steelyard.yaml` may say.
+  struct Settings: Sendable {
+    var passwordRules = PasswordRules()
+    var lockout = LockoutRules()
+    var projectAdminsAreSiteAdmins = false
+    var hashThreads = 2
+    var hashQueue = 1000
+  }
 
   final class Clock: Sendable {
     private let time = Mutex(Timestamp(seconds: 1_800_000_000))
@@ -32,28 +44,48 @@ final class Site: Sendable {
     func advance(by duration: Duration) { time.withLock { $0 = $0 + duration } }
   }
 
-  init() async throws {
+  convenience init(_ change: (inout Settings) -> Void = { _ in }) async throws {
+    var settings = Settings()
+    change(&settings)
     var template = Array("/tmp/steelyard-keystone-XXXXXX".utf8CString)
-    folder = try #require(mkdtemp(&template).map { String(cString: $0) })
+    let folder = try #require(mkdtemp(&template).map { String(cString: $0) })
     let clock = Clock()
-    self.clock = clock
     let database = try Database(path: folder + "/site.db", secrets: SecretBox(key: randomBytes(32)))
-    self.database = database
     let now = clock.now
     try await database.write { session in
       _ = try IdentityBootstrap.initialise(in: session, adminPassword: Site.adminPassword, now: now)
     }
-    let authority = TokenAuthority(keys: try TokenKeys.fromFile(folder + "/token.keys"), clock: { clock.now })
-    try await database.read { try authority.load(in: $0) }
-    self.authority = authority
+    try await self.init(database: database, folder: folder, clock: clock, settings: settings, ownsDatabase: true)
+  }
+  private init(
+    database: Database, folder: String, clock: Clock, settings: Settings, ownsDatabase: Bool
+  ) async throws {
+    (self.database, self.folder, self.clock) = (database, folder, clock)
+    (self.settings, self.ownsDatabase) = (settings, ownsDatabase)
+    let authority = TokenAuthority(
+      keys: try TokenKeys.fromFile(folder + "/token.keys"),
+      projectAdminsAreSiteAdmins: settings.projectAdminsAreSiteAdmins, clock: { clock.now })
     var logger = Logger(label: "test")
     logger.logLevel = .critical
+    let passwords = PasswordChecker(
+      database: database, lockout: settings.lockout, logger: logger, threads: settings.hashThreads,
+      queue: settings.hashQueue)
+    try await database.read { session in
+      try authority.load(in: session)
+      try passwords.load(in: session)
+    }
+    self.authority = authority
     let facade = KeystoneFacade(
-      database: database, authority: authority, passwords: PasswordChecker(logger: logger),
+      database: database, authority: authority, passwords: passwords, passwordRules: settings.passwordRules,
       catalog: [CatalogEntry(name: "ironic", type: "baremetal", path: "/baremetal")], clock: { clock.now })
     responder = APIResponder(services: [facade.service()], authenticator: authority, clock: { clock.now })
   }
+  /// The server started again, with nothing but what it wrote down.
+  func restarted() async throws -> Site {
+    try await Site(database: database, folder: folder, clock: clock, settings: settings, ownsDatabase: false)
+  }
   deinit {
+    guard ownsDatabase else { return }
     database.close()
     for name in ["site.db", "site.db-wal", "site.db-shm", "token.keys"] { unlink(folder + "/" + name) }
     rmdir(folder)
@@ -64,12 +96,18 @@ final class Site: Sendable {
     var headers: HTTPFields
     var body: JSON
     var message: String { body["error"]?["message"]?.string ?? "" }
+    /// The names of a list's items.
+    func names(_ collection: String) -> [String] {
+      body[collection]?.array?.compactMap { $0["name"]?.string } ?? []
+    }
+    func ids(_ collection: String) -> [String] { body[collection]?.array?.compactMap { $0["id"]?.string } ?? [] }
   }
 
   func call(
-    _ method: HTTPRequest.Method, _ path: String, _ body: JSON? = nil, token: String? = nil, subject: String? = nil
+    _ method: HTTPRequest.Method, _ path: String, _ body: JSON? = nil, token: String? = nil, subject: String? = nil,
+    headers extra: HTTPFields = [:]
   ) async throws -> Answer {
-    var headers: HTTPFields = [:]
+    var headers = extra
     if let token { headers[authToken] = token }
     if let subject { headers[HTTPField.Name(known: "X-Subject-Token")] = subject }
     let fields = headers
@@ -129,5 +167,42 @@ final class Site: Sendable {
     let id = try await roleID(role, admin)
     let answer = try await call(.put, "/v3/projects/\(project)/users/\(user)/roles/\(id)", token: admin)
     #expect(answer.status == 204)
+  }
+
+  /// The scope of a domain, and of the whole site.
+  static func inDomain(_ id: String) -> JSON { ["domain": ["id": .string(id)]] }
+  static let system: JSON = ["system": ["all": true]]
+
+  /// Makes something and gives its id back.
+  func make(_ noun: String, _ path: String, _ body: JSON, _ token: String) async throws -> String {
+    let answer = try await call(.post, path, .object([noun: body]), token: token)
+    #expect(answer.status == 201, "\(answer.body)")
+    return try #require(answer.body[noun]?["id"]?.string)
+  }
+  /// Makes a domain with a user who has `role` in it.
+  func domain(_ name: String, role: String = "manager", _ admin: String) async throws -> (id: String, user: String) {
+    let id = try await make("domain", "/v3/domains", ["name": .string(name)], admin)
+    let user = try await make(
+      "user", "/v3/users", ["name": .string("\(name)-\(role)"), "domain_id": .string(id), "password": "secret"], admin)
+    let roleID = try await roleID(role, admin)
+    #expect(try await call(.put, "/v3/domains/\(id)/users/\(user)/roles/\(roleID)", token: admin).status == 204)
+    return (id, user)
+  }
+  func logIn(user id: String, _ password: String = "secret", scope: JSON? = nil) async throws -> Answer {
+    var auth: JSONObject = [
+      "identity": [
+        "methods": ["password"], "password": ["user": ["id": .string(id), "password": .string(password)]],
+      ]
+    ]
+    if let scope { auth["scope"] = scope }
+    return try await call(.post, "/v3/auth/tokens", ["auth": .object(auth)])
+  }
+  func token(user id: String, scope: JSON? = nil) async throws -> String {
+    let answer = try await logIn(user: id, scope: scope)
+    #expect(answer.status == 201, "\(answer.body)")
+    return answer.headers[HTTPField.Name(known: "X-Subject-Token")] ?? ""
+  }
+  func isGood(_ token: String) async throws -> Bool {
+    try await call(.get, "/v3/auth/projects", token: token).status == 200
   }
 }

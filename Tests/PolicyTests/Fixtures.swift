@@ -12,10 +12,15 @@ enum Fixtures {
     try await database.write { session in
       let now = MatrixSite.now()
       _ = try IdentityBootstrap.initialise(in: session, adminPassword: "not used", now: now)
+      try ProjectStore.insert(
+        Project(
+          id: MatrixSite.id("domain-elsewhere"), name: "d-elsewhere", domainID: nil, isDomain: true, createdAt: now),
+        in: session)
       for name in ["admin", "owner", "tenant", "stranger", "elsewhere"] {
         try ProjectStore.insert(
           Project(
-            id: MatrixSite.id("project-\(name)"), name: "p-\(name)", domainID: "default", tags: ["blue"], createdAt: now
+            id: MatrixSite.id("project-\(name)"), name: "p-\(name)", domainID: domain(of: name), tags: ["blue"],
+            createdAt: now
           ), in: session)
       }
       try IdentitySettings.setAdminProjectID(MatrixSite.admin, in: session)
@@ -24,26 +29,37 @@ enum Fixtures {
       try RoleStore.insert(Role(id: member, name: "custom"), in: session)
       try RoleStore.insert(implied, in: session)
       try RoleStore.addImplication(member, implies: implied.id, in: session)
-      for name in ["admin", "boss", "owner", "tenant", "reader", "stranger", "elsewhere"] {
+      for name in [
+        "admin", "boss", "owner", "tenant", "reader", "stranger", "elsewhere", "system-reader", "domain-manager",
+      ] {
         let user = MatrixSite.id("user-\(name)")
-        try UserStore.insert(User(id: user, name: "u-\(name)", domainID: "default", createdAt: now), in: session)
+        try UserStore.insert(User(id: user, name: "u-\(name)", domainID: domain(of: name), createdAt: now), in: session)
       }
       for side in ["tenant", "elsewhere"] {
         let group = MatrixSite.id("group-\(side)"), user = MatrixSite.id("user-\(side)"),
           project = MatrixSite.id("project-\(side)")
-        try UserGroupStore.insert(UserGroup(id: group, name: "g-\(side)", domainID: "default"), in: session)
+        try UserGroupStore.insert(UserGroup(id: group, name: "g-\(side)", domainID: domain(of: side)), in: session)
         try UserGroupStore.add(user, to: group, in: session)
-        for target in [RoleAssignment.Target.project(project), .domain("default"), .system] {
-          try RoleAssignmentStore.add(RoleAssignment(holder: .user(user), target: target, roleID: member), in: session)
-          try RoleAssignmentStore.add(
-            RoleAssignment(holder: .group(group), target: target, roleID: member), in: session)
+        for (target, inherited) in [
+          (RoleAssignment.Target.project(project), false), (.domain(domain(of: side)), false),
+          (.project(project), true),
+          (.domain(domain(of: side)), true), (.system, false),
+        ] {
+          for holder in [RoleAssignment.Holder.user(user), .group(group)] {
+            try RoleAssignmentStore.add(
+              RoleAssignment(holder: holder, target: target, roleID: member, isInherited: inherited), in: session)
+          }
         }
+        let rule = AccessRule(
+          id: MatrixSite.id("access_rule-\(side)"), service: "baremetal", method: "GET", path: "/v1/\(side)")
+        _ = try AccessRuleStore.ensure(rule, user: user, in: session)
         try ApplicationCredentialStore.insert(
           ApplicationCredential(
             id: MatrixSite.id("credential-\(side)"), name: "c-\(side)", description: nil, userID: user,
             projectID: project,
             roleIDs: [member], expiresAt: nil, isUnrestricted: false, secretHash: "x"), at: now, in: session)
       }
+      try catalog(in: session)
       try machines(box, now, in: session)
       try networks(now, in: session)
       for side in ["tenant", "elsewhere"] {
@@ -57,6 +73,38 @@ enum Fixtures {
         try ImageStore.set(
           ImageMember(imageID: image.id, projectID: MatrixSite.id("project-friend"), createdAt: now), in: session)
       }
+    }
+  }
+
+  /// What is elsewhere is in a domain of its own, so that a domain's manager has something to be kept from.
+  private static func domain(of side: String) -> String {
+    side == "elsewhere" ? MatrixSite.id("domain-elsewhere") : Project.defaultDomain
+  }
+
+  private static func catalog(in session: any Session) throws {
+    let service = CatalogService(id: MatrixSite.id("service"), type: "added", name: "added")
+    let endpoint = CatalogEndpoint(
+      id: MatrixSite.id("endpoint"), serviceID: service.id, interface: .public, regionID: Region.own, url: "http://x/")
+    let group = EndpointGroup(
+      id: MatrixSite.id("endpoint_group"), name: "g", filters: ["interface": .string("public")])
+    try CatalogStore.insert(service, in: session)
+    try CatalogStore.insert(endpoint, in: session)
+    try EndpointFilterStore.insert(group, in: session)
+    try RegionStore.insert(Region(id: "spare"), in: session)
+    try PolicyDocumentStore.insert(
+      .init(id: MatrixSite.id("policy"), type: "application/json", content: [:]), in: session)
+    let registered = RegisteredLimit(
+      id: MatrixSite.id("registered_limit"), serviceID: service.id, regionID: nil, resourceName: "nodes",
+      defaultLimit: 5, description: nil)
+    try LimitStore.insert(registered, in: session)
+    for side in ["tenant", "elsewhere"] {
+      let project = MatrixSite.id("project-\(side)")
+      try EndpointFilterStore.add(endpoint: endpoint.id, to: project, in: session)
+      try EndpointFilterStore.add(group: group.id, to: project, in: session)
+      try LimitStore.insert(
+        Limit(
+          id: MatrixSite.id("limit-\(side)"), registered: registered, projectID: project, isForDomain: false,
+          resourceLimit: 7, description: nil), in: session)
     }
   }
 
@@ -168,9 +216,12 @@ enum Fixtures {
     return (out.isEmpty ? "/" : out, hasObject)
   }
 
-  private static let dashless: Set<String> = ["project", "user", "group", "credential"]
+  private static let dashless: Set<String> = [
+    "project", "user", "group", "credential", "domain", "limit", "access_rule",
+  ]
   private static func id(_ kind: String, _ side: String) -> String {
-    dashless.contains(kind) ? MatrixSite.id("\(kind)-\(side)") : MatrixSite.uuid("\(kind)-\(side)")
+    if kind == "domain" && side == "tenant" { return Project.defaultDomain }
+    return dashless.contains(kind) ? MatrixSite.id("\(kind)-\(side)") : MatrixSite.uuid("\(kind)-\(side)")
   }
 
   /// Names of things that belong to nobody.
@@ -181,10 +232,12 @@ enum Fixtures {
     case ("ironic", "trait"): "CUSTOM_A"
     case ("ironic", "vif"): MatrixSite.uuid("port-tenant")
     case ("ironic", "event"), ("ironic", "id"): MatrixSite.uuid("nothing")
-    case ("keystone", "domain"): "default"
     case ("keystone", "role"): MatrixSite.id("role")
     case ("keystone", "implied"): MatrixSite.id("implied")
-    case ("keystone", "id"): "x"
+    case ("keystone", "region"): "spare"
+    case ("keystone", "service"), ("keystone", "endpoint"), ("keystone", "endpoint_group"), ("keystone", "policy"),
+      ("keystone", "registered_limit"):
+      MatrixSite.id(name)
     case (_, "tag"): "blue"
     case ("neutron", "alias"): "provider"
     case ("neutron", "range"): MatrixSite.uuid("range")
@@ -205,6 +258,9 @@ enum Fixtures {
     case ("keystone", "user"): "user"
     case ("keystone", "group"): "group"
     case ("keystone", "credential"): "credential"
+    case ("keystone", "domain"): "domain"
+    case ("keystone", "limit"): "limit"
+    case ("keystone", "access_rule"): "access_rule"
     case ("neutron", "network"): "network"
     case ("neutron", "subnet"): "subnet"
     case ("neutron", "port"): "port"
@@ -255,6 +311,39 @@ enum Fixtures {
     "keystone POST /v3/roles": ["role": ["name": "new"]],
     "keystone PATCH /v3/roles/{role}": ["role": ["description": "x"]],
     "keystone POST /v3/users/{user}/application_credentials": ["application_credential": ["name": "new"]],
+    "keystone POST /v3/regions": ["region": ["id": "new"]],
+    "keystone PUT /v3/regions/{region}": ["region": ["description": "x"]],
+    "keystone PATCH /v3/regions/{region}": ["region": ["description": "x"]],
+    "keystone POST /v3/services": ["service": ["type": "new"]],
+    "keystone PATCH /v3/services/{service}": ["service": ["name": "x"]],
+    "keystone POST /v3/endpoints": [
+      "endpoint": [
+        "service_id": .string(MatrixSite.id("service")), "interface": "internal", "url": "http://x/",
+        "region_id": "spare",
+      ]
+    ],
+    "keystone PATCH /v3/endpoints/{endpoint}": ["endpoint": ["url": "http://y/"]],
+    "keystone POST /v3/OS-EP-FILTER/endpoint_groups": [
+      "endpoint_group": ["name": "new", "filters": ["interface": "admin"]]
+    ],
+    "keystone PATCH /v3/OS-EP-FILTER/endpoint_groups/{endpoint_group}": ["endpoint_group": ["name": "x"]],
+    "keystone POST /v3/policies": ["policy": ["type": "application/json", "blob": "{}"]],
+    "keystone PATCH /v3/policies/{policy}": ["policy": ["type": "text/plain"]],
+    "keystone POST /v3/registered_limits": [
+      "registered_limits": [
+        ["service_id": .string(MatrixSite.id("service")), "resource_name": "ports", "default_limit": 1]
+      ]
+    ],
+    "keystone PATCH /v3/registered_limits/{registered_limit}": ["registered_limit": ["default_limit": 9]],
+    "keystone POST /v3/limits": [
+      "limits": [
+        [
+          "service_id": .string(MatrixSite.id("service")), "resource_name": "nodes", "resource_limit": 1,
+          "project_id": .string(MatrixSite.id("project-owner")),
+        ]
+      ]
+    ],
+    "keystone PATCH /v3/limits/{limit}": ["limit": ["resource_limit": 9]],
     "keystone POST /v3/auth/tokens": [
       "auth": ["identity": ["methods": ["password"], "password": ["user": ["id": "x", "password": "y"]]]]
     ],

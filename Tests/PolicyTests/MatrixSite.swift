@@ -21,6 +21,10 @@ import Wire
 /// Who calls. The story's machine belongs to project `owner` and is leased to project `tenant`.
 enum Caller: String, CaseIterable {
   case siteAdmin = "site admin"
+  /// Role reader with system scope: sees everything, changes nothing.
+  case systemReader = "system reader"
+  /// Role manager with the scope of the domain that the story is in.
+  case domainManager = "domain manager"
   /// Role admin in the tenant's project: an administrator of that project, not of the site.
   case projectAdmin = "project admin"
   case owner
@@ -32,6 +36,9 @@ enum Caller: String, CaseIterable {
   var token: Token? {
     switch self {
     case .siteAdmin: Self.token("admin", MatrixSite.admin, ["admin", "member", "reader"])
+    case .systemReader: Self.token("system-reader", scope: .system, ["reader"])
+    case .domainManager:
+      Self.token("domain-manager", scope: .domain(id: "default"), ["manager", "member", "reader"])
     case .projectAdmin: Self.token("boss", MatrixSite.tenant, ["admin", "member", "reader"])
     case .owner: Self.token("owner", MatrixSite.owner, ["owner", "member", "reader"])
     case .lessee: Self.token("tenant", MatrixSite.tenant, ["lessee", "member", "reader"])
@@ -40,10 +47,15 @@ enum Caller: String, CaseIterable {
     case .nobody: nil
     }
   }
+  /// Is meant to see what is elsewhere.
+  var seesEverything: Bool { self == .siteAdmin || self == .systemReader }
+
   private static func token(_ name: String, _ project: String, _ roles: [String]) -> Token {
+    token(name, scope: .project(id: project, domainID: "default"), roles)
+  }
+  private static func token(_ name: String, scope: Actor.Scope, _ roles: [String]) -> Token {
     Token(
-      userID: MatrixSite.id("user-\(name)"), userName: name, scope: .project(id: project, domainID: "default"),
-      roles: roles,
+      userID: MatrixSite.id("user-\(name)"), userName: name, scope: scope, roles: roles,
       methods: [.password], issuedAt: MatrixSite.now(), expiresAt: MatrixSite.now() + .seconds(3600))
   }
 }

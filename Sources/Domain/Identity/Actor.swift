@@ -9,18 +9,28 @@ public struct Actor: Sendable, Equatable {
   }
   public var userID: String
   public var userName: String
+  /// The domain that the user is in.
+  public var userDomainID: String
   public var scope: Scope
   /// Role names in that scope, with implied roles.
   public var roles: Set<String>
-  /// The scope's project is the administrators' own (`admin` in the default domain).
+  /// The scope's project administers the site: it is the administrators' own (`admin` in the default domain), or the
+  /// site's configuration makes every project's administrators the site's (docs/decisions/0008).
   public var isAdminProject: Bool
+  /// What the application credential behind the token may do; nil for everything that its roles allow.
+  public var accessRules: [AccessRule]?
 
-  public init(userID: String, userName: String, scope: Scope, roles: Set<String>, isAdminProject: Bool = false) {
+  public init(
+    userID: String, userName: String, userDomainID: String = Project.defaultDomain, scope: Scope, roles: Set<String>,
+    isAdminProject: Bool = false, accessRules: [AccessRule]? = nil
+  ) {
     self.userID = userID
     self.userName = userName
+    self.userDomainID = userDomainID
     self.scope = scope
     self.roles = roles
     self.isAdminProject = isAdminProject
+    self.accessRules = accessRules
   }
 
   public var projectID: String? { if case .project(let id, _) = scope { id } else { nil } }

@@ -15,6 +15,8 @@ public struct Project: Sendable, Equatable {
   public var isEnabled: Bool
   public var description: String
   public var tags: [String]
+  /// Of the resource: `{"immutable": true}` forbids changing and deleting it. Source: Identity API reference v3, "Resource Options".
+  public var options: JSONObject = [:]
   /// What clients added, such as `email`, where lease notices go.
   public var extra: JSONObject
   public var createdAt: Timestamp
@@ -35,6 +37,10 @@ public struct Project: Sendable, Equatable {
     self.extra = extra
     self.createdAt = createdAt
   }
+
+  public var isImmutable: Bool { options["immutable"]?.bool == true }
+  /// Names of the options that a project, a domain and a role know.
+  public static let knownOptions: Set<String> = ["immutable"]
 
   /// The id of the first domain.
   public static let defaultDomain = "default"

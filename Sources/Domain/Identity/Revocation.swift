@@ -6,20 +6,28 @@ public struct Revocation: Sendable, Equatable, Hashable {
   public var auditID: String?
   public var userID: String?
   public var projectID: String?
-  /// Tokens scoped to the domain or to a project in it.
+  /// With `userID`: the user's tokens scoped to the domain itself. Alone: all tokens scoped to the domain or to a project
+  /// in it.
   public var domainID: String?
+  /// Tokens of all users of the domain.
+  public var userDomainID: String?
   public var applicationCredentialID: String?
+  /// With `userID`: the user's tokens with system scope.
+  public var isSystem: Bool
   public var issuedBefore: Timestamp
 
   public init(
     auditID: String? = nil, userID: String? = nil, projectID: String? = nil, domainID: String? = nil,
-    applicationCredentialID: String? = nil, issuedBefore: Timestamp
+    userDomainID: String? = nil, applicationCredentialID: String? = nil, isSystem: Bool = false,
+    issuedBefore: Timestamp
   ) {
     self.auditID = auditID
     self.userID = userID
     self.projectID = projectID
     self.domainID = domainID
+    self.userDomainID = userDomainID
     self.applicationCredentialID = applicationCredentialID
+    self.isSystem = isSystem
     self.issuedBefore = issuedBefore
   }
 }

@@ -86,7 +86,7 @@ struct InitCommand: AsyncParsableCommand {
 struct RotateKeysCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "rotate-token-keys",
-    abstract: "Puts a new key first; living tokens stay good. The server takes it up when it is started again.")
+    abstract: "Puts a new key first; living tokens stay good. A running server takes it up within a second.")
   @OptionGroup var site: SiteOptions
   func run() throws { try TokenKeys.rotate(site.tokenKeys) }
 }
