@@ -144,7 +144,12 @@ let package = Package(
     tests("ProcessesTests", ["Processes"]),
     tests("StoreTests", ["Store", "Cryptography", "Domain", "Wire"]),
     tests("WorkflowsTests", ["Workflows", "Store", "Cryptography", "Wire", logging]),
-    tests("ConductorTests", ["Conductor", "TestSupport", "Store", "DriverInterfaces", "Processes", "Domain", "Wire"]),
+    tests(
+      "ConductorTests",
+      [
+        "Conductor", "FakeDriver", "Workflows", "TestSupport", "Store", "DriverInterfaces", "Processes", "Domain",
+        "Wire",
+      ]),
     tests(
       "SwitchDriversTests",
       ["SwitchDrivers", "TestSupport", "DriverInterfaces", "Domain", "Wire", "Processes", "CLinux"]),
@@ -169,7 +174,8 @@ let package = Package(
     tests(
       "IronicAPITests",
       [
-        "IronicAPI", "AgentAPI", "APISupport", "Conductor", "Store", "Domain", "Wire", "Cryptography", "TestSupport",
+        "IronicAPI", "AgentAPI", "APISupport", "Conductor", "FakeDriver", "Store", "Domain", "Wire", "Cryptography",
+        "TestSupport",
         hummingbirdTesting,
       ]),
     tests(

@@ -168,6 +168,12 @@ struct Parts: Sendable {
     }
     return try type.driver(node: uuid, driverInfo: info)
   }
+
+  /// Whether switch ports follow this node's networks. A node of a type that is not there any more is left as it was.
+  func isWired(_ node: Node) -> Bool {
+    guard let type = hardwareTypes.first(where: { $0.name == node.driver }) else { return true }
+    return !type.unwiredNetworks.contains(type.implementation(of: .network, for: node))
+  }
 }
 
 /// Builds config drives. Source: Nova, "Config drives"; the volume label is config-2.

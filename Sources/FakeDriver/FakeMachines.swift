@@ -48,8 +48,11 @@ final class FakeMachines: Sendable {
     self.limit = limit
     var state = State()
     if let path {
-      for (node, machine) in try Self.read(path) { state.entries[node] = Entry(machine: machine) }
-      state.lines = try Self.rewrite(path, state.entries.mapValues(\.machine))
+      // Nothing is written yet but the empty file: another process may only want to look (`steelyard doctor`).
+      try Self.append("", to: path)
+      let (machines, lines) = try Self.read(path)
+      state.entries = machines.mapValues { Entry(machine: $0) }
+      state.lines = lines
     }
     self.state = Mutex(state)
   }
@@ -116,7 +119,7 @@ final class FakeMachines: Sendable {
         let batch = state.pending
         state.pending = []
         if batch.isEmpty { state.isWriting = false }
-        // A line that was cut short by a full disk must not swallow the next.
+        // A line that was cut short, by a full disk or the end of an earlier server, must not swallow the next.
         var text = "\n"
         for item in batch { text += Self.line(item.node, state.entries[item.node]?.machine ?? FakeMachine()) }
         return (batch, text)
@@ -150,20 +153,19 @@ final class FakeMachines: Sendable {
     return "\(JSON.object(json))\n"
   }
 
-  private static func read(_ path: String) throws -> [String: FakeMachine] {
-    guard let file = fopen(path, "re") else {
-      if errno == ENOENT { return [:] }
-      throw unusable(path)
-    }
+  private static func read(_ path: String) throws -> (machines: [String: FakeMachine], lines: Int) {
+    guard let file = fopen(path, "re") else { throw unusable(path) }
     defer { fclose(file) }
     var machines: [String: FakeMachine] = [:]
+    var lines = 0
     var buffer: UnsafeMutablePointer<CChar>?
     var capacity = 0
     defer { free(buffer) }
     while true {
       let count = getline(&buffer, &capacity, file)
-      guard count > 0, let start = buffer else { return machines }
-      // The last line may have been cut short.
+      guard count > 0, let start = buffer else { return (machines, lines) }
+      lines += 1
+      // The last line may have been cut short, and a batch begins with an empty one.
       let bytes = UnsafeRawBufferPointer(start: start, count: count)
       guard let json = try? JSON.parse(bytes), let node = json["node"]?.string else { continue }
       var machine = FakeMachine()

@@ -1,5 +1,6 @@
 import APISupport
 import Conductor
+import Domain
 import DriverInterfaces
 import Wire
 
@@ -53,13 +54,16 @@ extension IronicAPI {
     return .object(out)
   }
 
-  /// The one implementation of each interface, as ``NodeField`` shows it on nodes.
-  private static let interfaces: [(kind: String, since: Int, name: String?)] = [
-    ("bios", 40, "no-bios"), ("boot", 30, "ipxe"), ("console", 30, "steelyard"), ("deploy", 30, "direct"),
-    ("firmware", 86, "no-firmware"), ("inspect", 30, "agent"), ("management", 30, nil), ("network", 30, "neutron"),
-    ("power", 30, nil), ("raid", 30, "no-raid"), ("rescue", 38, "no-rescue"), ("storage", 33, "noop"),
-    ("vendor", 30, "no-vendor"),
-  ]
+  /// The microversion that brought an interface's fields.
+  private static func since(_ kind: InterfaceKind) -> Int {
+    switch kind {
+    case .bios: 40
+    case .firmware: 86
+    case .rescue: 38
+    case .storage: 33
+    default: 30
+    }
+  }
 
   private func shown(_ type: any HardwareType, _ request: APIRequest, isDetailed: Bool, _ fields: [String]?) throws
     -> JSON
@@ -69,10 +73,10 @@ extension IronicAPI {
     if version.minor >= 14 { out["properties"] = links(request, "drivers/\(type.name)/properties") }
     if version.minor >= 30 { out["type"] = "dynamic" }
     if isDetailed {
-      for (kind, since, name) in Self.interfaces where since <= version.minor {
-        let name = name ?? type.name
-        out["default_\(kind)_interface"] = .string(name)
-        out["enabled_\(kind)_interfaces"] = [.string(name)]
+      for kind in InterfaceKind.allCases where Self.since(kind) <= version.minor {
+        let names = type.interfaces[kind] ?? []
+        out["default_\(kind.field)"] = JSON(names.first)
+        out["enabled_\(kind.field)s"] = JSON(names)
       }
     }
     if let fields {

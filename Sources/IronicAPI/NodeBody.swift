@@ -1,32 +1,11 @@
 import APISupport
 import Domain
+import DriverInterfaces
 import Wire
 
 /// The members of a node that a body may set, read into the noun.
 enum NodeBody {
-  /// Interfaces have one implementation each here; a client may name it, and no other.
-  ///
-  /// Upstream's `noop` and `flat` network interfaces are taken for `neutron`: the switch always follows the node's networks.
-  static func acceptsInterface(_ name: String, _ value: JSON, driver: String) -> Bool? {
-    let known: [String: [String]] = [
-      "bios_interface": ["no-bios"], "boot_interface": ["ipxe"], "console_interface": ["steelyard"],
-      "deploy_interface": ["direct"],
-      "firmware_interface": ["no-firmware"], "inspect_interface": ["agent"], "management_interface": [driver],
-      "network_interface": ["neutron", "flat", "noop"], "power_interface": [driver], "raid_interface": ["no-raid"],
-      "rescue_interface": ["no-rescue"], "storage_interface": ["noop"], "vendor_interface": ["no-vendor"],
-    ]
-    guard let names = known[name] else { return nil }
-    if value.isNull { return true }
-    return value.string.map { names.contains($0) } ?? false
-  }
-
-  static let interfaces: Set<String> = [
-    "bios_interface", "boot_interface", "console_interface", "deploy_interface", "firmware_interface",
-    "inspect_interface",
-    "management_interface", "network_interface", "power_interface", "raid_interface", "rescue_interface",
-    "storage_interface",
-    "vendor_interface",
-  ]
+  static let interfaces = Set(InterfaceKind.allCases.map(\.field))
   /// What `POST /v1/nodes` takes. `chassis_uuid`, `shard` and `parent_node` only as null.
   static let creatable: Set<String> = interfaces.union([
     "automated_clean", "chassis_uuid", "conductor_group", "description", "driver", "driver_info", "extra",
@@ -61,9 +40,11 @@ enum NodeBody {
   }
 
   /// Sets one member.
-  /// - Parameter value: nil or null sets the default.
+  /// - Parameters:
+  ///   - value: nil or null sets the default.
+  ///   - type: the node's hardware type, which has the interfaces.
   /// - Throws: 400 for a wrong type, a size beyond the limit, or what is not kept here.
-  static func set(_ field: String, _ value: JSON?, on node: inout Node) throws {
+  static func set(_ field: String, _ value: JSON?, on node: inout Node, _ type: (any HardwareType)?) throws {
     switch field {
     case "automated_clean": node.automatedClean = try FieldReading.flag(value, field)
     case "conductor_group":
@@ -100,14 +81,17 @@ enum NodeBody {
         throw APIError.badRequest("\(field) is not kept by this server.")
       }
     default:
-      guard let isKnown = acceptsInterface(field, value ?? .null, driver: node.driver) else {
-        throw APIError.badRequest("\(field) cannot be set.")
+      guard let kind = InterfaceKind(field: field) else { throw APIError.badRequest("\(field) cannot be set.") }
+      guard let value, !value.isNull else {
+        node.interfaces[kind] = nil
+        return
       }
-      guard isKnown else {
+      guard let name = value.string, type?.interfaces[kind]?.contains(name) == true else {
         throw APIError.badRequest(
-          "Could not find the \(field) \(value?.description.prefix(80) ?? ""): `openstack baremetal driver show \(node.driver)` lists what there is."
+          "Could not find the \(field) \(value.description.prefix(80)): `openstack baremetal driver show \(node.driver)` lists what there is."
         )
       }
+      node.interfaces[kind] = name
     }
   }
   /// `lease_uuid` belongs to the lease: a client may send back what it read, and no other.

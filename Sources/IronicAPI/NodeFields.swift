@@ -1,5 +1,6 @@
 import APISupport
 import Domain
+import DriverInterfaces
 import Store
 import Wire
 
@@ -19,8 +20,8 @@ struct NodeField: Sendable {
     case hidden(NodeColumn)
     /// JSON that is the same for every node.
     case constant(StaticString)
-    /// An interface that carries the driver's name.
-    case driverName
+    /// The implementation of an interface that holds for the node.
+    case interface(InterfaceKind)
     case conductor
     /// Links to what lies below the node.
     case below(StaticString)
@@ -65,20 +66,20 @@ struct NodeField: Sendable {
     NodeField("clean_step", 7, .json(.cleanStep)),
     NodeField("raid_config", 12, .constant("{}")),
     NodeField("target_raid_config", 12, .constant("{}")),
-    NodeField("network_interface", 20, .constant("\"neutron\"")),
+    NodeField("network_interface", 20, .interface(.network)),
     NodeField("resource_class", 21, .text(.resourceClass)),
-    NodeField("boot_interface", 31, .constant("\"ipxe\"")),
-    NodeField("console_interface", 31, .constant("\"steelyard\"")),
-    NodeField("deploy_interface", 31, .constant("\"direct\"")),
-    NodeField("inspect_interface", 31, .constant("\"agent\"")),
-    NodeField("management_interface", 31, .driverName),
-    NodeField("power_interface", 31, .driverName),
-    NodeField("raid_interface", 31, .constant("\"no-raid\"")),
-    NodeField("vendor_interface", 31, .constant("\"no-vendor\"")),
-    NodeField("storage_interface", 33, .constant("\"noop\"")),
+    NodeField("boot_interface", 31, .interface(.boot)),
+    NodeField("console_interface", 31, .interface(.console)),
+    NodeField("deploy_interface", 31, .interface(.deploy)),
+    NodeField("inspect_interface", 31, .interface(.inspect)),
+    NodeField("management_interface", 31, .interface(.management)),
+    NodeField("power_interface", 31, .interface(.power)),
+    NodeField("raid_interface", 31, .interface(.raid)),
+    NodeField("vendor_interface", 31, .interface(.vendor)),
+    NodeField("storage_interface", 33, .interface(.storage)),
     NodeField("traits", 37, .json(.traits)),
-    NodeField("rescue_interface", 38, .constant("\"no-rescue\"")),
-    NodeField("bios_interface", 40, .constant("\"no-bios\"")),
+    NodeField("rescue_interface", 38, .interface(.rescue)),
+    NodeField("bios_interface", 40, .interface(.bios)),
     NodeField("fault", 42, .text(.fault)),
     NodeField("deploy_step", 44, .json(.deployStep)),
     NodeField("conductor_group", 46, .text(.conductorGroup)),
@@ -97,13 +98,14 @@ struct NodeField: Sendable {
     NodeField("secure_boot", 75, .flag(.isSecureBoot)),
     NodeField("shard", 82, .constant("null")),
     NodeField("parent_node", 83, .constant("null")),
-    NodeField("firmware_interface", 86, .constant("\"no-firmware\"")),
+    NodeField("firmware_interface", 86, .interface(.firmware)),
     NodeField("service_step", 87, .constant("{}")),
     NodeField("ports", 1, .below("ports")),
     NodeField("states", 14, .below("states")),
     NodeField("portgroups", 24, .below("portgroups")),
     NodeField("volume", 32, .below("volume")),
   ]
+  var isInterface: Bool { if case .interface = content { true } else { false } }
   static let byName = Dictionary(uniqueKeysWithValues: all.map { ("\($0.name)", $0) })
   /// What a list shows when nothing else is asked for.
   static let listed: Set<String> = ["uuid", "name", "instance_uuid", "maintenance", "power_state", "provision_state"]
@@ -114,7 +116,8 @@ struct NodeField: Sendable {
       .hidden(let column):
       [column]
     case .reason(let sentence, let whole): [sentence, whole]
-    case .constant, .driverName, .conductor, .below: []
+    case .interface: [.interfaces]
+    case .constant, .conductor, .below: []
     }
   }
 }
@@ -129,11 +132,17 @@ struct NodeView: Sendable {
   private let bookmark: String
   private let hostname: String
   private let actor: Actor
+  /// By driver.
+  private let implementations: [String: [InterfaceKind: String]]
 
   /// - Parameters:
+  ///   - types: the hardware types there are, for what nodes were not told.
   ///   - names: nil shows `defaults`, or all.
   /// - Throws: 400 for a field that does not exist, 406 for one of a later version.
-  init(_ request: APIRequest, hostname: String, fields names: [String]?, defaults: Set<String>? = nil) throws {
+  init(
+    _ request: APIRequest, hostname: String, types: [any HardwareType], fields names: [String]?,
+    defaults: Set<String>? = nil
+  ) throws {
     let version = try Microversion(request.headers)
     if let names {
       for name in names where name != "links" {
@@ -149,8 +158,13 @@ struct NodeView: Sendable {
     for field in NodeField.all where field.since <= version.minor && (wanted?.contains("\(field.name)") ?? true) {
       // Links to what lies below are shown only with everything.
       if case .below = field.content, wanted != nil { continue }
-      fields.append((field, columns.count))
-      columns += field.columns
+      if case .interface = field.content, let known = fields.first(where: { $0.0.isInterface }) {
+        // One column for all of them.
+        fields.append((field, known.1))
+      } else {
+        fields.append((field, columns.count))
+        columns += field.columns
+      }
     }
     self.fields = fields
     self.columns = columns
@@ -158,11 +172,16 @@ struct NodeView: Sendable {
     bookmark = "\(request.serviceURL)/nodes/"
     self.hostname = hostname
     actor = try request.actor()
+    let hasInterfaces = fields.contains { $0.0.isInterface }
+    implementations =
+      hasInterfaces
+      ? Dictionary(types.map { ($0.name, $0.interfaces.compactMapValues(\.first)) }, uniquingKeysWith: { $1 }) : [:]
   }
 
   func write(_ row: borrowing Row, _ writer: inout JSONWriter) {
     let relation = NodePolicy.relation(actor, owner: row.optionalText(2), lessee: row.optionalText(3))
     let uuid = row.text(0)
+    let defaults = implementations.isEmpty ? nil : implementations[row.text(1)]
     writer.beginObject()
     for (field, column) in fields {
       writer.key(field.name)
@@ -187,7 +206,10 @@ struct NodeView: Sendable {
         let chosen = NodePolicy.seesSite(relation) ? column + 1 : column
         if row.isNull(chosen) { writer.null() } else { row.withText(chosen) { writer.text($0) } }
       case .constant(let json): writer.raw("\(json)")
-      case .driverName: row.withText(1) { writer.text($0) }
+      case .interface(let kind):
+        let isChosen = row.withText(column) { $0.count > 2 }
+        let name = isChosen ? row.object(column)[kind.rawValue]?.string ?? defaults?[kind] : defaults?[kind]
+        if let name { writer.value(name) } else { writer.null() }
       case .conductor: writer.value(hostname)
       case .below(let name): links("\(uuid)/\(name)", &writer)
       }

@@ -20,7 +20,8 @@ extension IronicAPI {
     if query.fields != nil { try version.require(8, "a subset of fields") }
     if query.isDetailed && !isDetailed { try version.require(43, "detail") }
     let view = try NodeView(
-      request, hostname: hostname, fields: query.fields, defaults: query.isDetailed ? nil : NodeField.listed)
+      request, hostname: hostname, types: conductor.hardwareTypes, fields: query.fields,
+      defaults: query.isDetailed ? nil : NodeField.listed)
     filter.limit = query.limit + 1
     filter.marker = query.marker?.lowercased()
     let actor = try request.actor()
@@ -96,7 +97,7 @@ extension IronicAPI {
   func show(
     _ uuid: String, _ request: APIRequest, fields: [String]? = nil, in session: any Session
   ) throws -> JSONWriter {
-    let view = try NodeView(request, hostname: hostname, fields: fields)
+    let view = try NodeView(request, hostname: hostname, types: conductor.hardwareTypes, fields: fields)
     var filter = NodeFilter(scope: .everything)
     filter.uuid = uuid
     var writer = JSONWriter(capacity: 4096)

@@ -35,10 +35,10 @@ extension IronicAPI {
     guard let driver = body["driver"]?.string else {
       throw APIError.badRequest("driver is a required property of a node.")
     }
-    _ = try conductor.checkDriver(driver)
+    let type = try conductor.checkDriver(driver)
     var draft = Node(
       uuid: try FieldReading.uuid(body["uuid"], "uuid") ?? Identifier.uuid(), driver: driver, createdAt: request.now)
-    for member in body where member.key != "uuid" { try NodeBody.set(member.key, member.value, on: &draft) }
+    for member in body where member.key != "uuid" { try NodeBody.set(member.key, member.value, on: &draft, type) }
     draft.provisionUpdatedAt = nil
     return try await database.write { [draft] session in
       if let name = draft.name, try NodeStore.find(name, in: session) != nil {
@@ -64,18 +64,26 @@ extension IronicAPI {
     }
   }
 
-  /// PATCH /v1/nodes/{node} → 200 the node.
+  /// PATCH /v1/nodes/{node}?reset_interfaces=true → 200 the node. With a new driver, interfaces that the patch does not name
+  /// become the driver's defaults.
   ///
   /// Answers: 403 for a field that the caller's relation to the node does not include, 409 while a workflow works with it.
   private func patchNode(_ request: APIRequest) async throws -> APIResponse {
     let patch = try PatchOperation.parse(try await request.json())
     let version = try Microversion(request.headers)
+    let resets = try request.query.bool("reset_interfaces") ?? false
+    if resets { try version.require(45, "reset_interfaces") }
     return try await database.write { session in
       let actor = try request.actor()
       var node = try node(request, in: session)
       let before = node
       let fields = try patchedFields(patch, node, actor, version)
+      guard !resets || fields.contains("driver") else {
+        throw APIError.badRequest("The reset_interfaces parameter can only be used when changing the node's driver.")
+      }
+      if resets { node.interfaces = [:] }
       try apply(patch, fields, to: &node)
+      try checkInterfaces(from: before, to: node, actor, in: session)
       try checkChange(from: before, to: node, fields, in: session)
       node.updatedAt = request.now
       do {
@@ -103,7 +111,7 @@ extension IronicAPI {
         throw APIError.badRequest("Cannot patch \(operation.pointer.prefix(200))")
       }
       if let known = NodeField.byName[field] { try version.require(known.since, "the field \(field)") }
-      // Naming the one implementation of an interface changes nothing, so whoever may deploy may do it.
+      // Naming the implementation that there is changes nothing, so whoever may deploy may do it (checkInterfaces).
       if fields.insert(field).inserted, !NodeBody.interfaces.contains(field) {
         try require(.update(field: field), node, actor)
       }
@@ -126,10 +134,26 @@ extension IronicAPI {
         try operation.apply(to: &document)
       }
     }
-    // The driver first: its name decides which interfaces there are.
+    // The driver first: it decides which interfaces there are.
     for field in fields.sorted(by: { a, b in a == "driver" || (b != "driver" && a < b) }) {
-      try NodeBody.set(field, document[field], on: &node)
+      try NodeBody.set(field, document[field], on: &node, conductor.hardwareType(named: node.driver))
     }
+  }
+
+  /// What was chosen must be of the driver that the node has then, and whoever makes a difference needs the right to.
+  private func checkInterfaces(from before: Node, to node: Node, _ actor: Actor, in session: any Session) throws {
+    guard node.interfaces != before.interfaces || node.driver != before.driver else { return }
+    let type = try conductor.checkDriver(node.driver)
+    for (kind, name) in node.interfaces where type.interfaces[kind]?.contains(name) != true {
+      throw APIError.badRequest(
+        "The \(kind.field) \(name) is not of driver \(type.name): name another, or use reset_interfaces to have its defaults."
+      )
+    }
+    for kind in InterfaceKind.allCases
+    where type.implementation(of: kind, for: node) != type.implementation(of: kind, for: before) {
+      try require(.update(field: kind.field), before, actor)
+    }
+    try conductor.interfacesChanged(from: before, to: node, in: session)
   }
 
   /// What a patch must leave true.

@@ -130,7 +130,7 @@ extension IronicAPI {
       )
     }
     try version.require(since, "the target \(word)")
-    for steps in ["clean_steps", "deploy_steps", "service_steps"] {
+    for steps in ["deploy_steps", "service_steps"] {
       guard let value = body[steps], !value.isNull else { continue }
       guard value.array?.isEmpty == true else {
         throw APIError.badRequest("\(steps) must be empty: this server chooses the steps itself.")
@@ -146,6 +146,12 @@ extension IronicAPI {
       }
       if verb == .rebuild { try version.require(35, "a configdrive on rebuild") }
       parameters["configdrive"] = try configDrive(drive, version)
+    }
+    if let steps = body["clean_steps"], !steps.isNull {
+      guard verb == .clean else {
+        throw APIError.badRequest("\"clean_steps\" is only valid when setting target provision state to clean.")
+      }
+      parameters["clean_steps"] = steps
     }
     let requester = try requester(request)
     return try await database.write { [parameters] session in

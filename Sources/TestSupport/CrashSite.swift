@@ -16,32 +16,42 @@ public enum Scenario: String, Sendable, CaseIterable {
   case reboot
   case startLease = "start-lease"
   case endLease = "end-lease"
+  case manualClean = "manual-clean"
+  // The same with hardware that needs no agent.
+  case inspectByDriver = "inspect-by-driver"
+  case provideByDriver = "provide-by-driver"
+  case manualCleanByDriver = "manual-clean-by-driver"
+  case deployByDriver = "deploy-by-driver"
+
+  var needsAgent: Bool {
+    ![.inspectByDriver, .provideByDriver, .manualCleanByDriver, .deployByDriver].contains(self)
+  }
 
   /// The node's state when the scenario begins.
   var before: ProvisionState {
     switch self {
     case .verify: .enroll
-    case .inspect, .provide: .manageable
-    case .deploy, .startLease: .available
+    case .inspect, .provide, .manualClean, .inspectByDriver, .provideByDriver, .manualCleanByDriver: .manageable
+    case .deploy, .deployByDriver, .startLease: .available
     case .undeploy, .attach, .detach, .powerOff, .reboot, .endLease: .active
     }
   }
   /// The state when all went well.
   public var whole: ProvisionState {
     switch self {
-    case .verify, .inspect: .manageable
-    case .provide, .undeploy, .startLease, .endLease: .available
-    case .deploy, .attach, .detach, .powerOff, .reboot: .active
+    case .verify, .inspect, .inspectByDriver, .manualClean, .manualCleanByDriver: .manageable
+    case .provide, .provideByDriver, .undeploy, .startLease, .endLease: .available
+    case .deploy, .deployByDriver, .attach, .detach, .powerOff, .reboot: .active
     }
   }
   /// The state after a step failed and everything was undone.
   public var undone: ProvisionState {
     switch self {
     case .verify: .enroll
-    case .inspect: .inspectFailed
-    case .provide, .endLease: .cleanFailed
+    case .inspect, .inspectByDriver: .inspectFailed
+    case .provide, .provideByDriver, .manualClean, .manualCleanByDriver, .endLease: .cleanFailed
     case .startLease: .available
-    case .deploy: .deployFailed
+    case .deploy, .deployByDriver: .deployFailed
     case .undeploy: .error
     case .attach, .detach, .powerOff, .reboot: .active
     }
@@ -123,7 +133,10 @@ public struct CrashSite: Sendable {
     let worldBoot = WorldBoot(world, machines: mac.map { [$0: Self.machine] } ?? [:])
     let worldImages = WorldImages(world)
     conductor = Conductor(
-      database: database, settings: settings, hardwareTypes: [parts.hardware ?? WorldHardware(world)],
+      database: database, settings: settings,
+      hardwareTypes: parts.hardware.map { [$0] } ?? [
+        WorldHardware(world), WorldHardware(world, needsAgent: false),
+      ],
       switches: parts.switches?(worldSwitch) ?? worldSwitch, boot: parts.boot?(worldBoot) ?? worldBoot,
       images: try parts.images?(database) ?? worldImages, configDrives: parts.configDrives ?? worldImages,
       logger: Logger(label: "crash") { _ in SwiftLogNoOpLogHandler() }, runnerSettings: runner,
@@ -132,7 +145,7 @@ public struct CrashSite: Sendable {
       clock: { Self.now() })
   }
 
-  static func now() -> Timestamp {
+  public static func now() -> Timestamp {
     var time = timespec()
     clock_gettime(CLOCK_REALTIME, &time)
     return Timestamp(microseconds: time.tv_sec * 1_000_000 + time.tv_nsec / 1000)
@@ -215,7 +228,7 @@ public struct CrashSite: Sendable {
     let isActive = scenario.before == .active
     try world.ensure("power/n1", isActive ? "power on" : "power off")
     try world.ensure("disk/n1", isActive ? "/agent/v1/image/old" : "old data")
-    let isAttached = [.detach, .undeploy, .deploy, .endLease].contains(scenario)
+    let isAttached = [.detach, .undeploy, .deploy, .deployByDriver, .endLease].contains(scenario)
     if isActive && isAttached { try world.ensure("switch/n1", "\(Self.tenantVLAN)") }
     try await database.write { session in
       let network = Network(
@@ -226,7 +239,8 @@ public struct CrashSite: Sendable {
       var image = Image(id: "new", owner: "p", createdAt: now)
       image.status = .active
       try ImageStore.insert(image, in: session)
-      var node = Node(uuid: Self.node, name: "n1", driver: "world", createdAt: now)
+      var node = Node(
+        uuid: Self.node, name: "n1", driver: scenario.needsAgent ? "world" : "world-own", createdAt: now)
       node.driverInfo = ["address": "n1", "password": "secret"]
       node.provisionState = scenario.before
       node.powerState = isActive ? .on : .off
@@ -244,9 +258,17 @@ public struct CrashSite: Sendable {
       if isAttached && isActive { try NetworkPortStore.setStatus(.active, of: Self.vif, at: now, in: session) }
       switch scenario {
       case .verify: try conductor.provision(.manage, node: &node, parameters: [:], by: .system, in: session)
-      case .inspect: try conductor.provision(.inspect, node: &node, parameters: [:], by: .system, in: session)
-      case .provide: try conductor.provision(.provide, node: &node, parameters: [:], by: .system, in: session)
-      case .deploy: try conductor.provision(.active, node: &node, parameters: [:], by: .system, in: session)
+      case .inspect, .inspectByDriver:
+        try conductor.provision(.inspect, node: &node, parameters: [:], by: .system, in: session)
+      case .manualClean, .manualCleanByDriver:
+        let steps: JSON = [
+          ["interface": "deploy", "step": "erase_devices_metadata"], ["interface": "deploy", "step": "erase_devices"],
+        ]
+        try conductor.provision(.clean, node: &node, parameters: ["clean_steps": steps], by: .system, in: session)
+      case .provide, .provideByDriver:
+        try conductor.provision(.provide, node: &node, parameters: [:], by: .system, in: session)
+      case .deploy, .deployByDriver:
+        try conductor.provision(.active, node: &node, parameters: [:], by: .system, in: session)
       case .undeploy: try conductor.provision(.deleted, node: &node, parameters: [:], by: .system, in: session)
       case .attach: try conductor.attachVIF(networkPortID: Self.vif, node: &node, port: nil, by: .system, in: session)
       case .detach: try conductor.detachVIF(networkPortID: Self.vif, node: &node, by: .system, in: session)

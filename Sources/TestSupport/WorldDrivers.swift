@@ -5,20 +5,53 @@ import Wire
 
 /// Hardware that lives in a ``World``. A thing named "fault/<verb>" makes that verb fail with its value.
 public struct WorldHardware: HardwareType {
-  public let name = "world"
+  public let name: String
+  public let needsAgent: Bool
   public let properties: [DriverProperty] = [
     DriverProperty("address", help: "name in the world", required: true),
     DriverProperty("password", help: "what the controller wants", secret: true),
   ]
   let world: World
-  public init(_ world: World) { self.world = world }
+  /// - Parameter needsAgent: when false, its name is "world-own" and its driver does what the agent does elsewhere.
+  public init(_ world: World, needsAgent: Bool = true) {
+    self.world = world
+    self.needsAgent = needsAgent
+    name = needsAgent ? "world" : "world-own"
+  }
 
   public func problems(in driverInfo: JSONObject) -> [String] {
     driverInfo["address"]?.string == nil ? ["driver_info/address is missing"] : []
   }
   public func driver(node: String, driverInfo: JSONObject) throws -> NodeDriver {
     let controller = Controller(world: world, machine: driverInfo["address"]?.string ?? "", node: node)
-    return NodeDriver(power: controller, management: controller, console: nil)
+    return NodeDriver(
+      power: controller, management: controller, console: nil, provisioning: needsAgent ? nil : Provisioning(controller)
+    )
+  }
+
+  /// Work that is not done at once: it is begun, and done when somebody looks again.
+  struct Provisioning: ProvisioningInterface {
+    let world: World
+    let machine: String
+    init(_ controller: Controller) { (world, machine) = (controller.world, controller.machine) }
+
+    func advance(_ work: ProvisioningWork, key: String, elapsed: Duration) async throws -> WorkProgress {
+      // Of the key only the step is the same in each life of a test.
+      let begun = "work/\(key.split(separator: "/").last ?? "")"
+      guard world.value(begun) != nil else {
+        try world.ensure(begun, "begun")
+        return .going(percent: 0, remaining: .milliseconds(1))
+      }
+      switch work {
+      case .inspect: return .done(["inventory": ["cpus": 4]])
+      case .erase:
+        try world.fail("erase", .controller(machine))
+        try world.ensure("disk/\(machine)", "zeros")
+      case .clean(let steps): try world.ensure("disk/\(machine)", steps.map(\.step).joined(separator: " "))
+      case .deploy(let image): try world.ensure("disk/\(machine)", image)
+      }
+      return .done([:])
+    }
   }
 
   struct Controller: PowerInterface, ManagementInterface {

@@ -5,6 +5,7 @@ import Conductor
 import Cryptography
 import Domain
 import DriverInterfaces
+import FakeDriver
 import GlanceAPI
 import Glibc
 import IPMIDriver
@@ -61,9 +62,15 @@ struct Composition {
     consoleSettings.ports =
       configuration.console.first_port...max(configuration.console.first_port, configuration.console.last_port)
     let consoles = try Consoles(settings: consoleSettings, logger: Logger(label: "consoles"))
+    var hardwareTypes: [any HardwareType] = [IPMIHardwareType(), redfish]
+    let fakes = configuration.fake_hardware
+    if fakes.enabled {
+      let defaults = (fakes.driver_info ?? [:]).reduce(into: JSONObject()) { $0[$1.key] = $1.value.json }
+      hardwareTypes.append(try FakeHardware(defaults: defaults, file: "\(site.data)/fake-hardware"))
+    }
     let conductor = Conductor(
       database: database, settings: configuration.conductorSettings(dataFolder: site.data),
-      hardwareTypes: [IPMIHardwareType(), redfish], switches: switches, boot: boot.interface, images: images,
+      hardwareTypes: hardwareTypes, switches: switches, boot: boot.interface, images: images,
       configDrives: ConfigDrive(),
       consoles: consoles, logger: Logger(label: "conductor"), probe: crashProbe(), clock: systemClock)
     return Parts(

@@ -53,6 +53,38 @@ struct Configuration: Codable, Sendable {
     var first_port = 7600
     var last_port = 7699
   }
+  /// Hardware type `fake-hardware`: machines that do not exist, for tests and rehearsals.
+  struct FakeHardware: Codable, Sendable {
+    var enabled = false
+    /// `driver_info` of every fake that does not say otherwise: delays and faults.
+    var driver_info: [String: Scalar]?
+  }
+  /// A plain value of the file.
+  enum Scalar: Codable, Sendable {
+    case number(Double)
+    case text(String)
+    init(from decoder: any Decoder) throws {
+      let container = try decoder.singleValueContainer()
+      if let number = try? container.decode(Double.self) {
+        self = .number(number)
+      } else {
+        self = .text(try container.decode(String.self))
+      }
+    }
+    func encode(to encoder: any Encoder) throws {
+      var container = encoder.singleValueContainer()
+      switch self {
+      case .number(let number): try container.encode(number)
+      case .text(let text): try container.encode(text)
+      }
+    }
+    var json: JSON {
+      switch self {
+      case .number(let number): .double(number)
+      case .text(let text): .string(text)
+      }
+    }
+  }
   struct Limits: Codable, Sendable {
     /// Seconds from power on to the agent's call.
     var agent_patience = 900
@@ -98,6 +130,7 @@ struct Configuration: Codable, Sendable {
   /// "full" (every byte, read back) or "metadata".
   var erase = "full"
   var limits = Limits()
+  var fake_hardware = FakeHardware()
 
   static func read(_ path: String) throws -> Configuration {
     let text = try readFile(path)
@@ -142,6 +175,7 @@ struct Configuration: Codable, Sendable {
           try defaults(of: Identity()), ["password_pattern", "password_pattern_description"]
         ),
         "limits": (try defaults(of: Limits()), []),
+        "fake_hardware": (try defaults(of: FakeHardware()), ["driver_info"]),
       ]
     }
   }

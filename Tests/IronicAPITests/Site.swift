@@ -4,6 +4,7 @@ import Conductor
 import Cryptography
 import Domain
 import DriverInterfaces
+import FakeDriver
 import Glibc
 import HTTPTypes
 import Hummingbird
@@ -50,7 +51,8 @@ struct Site {
     let consoleFolder = folder + "/consoles"
     conductor = Conductor(
       database: database, settings: settings,
-      hardwareTypes: [WorldHardware(world)] + (console.map { [TalkingHardware(console: $0)] } ?? []),
+      hardwareTypes: [WorldHardware(world), try FakeHardware(file: nil)]
+        + (console.map { [TalkingHardware(console: $0)] } ?? []),
       switches: WorldSwitch(world),
       boot: WorldBoot(world, machines: [:]), images: images, configDrives: images,
       consoles: try console.map { _ in try Consoles(settings: ConsoleSettings(folder: consoleFolder), logger: logger) },

@@ -2,14 +2,17 @@ import Domain
 import Store
 
 extension Conductor {
-  /// Every enrolled machine that has a console has it read and logged, from enrolment to deletion.
+  /// Every enrolled machine that has a console has it read and logged, from enrolment to deletion; one that need not be is
+  /// read while it is enabled.
   func keepConsoles() async throws {
     guard let consoles else { return }
     let nodes = try await database.read { session in
       try NodeStore.list(in: session) { $0.append("WHERE provision_state <> 'enroll'") }
     }
     for node in nodes {
-      guard let driver = try? await driver(of: node), driver.console != nil else { continue }
+      guard let driver = try? await driver(of: node), let console = driver.console,
+        console.isAlwaysRead || node.consoleEnabled
+      else { continue }
       await consoles.start(node: node.uuid, driver: driver)
       if node.consoleEnabled, await consoles.url(node: node.uuid) == nil {
         _ = try? await consoles.openPort(node: node.uuid)

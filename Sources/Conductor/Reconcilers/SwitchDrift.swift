@@ -33,8 +33,9 @@ extension Conductor {
     let now = clock()
     let intents = try await database.write { session -> [SwitchPortStore.Intent] in
       let known = Set(try SwitchPortStore.list(in: session).map(\.port))
+      let unwired = try self.unwiredNodes(in: session)
       for port in try PortStore.list(in: session) {
-        guard let place = port.switchPort, !known.contains(place) else { continue }
+        guard let place = port.switchPort, !known.contains(place), !unwired.contains(port.nodeUUID) else { continue }
         try SwitchPortStore.want(.quarantine, on: place, label: nil, at: now, in: session)
       }
       return try SwitchPortStore.list(in: session)
@@ -67,6 +68,14 @@ extension Conductor {
       }
     }
     try await releaseStranded()
+  }
+
+  /// The nodes whose switch ports are nobody's business.
+  private func unwiredNodes(in session: any Session) throws -> Set<String> {
+    let types = hardwareTypes.filter { !$0.unwiredNetworks.isEmpty }
+    guard !types.isEmpty else { return [] }
+    let nodes = try NodeStore.list(in: session) { $0.appendIn("WHERE driver IN", types.map { .text($0.name) }) }
+    return Set(nodes.filter { !parts.isWired($0) }.map(\.uuid))
   }
 
   /// Frees network ports that no NIC holds any more, once every switch port of their machine was read back as it should be:

@@ -6,7 +6,15 @@ extension Conductor {
   /// - Throws: ``ConductorError`` `.badRequest` when the hardware has no console.
   public func setConsole(enabled: Bool, node: Node) async throws {
     let consoles = try await consoles(of: node)
-    if enabled { _ = try await consoles.openPort(node: node.uuid) } else { await consoles.closePort(node: node.uuid) }
+    let driver = try await driver(of: node)
+    if enabled {
+      await consoles.start(node: node.uuid, driver: driver)
+      _ = try await consoles.openPort(node: node.uuid)
+    } else if driver.console?.isAlwaysRead ?? true {
+      await consoles.closePort(node: node.uuid)
+    } else {
+      await consoles.stop(node: node.uuid)
+    }
     let uuid = node.uuid, now = clock()
     try await database.write { session in
       try change(uuid, session) { node in

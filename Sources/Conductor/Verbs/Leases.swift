@@ -46,8 +46,8 @@ extension Conductor {
     // A sub-lease that ends together with its parent is taken back by the parent's workflow, and the other way round: one is enough.
     let isUnderWay = try WorkflowStore.open(subject: node.uuid, in: session).contains { $0.kind == "end-lease" }
     guard !isUnderWay else { return }
-    _ = try start(
-      "end-lease", subject: node.uuid, params: ["lease": .string(lease.uuid), "end": .string(reason.rawValue)],
-      by: .system, in: session)
+    var params: JSONObject = ["lease": .string(lease.uuid), "end": .string(reason.rawValue)]
+    for member in without(node) { params[member.key] = member.value }
+    _ = try start("end-lease", subject: node.uuid, params: params, by: .system, in: session)
   }
 }

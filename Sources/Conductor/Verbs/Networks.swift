@@ -42,13 +42,15 @@ extension Conductor {
       }
       port = ports.first { $0.vifPortID == nil && $0.isPXEEnabled == free.isPXEEnabled } ?? free
     }
-    guard let place = port.switchPort else {
-      throw ConductorError(
-        .badRequest,
-        "Port \(port.uuid) does not say which switch port it is wired to: set it with `openstack baremetal port set --local-link-connection`, or inspect the node."
-      )
+    if parts.isWired(node) {
+      guard let place = port.switchPort else {
+        throw ConductorError(
+          .badRequest,
+          "Port \(port.uuid) does not say which switch port it is wired to: set it with `openstack baremetal port set --local-link-connection`, or inspect the node."
+        )
+      }
+      _ = try parts.switches.switchNamed(place.switchName)
     }
-    _ = try parts.switches.switchNamed(place.switchName)
     let now = clock()
     port.vifPortID = networkPortID
     port.updatedAt = now

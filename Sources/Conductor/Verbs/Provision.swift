@@ -8,7 +8,7 @@ extension Conductor {
   ///
   /// - Parameters:
   ///   - node: as read in this transaction; written back with its new state and reservation.
-  ///   - parameters: `configdrive` with `active` and `rebuild`.
+  ///   - parameters: `configdrive` with `active` and `rebuild`, `clean_steps` with `clean`.
   /// - Throws: ``ConductorError`` `.conflict` while another workflow holds the node, `.badRequest` when the state does not
   ///   allow the verb or what it needs is missing.
   public func provision(
@@ -35,10 +35,16 @@ extension Conductor {
       node.inspectionStartedAt = now
       node.inspectionFinishedAt = nil
       try begin("inspect-node", .inspect, "manageable", &node, [:], by: requester, in: session)
-    case .provide, .clean:
-      guard verb == .provide || node.provisionState == .manageable else { throw refusal(verb, node) }
+    case .provide:
       try requireNetworkBoot(node, in: session)
       try begin("clean-node", .provide, "available", &node, [:], by: requester, in: session)
+    case .clean:
+      guard node.provisionState == .manageable else { throw refusal(verb, node) }
+      let steps = try cleanSteps(node, parameters["clean_steps"])
+      try requireNetworkBoot(node, in: session)
+      try begin(
+        "clean-node", .provide, "manageable", &node, ["clean_steps": .array(steps.map(\.json))], by: requester,
+        in: session)
     case .active, .rebuild:
       try requireNotInMaintenance(node)
       try requireNetworkBoot(node, in: session)
@@ -88,6 +94,8 @@ extension Conductor {
     node.lastError = nil
     node.updatedAt = clock()
     try NodeStore.update(node, in: session)
+    var params = params
+    for member in without(node) { params[member.key] = member.value }
     _ = try start(kind, id: id, subject: node.uuid, params: params, by: requester, in: session)
   }
 
@@ -159,11 +167,43 @@ extension Conductor {
     }
   }
   private func requireNetworkBoot(_ node: Node, in session: any Session) throws {
+    guard hardwareType(named: node.driver)?.needsAgent ?? true else { return }
     guard try PortStore.list(node: node.uuid, in: session).contains(where: \.isPXEEnabled) else {
       throw ConductorError(
         .badRequest,
         "Node \(node.uuid) has no port that may boot over the network: create one with `openstack baremetal port create MAC --node \(node.uuid)`."
       )
+    }
+  }
+
+  /// The steps of a manual cleaning, each one that the node's driver and its chosen interfaces have.
+  private func cleanSteps(_ node: Node, _ json: JSON?) throws -> [CleanStep] {
+    guard let items = json?.array, (1...50).contains(items.count) else {
+      throw ConductorError(
+        .badRequest,
+        "\"clean_steps\" is required when setting target provision state to clean: 1 to 50 objects with interface and step."
+      )
+    }
+    let type = try checkDriver(node.driver)
+    let offers = type.cleanSteps.filter { $0.implementation == type.implementation(of: $0.interface, for: node) }
+    return try items.map { item in
+      guard let step = CleanStep(item) else {
+        throw ConductorError(
+          .badRequest, "clean_steps: each step is an object with interface and step, and args if it takes some.")
+      }
+      guard let offer = offers.first(where: { $0.interface == step.interface && $0.step == step.step }) else {
+        let known = offers.map { "\($0.interface.rawValue).\($0.step)" }.joined(separator: ", ")
+        throw ConductorError(
+          .badRequest,
+          "Node \(node.uuid) does not support the clean step \(step.interface.rawValue).\(step.step.prefix(80)); there are \(known.isEmpty ? "none" : known)."
+        )
+      }
+      if let other = step.arguments.keys.first(where: { !offer.arguments.contains($0) }) {
+        throw ConductorError(
+          .badRequest,
+          "The clean step \(step.interface.rawValue).\(step.step) does not take the argument \(other.prefix(80)).")
+      }
+      return step
     }
   }
 
@@ -175,17 +215,25 @@ extension Conductor {
         "Node \(node.uuid) has no image: set it with `openstack baremetal node set --instance-info image_source=IMAGE_ID \(node.uuid)`."
       )
     }
-    guard let image = try ImageStore.get(imageID(source), in: session), image.status == .active else {
-      throw ConductorError(.badRequest, "Image \(source) could not be found, or is not active.")
+    var params: JSONObject = [:]
+    var needed: Int?
+    if Self.isURL(source) {
+      try checkImageURL(source, node)
+      params["image"] = .string(source)
+    } else {
+      guard let image = try ImageStore.get(imageID(source), in: session), image.status == .active else {
+        throw ConductorError(.badRequest, "Image \(source) could not be found, or is not active.")
+      }
+      params["image"] = .string(image.id)
+      needed = image.virtualSize ?? image.size
     }
-    var params: JSONObject = ["image": .string(image.id)]
     if let drive = parameters["configdrive"], !drive.isNull { params["config_drive"] = drive }
     if let hint = node.instanceInfo["root_device"]?.object ?? node.properties["root_device"]?.object {
       params["disk"] = .object(hint)
     }
     let disks = try NodeStore.inventory(of: node.uuid, in: session)?["disks"]?.array ?? []
     let largest = disks.compactMap { $0["size_bytes"]?.int }.max()
-    if let largest, let needed = image.virtualSize ?? image.size, needed > largest {
+    if let largest, let needed, needed > largest {
       throw ConductorError(
         .badRequest,
         "The image needs \(needed >> 20) MiB and the largest disk of node \(node.uuid) has \(largest >> 20) MiB: choose a smaller image or another node."
@@ -193,6 +241,30 @@ extension Conductor {
     }
     return params
   }
+  private static func isURL(_ source: String) -> Bool { source.hasPrefix("http://") || source.hasPrefix("https://") }
+
+  /// Only hardware that reads no image takes one from elsewhere, and wants of it what upstream does.
+  /// Source: Ironic, "Deploying without the Image service".
+  private func checkImageURL(_ source: String, _ node: Node) throws {
+    guard hardwareType(named: node.driver)?.needsAgent == false else {
+      throw ConductorError(
+        .badRequest,
+        "Images are taken from the image service only: upload \(source.prefix(200)) with `openstack image create` and set image_source to its id."
+      )
+    }
+    let host = source.drop { $0 != "/" }.dropFirst(2).prefix { $0 != "/" && $0 != ":" }
+    guard !host.isEmpty, source.utf8.count <= 2048, source.utf8.allSatisfy({ (0x21...0x7e).contains($0) }) else {
+      throw ConductorError(.badRequest, "image_source is not a URL of up to 2048 printable characters.")
+    }
+    let keys = ["image_checksum", "image_os_hash_value"]
+    guard keys.contains(where: { node.instanceInfo[$0]?.string?.isEmpty == false }) else {
+      throw ConductorError(
+        .badRequest,
+        "An image_source that is a URL needs image_checksum, or image_os_hash_algo and image_os_hash_value, in instance_info."
+      )
+    }
+  }
+
   /// "glance://ID", a UUID, or an image's URL of ours.
   private func imageID(_ source: String) -> String {
     source.hasPrefix("glance://") ? String(source.dropFirst("glance://".count)) : source

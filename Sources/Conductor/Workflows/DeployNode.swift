@@ -7,7 +7,8 @@ import Workflows
 extension Conductor {
   /// `active`: an image to the local disk, a config drive beside it, the tenant's networks, and the machine boots it.
   ///
-  /// Params: `image` (id), `config_drive` (what the caller gave), `disk` (a root device hint).
+  /// Params: `image` (id, or a URL for hardware that needs no agent), `config_drive` (what the caller gave), `disk` (a root
+  /// device hint), and what the hardware does without (``Without``).
   static func deployNode(_ parts: Parts) -> WorkflowDefinition {
     WorkflowDefinition(
       kind: "deploy-node",
@@ -15,7 +16,7 @@ extension Conductor {
         prepareImage(parts),
         parts.provisioningNetwork(),
       ] + parts.agentSteps() + [
-        parts.command("write-image", "write-image", shownIn: \.deployStep) { context in
+        parts.work("write-image", shownIn: \.deployStep) { context in
           let prepared = context.outputs["prepare-image"] ?? .null
           let image = prepared["image"] ?? .null
           var parameters: JSONObject = [
@@ -33,7 +34,9 @@ extension Conductor {
               "sha256": drive["sha256"] ?? "",
             ]
           }
-          return parameters
+          return [Parts.AgentCommand("write-image", parameters)]
+        } work: { context in
+          .deploy(image: context.params["image"]?.string ?? "")
         },
         parts.endAgent(),
         parts.tenantNetworks(),
@@ -55,7 +58,7 @@ extension Conductor {
       "\(parts.settings.dataFolder)/config-drives/\(context.workflow).iso"
     }
     return Step(
-      "prepare-image", retries: 1,
+      "prepare-image", retries: 1, when: needsAgent,
       run: { context in
         let id = context.params["image"]?.string ?? ""
         let image = try await parts.rawImage(id, shownFor: context)
@@ -85,7 +88,7 @@ extension Conductor {
         // Off first: a step that runs again must not leave the machine in the middle of an earlier boot's choice.
         try await driver.power.ensurePower(.off, graceful: false, patience: parts.settings.powerPatience)
         try await driver.management.ensureBootOverride(BootOverride(.disk, persistent: true))
-        await parts.consoles?.markPowerOn(node: context.subject)
+        await parts.markPowerOn(context.subject, driver)
         try await driver.power.ensurePower(.on, graceful: false, patience: parts.settings.powerPatience)
         unlinkFile("\(parts.settings.dataFolder)/config-drives/\(context.workflow).iso")
         return .done

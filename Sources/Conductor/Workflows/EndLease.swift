@@ -6,7 +6,7 @@ import Workflows
 extension Conductor {
   /// Takes a machine back: cut off at once, powered off, networks detached and read back, disks erased, available again.
   ///
-  /// Params: `lease`, `end` (``LeaseEnd``). The subject is the node. The transaction that inserts it has ended the lessee's
+  /// Params: `lease`, `end` (``LeaseEnd``), and what the hardware does without (``Without``). The subject is the node. The transaction that inserts it has ended the lessee's
   /// access; the machine is freed only after its switch ports were read back in quarantine and its disks were read back empty.
   static func endLease(_ parts: Parts) -> WorkflowDefinition {
     WorkflowDefinition(
@@ -14,7 +14,7 @@ extension Conductor {
       steps: [
         // Before anything else, and whoever holds the machine: the network is dead within a second of the end.
         Step(
-          "cut-network", retries: 10_000,
+          "cut-network", retries: 10_000, when: needsSwitches,
           run: { context in
             try await parts.applyNetworks(.quarantine, node: context.subject, label: nil)
             return .done

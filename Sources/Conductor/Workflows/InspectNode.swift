@@ -4,13 +4,15 @@ import Wire
 import Workflows
 
 extension Conductor {
-  /// `inspect`: the agent boots and says what the machine has.
+  /// `inspect`: the agent boots and says what the machine has, or the driver knows. Params: what the hardware does without.
   static func inspectNode(_ parts: Parts) -> WorkflowDefinition {
     WorkflowDefinition(
       kind: "inspect-node",
       steps: [parts.provisioningNetwork()] + parts.agentSteps() + [
-        parts.command("inspect", "inspect", shownIn: \.cleanStep) { _ in
-          ["lldp_seconds": .int(parts.settings.lldpSeconds)]
+        parts.work("inspect", shownIn: \.cleanStep) { _ in
+          [Parts.AgentCommand("inspect", ["lldp_seconds": .int(parts.settings.lldpSeconds)])]
+        } work: { context in
+          .inspect(properties: try await parts.node(context.subject).properties)
         },
         parts.endAgent(),
         parts.quarantine(),
@@ -37,9 +39,9 @@ func recordInventory(_ inventory: JSON, of uuid: String, at now: Timestamp, in s
   try NodeStore.setInventory(inventory, of: uuid, at: now, in: session)
   let sizes = (inventory["disks"]?.array ?? []).compactMap { $0["size_bytes"]?.int }.filter { $0 >= 1 << 30 }
   try change(uuid, session) { node in
-    node.properties["cpus"] = inventory["cpus"]
-    node.properties["memory_mb"] = inventory["memory_mb"]
-    node.properties["cpu_arch"] = inventory["cpu_arch"]
+    for name in ["cpus", "memory_mb", "cpu_arch"] {
+      if let value = inventory[name], !value.isNull { node.properties[name] = value }
+    }
     if let smallest = sizes.min() { node.properties["local_gb"] = .int(smallest >> 30) }
     if let mode = inventory["boot_mode"]?.string.flatMap({ BootMode(rawValue: $0) }) {
       node.bootMode = mode

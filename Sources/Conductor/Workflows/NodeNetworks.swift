@@ -19,7 +19,7 @@ extension Parts {
   /// all its ports), read back, and what they show is recorded.
   ///
   /// The intent is computed in the transaction that writes it, so a lease that ended meanwhile leaves quarantine, not its
-  /// network.
+  /// network. A node whose network interface touches no switch has none to bring anywhere.
   /// - Throws: ``DriverError`` of the first switch that failed; the intent stays and the drift reconciler goes on trying.
   func applyNetworks(_ mode: NetworkMode, node: String, label: String?) async throws {
     try await apply(try await database.write { try wantNetworks(mode, node: node, label: label, in: $0) }, label: label)
@@ -32,6 +32,7 @@ extension Parts {
   func wantNetworks(_ mode: NetworkMode, node: String, label: String?, in session: any Session) throws -> WantedPorts {
     let now = clock()
     var wanted: WantedPorts = [:]
+    guard let record = try NodeStore.get(node, in: session), isWired(record) else { return wanted }
     let mode = try mode == .tenant && hasEndingLease(node: node, in: session) ? .quarantine : mode
     for port in try PortStore.list(node: node, in: session) {
       guard let place = port.switchPort else { continue }
@@ -110,12 +111,15 @@ extension Parts {
   /// Shows the network ports attached to a node's NICs as they are: ACTIVE when the NIC's switch port was read back with the
   /// network on it, DOWN when not (a port or network that is administratively down, a machine in quarantine).
   func showVIFs(node: String, at now: Timestamp, in session: any Session) throws {
+    let hasSwitches = try NodeStore.get(node, in: session).map { isWired($0) } ?? true
     for port in try PortStore.list(node: node, in: session) {
       guard let vif = port.vifPortID, let networkPort = try NetworkPortStore.get(vif, in: session) else { continue }
       let network = try NetworkStore.get(networkPort.networkID, in: session)
       let intent = try port.switchPort.flatMap { try SwitchPortStore.get($0, in: session) }
       let carries = intent?.state == .inForce && intent?.configuration.native == network?.vlan
-      let status: NetworkPort.Status = carries ? .active : .down
+      // Where no switch follows, the machine is on its networks by other means.
+      let isUp = networkPort.isAdminStateUp && network?.isAdminStateUp == true
+      let status: NetworkPort.Status = (hasSwitches ? carries : isUp) ? .active : .down
       if networkPort.status != status { try NetworkPortStore.setStatus(status, of: vif, at: now, in: session) }
     }
   }

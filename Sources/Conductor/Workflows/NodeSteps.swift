@@ -4,6 +4,27 @@ import Store
 import Wire
 import Workflows
 
+/// What a node's hardware does without, as parameters of its workflows: decided once, by whoever starts one, so that a
+/// workflow has the same steps from its beginning to its end.
+enum Without {
+  /// The machine is inspected, cleaned and deployed by its driver; no agent is booted.
+  static let agent = "without_agent"
+  /// No switch port follows the node's networks.
+  static let switches = "without_switches"
+}
+@Sendable func needsAgent(_ params: JSONObject) -> Bool { params[Without.agent] == nil }
+@Sendable func needsSwitches(_ params: JSONObject) -> Bool { params[Without.switches] == nil }
+
+extension Conductor {
+  /// What the hardware of a node does without, to be added to the parameters of a workflow that provisions it.
+  func without(_ node: Node) -> JSONObject {
+    var params: JSONObject = [:]
+    if hardwareType(named: node.driver)?.needsAgent == false { params[Without.agent] = true }
+    if !parts.isWired(node) { params[Without.switches] = true }
+    return params
+  }
+}
+
 /// Steps that several workflows of a node share. The subject of such a workflow is the node's UUID.
 extension Parts {
   // MARK: Networks
@@ -11,7 +32,7 @@ extension Parts {
   /// Puts every wired port of the node on the provisioning network (the NICs that may boot there) or in quarantine.
   func provisioningNetwork() -> Step {
     Step(
-      "provisioning-network",
+      "provisioning-network", when: { needsAgent($0) && needsSwitches($0) },
       run: { context in
         try await applyNetworks(.provisioning, node: context.subject, label: context.key)
         return .done
@@ -22,7 +43,7 @@ extension Parts {
   /// Quarantine, read back: the resting state.
   func quarantine(_ name: String = "quarantine") -> Step {
     Step(
-      name,
+      name, when: needsSwitches,
       run: { context in
         try await applyNetworks(.quarantine, node: context.subject, label: nil)
         return .done
@@ -37,7 +58,7 @@ extension Parts {
   func agentSteps() -> [Step] {
     [
       Step(
-        "admit",
+        "admit", when: needsAgent,
         run: { context in
           let macs = try await bootMACs(context.subject)
           guard !macs.isEmpty else {
@@ -51,7 +72,7 @@ extension Parts {
         },
         undo: { context in try await boot.ensureDenied(try await bootMACs(context.subject)) }),
       Step(
-        "boot-agent",
+        "boot-agent", when: needsAgent,
         run: { context in
           let driver = try await driver(of: context.subject)
           try await driver.power.ensurePower(.off, graceful: false, patience: settings.powerPatience)
@@ -61,7 +82,7 @@ extension Parts {
             try AgentStore.admit(node: context.subject, workflow: context.workflow, at: now, in: session)
           }
           try await driver.management.ensureBootOverride(BootOverride(.pxe, persistent: false))
-          await consoles?.markPowerOn(node: context.subject)
+          await markPowerOn(context.subject, driver)
           try await driver.power.ensurePower(.on, graceful: false, patience: settings.powerPatience)
           return .done
         },
@@ -80,7 +101,7 @@ extension Parts {
           }
         }),
       Step(
-        "await-agent",
+        "await-agent", when: needsAgent,
         run: { context in
           let seen = try await database.read {
             try AgentStore.seen(node: context.subject, workflow: context.workflow, in: $0)
@@ -102,60 +123,133 @@ extension Parts {
     ]
   }
 
-  /// A command to the agent, and its result as the step's output.
+  /// Work on the machine: commands to the agent, one after the other, or its driver's own doing where there is no agent.
   ///
+  /// The step's output is the result of the last command, or of the driver.
   /// - Parameters:
   ///   - shownIn: whether its progress is shown as the node's deploy step or its clean step.
-  func command(
-    _ name: String, _ kind: String, shownIn field: WritableKeyPath<Node, JSONObject> & Sendable,
-    parameters: @escaping @Sendable (StepContext) throws -> JSONObject
+  ///   - commands: what the agent is told.
+  ///   - work: the same for the driver.
+  func work(
+    _ name: String, shownIn field: WritableKeyPath<Node, JSONObject> & Sendable,
+    when isPart: @escaping @Sendable (JSONObject) -> Bool = { _ in true },
+    commands: @escaping @Sendable (StepContext) throws -> [AgentCommand],
+    work: @escaping @Sendable (StepContext) async throws -> ProvisioningWork
   ) -> Step {
     Step(
-      name,
+      name, when: isPart,
       run: { context in
-        let now = clock()
-        let parameters = try parameters(context)
-        let (command, seen) = try await database.write { session -> (AgentStore.Command?, Timestamp?) in
-          if try AgentStore.command(context.key, in: session) == nil {
-            try AgentStore.give(
-              kind, parameters, id: context.key, node: context.subject, workflow: context.workflow, at: now, in: session
-            )
-            try change(context.subject, session) { node in
-              node[keyPath: field] = ["step": .string(kind), "interface": "deploy", "priority": 100, "percent": 0]
-            }
-            session.afterCommit { agentCalls.signal(context.subject) }
-          }
-          return (
-            try AgentStore.command(context.key, in: session),
-            try AgentStore.seen(node: context.subject, workflow: context.workflow, in: session)?.last
-          )
+        guard needsAgent(context.params) else {
+          return try await advance(try await work(context), context, shownIn: field)
         }
-        switch command?.state {
-        case .ok: return .done(.object(command?.output ?? [:]))
-        case .failed:
-          throw DriverError(
-            .refused, device: .agent(ofNode: context.subject), detail: command?.error ?? "\(kind) failed")
-        default:
-          if let seen, now - max(seen, context.startedAt) > settings.agentSilence {
-            throw DriverError(
-              .refused, device: .agent(ofNode: context.subject),
-              detail:
-                "it has not called for \(Int(settings.agentSilence.inSeconds)) s during \(kind): the machine may have crashed or lost power; look at its console"
-            )
-          }
-          return .wait(until: now + .seconds(15), on: agentEvent(context.subject))
+        var output = StepOutcome.done(.null)
+        for (index, command) in try commands(context).enumerated() {
+          let key = index == 0 ? context.key : "\(context.key)/\(index)"
+          output = try await give(command, key, context, shownIn: field)
+          guard case .done = output else { break }
+        }
+        return output
+      },
+      commit: { context, _, session in
+        try change(context.subject, session) { node in
+          node[keyPath: field] = [:]
+          guard !needsAgent(context.params) else { return }
+          node.powerState = .off
+          node.powerObservedAt = context.now
         }
       },
-      commit: { context, _, session in try change(context.subject, session) { $0[keyPath: field] = [:] } },
       undo: { context in
         try await database.write { session in try change(context.subject, session) { $0[keyPath: field] = [:] } }
       })
   }
 
+  /// What an agent is told (docs/agent-protocol.md, "Commands"), and what the API calls it.
+  struct AgentCommand: Sendable {
+    var kind: String
+    var parameters: JSONObject
+    var shownAs: CleanStep
+    init(_ kind: String, _ parameters: JSONObject, shownAs step: CleanStep? = nil) {
+      self.kind = kind
+      self.parameters = parameters
+      shownAs = step ?? CleanStep(.deploy, kind)
+    }
+  }
+
+  /// Gives the agent one command, once, and looks what came of it.
+  private func give(
+    _ command: AgentCommand, _ key: String, _ context: StepContext,
+    shownIn field: WritableKeyPath<Node, JSONObject> & Sendable
+  ) async throws -> StepOutcome {
+    let now = clock(), kind = command.kind
+    let (given, seen) = try await database.write { session -> (AgentStore.Command?, Timestamp?) in
+      if try AgentStore.command(key, in: session) == nil {
+        try AgentStore.give(
+          kind, command.parameters, id: key, node: context.subject, workflow: context.workflow, at: now, in: session)
+        try change(context.subject, session) { $0[keyPath: field] = shown(command.shownAs, percent: 0) }
+        session.afterCommit { agentCalls.signal(context.subject) }
+      }
+      return (
+        try AgentStore.command(key, in: session),
+        try AgentStore.seen(node: context.subject, workflow: context.workflow, in: session)?.last
+      )
+    }
+    switch given?.state {
+    case .ok: return .done(.object(given?.output ?? [:]))
+    case .failed:
+      throw DriverError(.refused, device: .agent(ofNode: context.subject), detail: given?.error ?? "\(kind) failed")
+    default:
+      if let seen, now - max(seen, context.startedAt) > settings.agentSilence {
+        throw DriverError(
+          .refused, device: .agent(ofNode: context.subject),
+          detail:
+            "it has not called for \(Int(settings.agentSilence.inSeconds)) s during \(kind): the machine may have crashed or lost power; look at its console"
+        )
+      }
+      return .wait(until: now + .seconds(15), on: agentEvent(context.subject))
+    }
+  }
+
+  /// Has the driver do its work on the machine, which is off like one that the agent has left.
+  private func advance(
+    _ work: ProvisioningWork, _ context: StepContext, shownIn field: WritableKeyPath<Node, JSONObject> & Sendable
+  ) async throws -> StepOutcome {
+    let driver = try await driver(of: context.subject)
+    guard let provisioning = driver.provisioning else {
+      throw DriverError(
+        .misconfigured, device: .node(context.subject),
+        detail: "its driver was changed while it was worked on; try again")
+    }
+    try await driver.power.ensurePower(.off, graceful: false, patience: settings.powerPatience)
+    switch try await provisioning.advance(work, key: context.key, elapsed: context.elapsed) {
+    case .done(let output): return .done(.object(output))
+    case .going(let percent, let remaining):
+      try await database.write { session in
+        try change(context.subject, session) { node in
+          var step = shown(work.shownAs, percent: percent)
+          step["remaining_seconds"] = .int(Int(remaining.inSeconds.rounded(.up)))
+          node[keyPath: field] = step
+        }
+      }
+      return .wait(until: clock() + min(max(remaining, .milliseconds(20)), .seconds(15)), on: nil)
+    }
+  }
+
+  private func shown(_ step: CleanStep, percent: Int) -> JSONObject {
+    [
+      "step": .string(step.step), "interface": .string(step.interface.rawValue), "priority": 100,
+      "percent": .int(percent),
+    ]
+  }
+
+  /// From here on is "since power-on" of the node's console, if one is kept of every boot.
+  func markPowerOn(_ node: String, _ driver: NodeDriver) async {
+    if driver.console?.isAlwaysRead ?? true { await consoles?.markPowerOn(node: node) }
+  }
+
   /// Ends the agent's session, takes its address away and powers the machine off.
   func endAgent(_ name: String = "end-agent") -> Step {
     Step(
-      name,
+      name, when: needsAgent,
       run: { context in
         try await database.write { try AgentStore.dismiss(node: context.subject, in: $0) }
         agentCalls.signal(context.subject)
@@ -191,9 +285,22 @@ extension Parts {
   }
 }
 
+extension ProvisioningWork {
+  /// What the API calls it.
+  fileprivate var shownAs: CleanStep {
+    switch self {
+    case .inspect: CleanStep(.deploy, "inspect")
+    case .erase: CleanStep(.deploy, "erase")
+    case .clean(let steps): steps.first ?? CleanStep(.deploy, "clean")
+    case .deploy: CleanStep(.deploy, "write-image")
+    }
+  }
+}
+
 /// Changes a node if it still exists; its `updated_at` follows.
 func change(_ uuid: String, _ session: any Session, _ body: (inout Node) throws -> Void) throws {
-  guard var node = try NodeStore.get(uuid, in: session) else { return }
+  guard let before = try NodeStore.get(uuid, in: session) else { return }
+  var node = before
   try body(&node)
-  try NodeStore.update(node, in: session)
+  if node != before { try NodeStore.update(node, in: session) }
 }

@@ -32,9 +32,9 @@ extension Conductor {
           run: { context in
             let target = target(context)
             guard target != .off && target != .softOff else { return .done }
-            let power = try await parts.driver(of: context.subject).power
-            if try await power.observePower() == .off { await parts.consoles?.markPowerOn(node: context.subject) }
-            try await power.ensurePower(.on, graceful: false, patience: patience(context))
+            let driver = try await parts.driver(of: context.subject)
+            if try await driver.power.observePower() == .off { await parts.markPowerOn(context.subject, driver) }
+            try await driver.power.ensurePower(.on, graceful: false, patience: patience(context))
             return .done
           }),
       ],

@@ -4,7 +4,7 @@ import Wire
 import Workflows
 
 extension Conductor {
-  /// `deleted`: power off, networks off and read back, disks erased, available again.
+  /// `deleted`: power off, networks off and read back, disks erased, available again. Params: what the hardware does without.
   static func undeployNode(_ parts: Parts) -> WorkflowDefinition {
     WorkflowDefinition(
       kind: "undeploy-node",
