@@ -98,13 +98,11 @@ extension IronicAPI {
     if let owner = request.query["owner"], let own = filter.owner, owner != own { filter.matchesNothing = true }
     filter.resourceClass = request.query["resource_class"]
     filter.state = request.query["state"]
-    filter.isDescending = query.isDescending
-    filter.marker = query.marker?.lowercased()
-    filter.limit = query.limit + 1
+    filter.paging = try query.paging(AllocationFilter.Key.createdAt)
     return try await database.read { [filter] session in
       var filter = filter
       if let ident = request.query["node"] { filter.node = try node(named: ident, actor, in: session).uuid }
-      if let marker = filter.marker {
+      if let marker = filter.paging.marker {
         guard let found = try AllocationStore.find(marker, in: session), NodePolicy.sees(found, actor) else {
           throw APIError.notFound("Allocation \(marker) could not be found.")
         }

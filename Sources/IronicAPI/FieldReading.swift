@@ -9,6 +9,16 @@ enum FieldReading {
     guard text.utf8.count <= length else { throw APIError.badRequest("\(name) is longer than \(length) characters.") }
     return text
   }
+  /// A text that must be there: printable, up to 255 bytes.
+  static func word(_ json: JSON?, _ name: String) throws -> String {
+    guard let word = try text(json, name), !word.isEmpty else {
+      throw APIError.badRequest("'\(name)' is a mandatory attribute and must be a text.")
+    }
+    guard word.unicodeScalars.allSatisfy({ $0.value >= 32 && $0.value != 127 }) else {
+      throw APIError.badRequest("\(name) must be of printable characters.")
+    }
+    return word
+  }
   /// A boolean, or a string that spells one: command lines send both.
   static func flag(_ json: JSON?, _ name: String) throws -> Bool? {
     switch json {
@@ -42,17 +52,20 @@ enum FieldReading {
   /// A logical name: RFC 3986 unreserved characters, no UUID, none of the words that mean a path.
   static func name(_ json: JSON?, of what: String) throws -> String? {
     guard let name = try text(json, "name"), !name.isEmpty else { return nil }
-    let isSafe = name.utf8.allSatisfy {
-      ($0 >= 48 && $0 <= 57) || ($0 >= 65 && $0 <= 90) || ($0 >= 97 && $0 <= 122) || $0 == 0x2d || $0 == 0x2e
-        || $0 == 0x5f || $0 == 0x7e
-    }
-    guard isSafe, !Identifier.isUUID(name),
+    guard isName(name), !Identifier.isUUID(name),
       !["detail", "validate", "maintenance", "management", "states"].contains(name)
     else {
       throw APIError.badRequest(
         "Cannot use '\(name.prefix(80))' as the name of a \(what): letters, digits, '-', '.', '_' and '~' make one.")
     }
     return name
+  }
+  static func isName(_ text: String) -> Bool {
+    !text.isEmpty && text.utf8.count <= 255
+      && text.utf8.allSatisfy {
+        ($0 >= 48 && $0 <= 57) || ($0 >= 65 && $0 <= 90) || ($0 >= 97 && $0 <= 122) || $0 == 0x2d || $0 == 0x2e
+          || $0 == 0x5f || $0 == 0x7e
+      }
   }
   /// - Throws: 400 naming the members that are not in `known`: nobody sets `reservation` by guessing.
   static func refuseOthers(_ object: JSONObject, than known: Set<String>, _ what: String) throws {

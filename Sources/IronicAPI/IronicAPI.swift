@@ -31,9 +31,8 @@ public struct IronicAPI: Sendable {
       name: "ironic", type: "baremetal", prefix: "/baremetal", errorShape: .ironic,
       decorate: { try Microversion.decorate($0) },
       endpoints: versionEndpoints + nodeEndpoints + nodeStateEndpoints + consoleLogEndpoints + nodePartEndpoints
-        + portEndpoints
-        + allocationEndpoints
-        + driverEndpoints + emptyEndpoints)
+        + portEndpoints + portGroupEndpoints + volumeConnectorEndpoints + volumeTargetEndpoints + chassisEndpoints
+        + shardEndpoints + allocationEndpoints + driverEndpoints + emptyEndpoints)
   }
 
   // MARK: Rules

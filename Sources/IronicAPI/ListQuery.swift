@@ -19,7 +19,8 @@ struct ListQuery: Sendable {
   /// - Parameters:
   ///   - filters: the names that this list filters by; any other is refused, because a filter that is not applied shows too much.
   ///   - isDetailed: the path says so.
-  init(_ request: APIRequest, filters: Set<String>, isDetailed: Bool = false) throws {
+  ///   - detailSince: the microversion 1.N that brought `detail` to this list.
+  init(_ request: APIRequest, filters: Set<String>, isDetailed: Bool = false, detailSince: Int = 43) throws {
     for (name, _) in request.query where !Self.common.contains(name) && !filters.contains(name) {
       throw APIError.badRequest("Unknown argument: \"\(name)\"")
     }
@@ -35,7 +36,11 @@ struct ListQuery: Sendable {
     }
     fields = request.query["fields"].map { $0.split(separator: ",").map { String($0) } }
     if fields?.isEmpty == true { fields = nil }
+    if fields != nil { try Microversion(request.headers).require(8, "a subset of fields") }
     let detail = try request.query.bool("detail") ?? false
+    if let word = request.query["detail"], try Microversion(request.headers).minor < detailSince {
+      throw APIError.badRequest("Invalid query parameter ?detail=\(word) received: it came with 1.\(detailSince).")
+    }
     if detail || isDetailed, fields != nil {
       throw APIError.badRequest("Can't fetch a subset of fields with 'detail' set")
     }
@@ -51,6 +56,11 @@ struct ListQuery: Sendable {
     return key
   }
 
+  /// Order, marker and length for the store: one item more than the page, so that the last page is known.
+  func paging<Key: SortKey>(_ fallback: Key) throws -> Paging<Key> {
+    Paging(by: try key(fallback), isDescending: isDescending, marker: marker?.lowercased(), limit: limit + 1)
+  }
+
   /// The link to the page after the one that ends with `last`: the same request from there on.
   func next(_ request: APIRequest, after last: String) -> String {
     var query = "limit=\(limit)&marker=\(percentEncoded(last))"
@@ -58,6 +68,11 @@ struct ListQuery: Sendable {
       query += "&\(percentEncoded(name))=\(percentEncoded(value))"
     }
     return "\(request.serviceURL)\(request.path)?\(query)"
+  }
+
+  /// The answer when the filters contradict each other.
+  func nothing(_ request: APIRequest, _ name: StaticString) -> APIResponse {
+    answer(request, name, [String](), id: { $0 }) { _, _ in }
   }
 
   /// Writes `items` as a collection with its `next` link. One more than the page is looked for, so that the last page has none.

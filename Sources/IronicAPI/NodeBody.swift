@@ -6,7 +6,7 @@ import Wire
 /// The members of a node that a body may set, read into the noun.
 enum NodeBody {
   static let interfaces = Set(InterfaceKind.allCases.map(\.field))
-  /// What `POST /v1/nodes` takes. `chassis_uuid`, `shard` and `parent_node` only as null.
+  /// What `POST /v1/nodes` takes.
   static let creatable: Set<String> = interfaces.union([
     "automated_clean", "chassis_uuid", "conductor_group", "description", "driver", "driver_info", "extra",
     "instance_info",
@@ -25,14 +25,15 @@ enum NodeBody {
   static func document(_ node: Node) -> JSONObject {
     [
       "automated_clean": node.automatedClean.map { .bool($0) } ?? .null,
-      "chassis_uuid": nil, "conductor_group": .string(node.conductorGroup), "description": JSON(node.description),
+      "chassis_uuid": JSON(node.chassisUUID), "conductor_group": .string(node.conductorGroup),
+      "description": JSON(node.description),
       "driver": .string(node.driver), "driver_info": .object(node.driverInfo), "extra": .object(node.extra),
       "instance_info": .object(node.instanceInfo), "instance_uuid": JSON(node.instanceUUID),
       "lessee": JSON(node.lessee),
       "name": JSON(node.name), "network_data": .object(node.networkData), "owner": JSON(node.owner),
       "properties": .object(node.properties), "resource_class": JSON(node.resourceClass),
       "retired": .bool(node.isRetired),
-      "retired_reason": JSON(node.retiredReason), "shard": nil, "parent_node": nil,
+      "retired_reason": JSON(node.retiredReason), "shard": JSON(node.shard), "parent_node": JSON(node.parentNode),
       "maintenance": .bool(node.maintenance),
       "maintenance_reason": JSON(node.maintenanceReason?.whole), "protected": .bool(node.isProtected),
       "protected_reason": JSON(node.protectedReason),
@@ -76,10 +77,9 @@ enum NodeBody {
     case "protected_reason": node.protectedReason = try FieldReading.text(value, field)
     case "maintenance": node.maintenance = try FieldReading.flag(value, field) ?? false
     case "maintenance_reason": node.maintenanceReason = try FieldReading.text(value, field).map { Reason($0) }
-    case "chassis_uuid", "shard", "parent_node":
-      guard value == nil || value?.isNull == true else {
-        throw APIError.badRequest("\(field) is not kept by this server.")
-      }
+    case "chassis_uuid": node.chassisUUID = try FieldReading.uuid(value, field)
+    case "shard": node.shard = try FieldReading.text(value, field).flatMap { $0.isEmpty ? nil : $0 }
+    case "parent_node": node.parentNode = try FieldReading.text(value, field)
     default:
       guard let kind = InterfaceKind(field: field) else { throw APIError.badRequest("\(field) cannot be set.") }
       guard let value, !value.isNull else {

@@ -11,22 +11,67 @@ extension IronicAPI {
     "parent_node",
     "include_children",
   ]
+  /// Words for what can be wrong with a node. Source: Ironic, `common/faults.py`.
+  private static let faults: Set<String> = [
+    "power failure", "clean failure", "rescue abort failure", "service failure",
+  ]
+  /// States that upstream's machine has and no node here comes into.
+  private static let otherStates: Set<String> = [
+    "deleted", "rescue", "rescue failed", "rescue wait", "rescuing", "unrescue failed", "unrescuing", "clean hold",
+    "deploy hold", "service", "service failed", "service hold", "service wait", "servicing",
+  ]
+
+  var shardEndpoints: [Endpoint] {
+    [
+      Endpoint(.get, "/v1/shards", since: 82, Self.siteReader, "List shards and how many nodes are in each") { _ in
+        try await database.read { session in
+          let shards = try NodeStore.shards(in: session).map { shard -> JSON in
+            ["name": .string(shard.name), "count": .int(shard.count)]
+          }
+          return APIResponse(json: ["shards": .array(shards)])
+        }
+      },
+      Endpoint(.get, "/v1/nodes/{node}/children", since: 83, Self.read, "List the parts of a node") { request in
+        try await database.read { session in
+          let node = try node(request, in: session), actor = try request.actor()
+          let children = try NodeStore.children(of: node.uuid, in: session).filter { NodePolicy.sees($0, actor) }
+          return APIResponse(
+            json: [
+              "children": JSON(children.map(\.uuid)),
+              "links": [
+                "href": .string("\(request.serviceURL)/v1/nodes/?parent_node=\(node.uuid)"), "rel": "children",
+              ],
+            ])
+        }
+      },
+    ]
+  }
 
   /// GET /v1/nodes → 200 `{"nodes": […], "next"?}`: one statement, rows written straight into the answer.
-  func listNodes(_ request: APIRequest, isDetailed: Bool) async throws -> APIResponse {
+  /// - Parameter chassis: the UUID of the path's chassis.
+  func listNodes(_ request: APIRequest, isDetailed: Bool, chassis: String? = nil) async throws -> APIResponse {
     let query = try ListQuery(request, filters: Self.filters, isDetailed: isDetailed)
     let version = try Microversion(request.headers)
     var filter = try nodeFilter(request, query, version)
-    if query.fields != nil { try version.require(8, "a subset of fields") }
-    if query.isDetailed && !isDetailed { try version.require(43, "detail") }
+    if let chassis {
+      guard filter.chassisUUID ?? chassis == chassis else { return query.nothing(request, "nodes") }
+      filter.chassisUUID = chassis
+    }
     let view = try NodeView(
       request, hostname: hostname, types: conductor.hardwareTypes, fields: query.fields,
       defaults: query.isDetailed ? nil : NodeField.listed)
-    filter.limit = query.limit + 1
-    filter.marker = query.marker?.lowercased()
     let actor = try request.actor()
     return try await database.read { [filter] session in
-      if let marker = filter.marker { _ = try node(named: marker, actor, in: session) }
+      if let marker = filter.paging.marker {
+        guard Identifier.isUUID(marker) else {
+          throw APIError.badRequest("Expected a UUID for marker but received \(marker.prefix(80)).")
+        }
+        _ = try node(named: marker, actor, in: session)
+      }
+      // To whoever sees all chassis an unknown one is a mistake; to others every chassis is one that they know nothing of.
+      if let chassis = filter.chassisUUID, actor.isSiteReader, try ChassisStore.get(chassis, in: session) == nil {
+        throw APIError.notFound("Chassis \(chassis) could not be found.")
+      }
       var writer = JSONWriter(capacity: 64 << 10)
       var count = 0
       var last = ""
@@ -50,11 +95,13 @@ extension IronicAPI {
     let actor = try request.actor()
     let parameters = request.query
     var filter = NodeFilter(scope: NodePolicy.scope(actor))
-    filter.sortKey = try query.key(NodeSortKey.createdAt)
-    filter.isDescending = query.isDescending
+    filter.paging = try query.paging(NodeSortKey.createdAt)
+    if let key = query.sortKey, let field = NodeField.byName[key] {
+      try version.require(field.since, "sorting by \(key)")
+    }
     if let state = parameters["provision_state"] {
       try version.require(9, "the filter provision_state")
-      guard ProvisionState(rawValue: state) != nil || state == "deleted" || state == "rescue" else {
+      guard ProvisionState(rawValue: state) != nil || Self.otherStates.contains(state) else {
         throw APIError.badRequest("Provision state \"\(state)\" is not valid")
       }
       filter.provisionState = state
@@ -72,7 +119,11 @@ extension IronicAPI {
     filter.lessee = try text("lessee", since: 65)
     filter.project = try text("project", since: 65)
     filter.descriptionContains = try text("description_contains", since: 51)
-    if let fault = filter.fault, fault.lowercased() == "none" { filter.fault = nil }
+    if let fault = filter.fault, !Self.faults.contains(fault) {
+      throw APIError.badRequest(
+        "Unrecognized fault \"\(fault.prefix(80))\" is specified, allowed faults are \(Self.faults.sorted().joined(separator: ", "))"
+      )
+    }
     if let instance = parameters["instance_uuid"] {
       guard Identifier.isUUID(instance) else {
         throw APIError.badRequest("Expected UUID for instance_uuid: \(instance).")
@@ -83,12 +134,17 @@ extension IronicAPI {
     filter.isMaintenance = try parameters.bool("maintenance")
     filter.isAssociated = try parameters.bool("associated")
     if let conductor = try text("conductor", since: 49), conductor != hostname { filter.matchesNothing = true }
-    // No node here has a chassis, a shard or a parent.
-    if parameters["chassis_uuid"] != nil { filter.matchesNothing = true }
-    if try text("shard", since: 82) != nil { filter.matchesNothing = true }
-    if try text("sharded", since: 82) != nil, try parameters.bool("sharded") == true { filter.matchesNothing = true }
-    if try text("parent_node", since: 83) != nil { filter.matchesNothing = true }
-    _ = try text("include_children", since: 83)
+    if let chassis = parameters["chassis_uuid"] {
+      guard Identifier.isUUID(chassis) else {
+        throw APIError.badRequest("Expected UUID for chassis_uuid: \(chassis.prefix(80)).")
+      }
+      filter.chassisUUID = chassis.lowercased()
+    }
+    filter.shards = try text("shard", since: 82).map { $0.split(separator: ",").map { String($0) } }
+    if try text("sharded", since: 82) != nil { filter.isSharded = try parameters.bool("sharded") }
+    filter.parentNode = try text("parent_node", since: 83)?.lowercased()
+    filter.includesChildren =
+      try text("include_children", since: 83) != nil && parameters.bool("include_children") == true
     return filter
   }
 

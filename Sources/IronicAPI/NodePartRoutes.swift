@@ -50,10 +50,6 @@ extension IronicAPI {
         _ = try await seen(request)
         return APIResponse(json: ["firmware": []])
       },
-      Endpoint(.get, "/v1/nodes/{node}/ports", Self.read, "List a node's ports") { request in
-        let node = try await seen(request)
-        return try await listPorts(request, node: node.uuid, isDetailed: false)
-      },
     ]
   }
 
@@ -110,7 +106,9 @@ extension IronicAPI {
     guard let id = body["id"]?.string, !id.isEmpty else { throw APIError.badRequest("id of the VIF is required.") }
     let port = try FieldReading.uuid(body["port_uuid"], "port_uuid")
     if port != nil { try version.require(67, "port_uuid") }
-    if body["portgroup_uuid"]?.isNull == false { throw APIError.badRequest("There are no portgroups.") }
+    if body["portgroup_uuid"]?.isNull == false {
+      throw APIError.badRequest("Switches do not bond here: attach the VIF to a single port.")
+    }
     let requester = try requester(request)
     return try await database.write { session in
       let actor = try request.actor()

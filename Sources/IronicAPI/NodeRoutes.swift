@@ -41,12 +41,14 @@ extension IronicAPI {
     for member in body where member.key != "uuid" { try NodeBody.set(member.key, member.value, on: &draft, type) }
     draft.provisionUpdatedAt = nil
     return try await database.write { [draft] session in
+      var draft = draft
       if let name = draft.name, try NodeStore.find(name, in: session) != nil {
         throw APIError.conflict("A node with name \(name) already exists.")
       }
       if try NodeStore.get(draft.uuid, in: session) != nil {
         throw APIError.conflict("A node with UUID \(draft.uuid) already exists.")
       }
+      try checkPlace(&draft, in: session)
       try NodeStore.insert(draft, secrets: conductor.secretNames(driver: driver), box: database.secrets, in: session)
       try NodeStore.addEvent(
         "Enrolled.", type: "provision", user: try request.actor().userID, of: draft.uuid, at: request.now, in: session)
@@ -84,6 +86,12 @@ extension IronicAPI {
       if resets { node.interfaces = [:] }
       try apply(patch, fields, to: &node)
       try checkInterfaces(from: before, to: node, actor, in: session)
+      if node.chassisUUID != before.chassisUUID || node.parentNode != before.parentNode {
+        try checkPlace(&node, in: session)
+        if node.chassisUUID == nil && before.chassisUUID != nil {
+          try version.require(25, "taking a node out of a chassis")
+        }
+      }
       try checkChange(from: before, to: node, fields, in: session)
       node.updatedAt = request.now
       do {
@@ -156,6 +164,22 @@ extension IronicAPI {
     try conductor.interfacesChanged(from: before, to: node, in: session)
   }
 
+  /// Where the node stands and what it is a part of are there; a parent's name becomes its UUID.
+  private func checkPlace(_ node: inout Node, in session: any Session) throws {
+    if let chassis = node.chassisUUID, try ChassisStore.get(chassis, in: session) == nil {
+      throw APIError.badRequest("Chassis \(chassis) could not be found.")
+    }
+    guard let ident = node.parentNode else { return }
+    guard let parent = try NodeStore.find(ident, in: session), parent.uuid != node.uuid else {
+      throw APIError.badRequest("Unable to apply the requested parent_node '\(ident)'. Requested value was invalid.")
+    }
+    node.parentNode = parent.uuid
+    guard parent.parentNode == nil, try NodeStore.children(of: node.uuid, in: session).isEmpty else {
+      throw APIError.badRequest(
+        "parent_node '\(ident)' would make parts of parts: a node is a part of one that is whole.")
+    }
+  }
+
   /// What a patch must leave true.
   private func checkChange(from before: Node, to node: Node, _ fields: Set<String>, in session: any Session) throws {
     if let workflow = before.reservation, let field = fields.first(where: { NodeBody.lockedByWorkflow.contains($0) }) {
@@ -219,6 +243,9 @@ extension IronicAPI {
       }
       if let vif = try conductor.vifs(node, in: session).first {
         throw APIError.conflict("Node \(node.uuid) has VIF \(vif) attached: detach it first.")
+      }
+      if let child = try NodeStore.children(of: node.uuid, in: session).first {
+        throw APIError.conflict("Node \(child.uuid) is a part of node \(node.uuid): remove it first.")
       }
       try conductor.nodeDeleted(node, in: session)
       if let allocation = try AllocationStore.holding(node: node.uuid, in: session) {

@@ -7,35 +7,39 @@ import Wire
 extension IronicAPI {
   var portEndpoints: [Endpoint] {
     [
-      Endpoint(.get, "/v1/ports", Self.read, "List ports") { try await listPorts($0, node: nil, isDetailed: false) },
+      Endpoint(.get, "/v1/ports", Self.read, "List ports") { try await listPorts($0, isDetailed: false) },
       Endpoint(.get, "/v1/ports/detail", Self.read, "List ports with all fields") {
-        try await listPorts($0, node: nil, isDetailed: true)
+        try await listPorts($0, isDetailed: true)
       },
       Endpoint(.post, "/v1/ports", Self.act, "Add a port to a node") { try await createPort($0) },
       Endpoint(.get, "/v1/ports/{port}", Self.read, "Show a port") { request in
-        let fields = request.query["fields"].map { $0.split(separator: ",").map { String($0) } }
+        let view = try portView(request, asked: askedFields(request))
         return try await database.read { session in
-          let (port, _) = try port(request, in: session)
-          return APIResponse(json: try shown(port, request, fields: fields))
+          APIResponse(json: shown(try port(request, in: session).0, view))
         }
       },
       Endpoint(.patch, "/v1/ports/{port}", Self.act, "Change a port (JSON patch)") { try await patchPort($0) },
       Endpoint(.delete, "/v1/ports/{port}", Self.act, "Remove a port") { try await deletePort($0) },
+      Endpoint(.get, "/v1/nodes/{node}/ports", Self.read, "List a node's ports") {
+        try await listPorts($0, node: try await seen($0).uuid, isDetailed: false)
+      },
+      Endpoint(.get, "/v1/nodes/{node}/ports/detail", Self.read, "List a node's ports with all fields") {
+        try await listPorts($0, node: try await seen($0).uuid, isDetailed: true)
+      },
     ]
   }
 
-  /// Members of a port and the version that brought each. Source: Ironic, "REST API Version History".
-  private static let fields: [(name: String, since: Int)] = [
-    ("uuid", 1), ("address", 1), ("node_uuid", 1), ("extra", 1), ("created_at", 1), ("updated_at", 1),
-    ("internal_info", 18),
-    ("local_link_connection", 19), ("pxe_enabled", 19), ("portgroup_uuid", 24), ("physical_network", 34),
-    ("is_smartnic", 53),
-    ("name", 88),
+  /// Source: Ironic, "REST API Version History".
+  private static let portFields = [
+    ResourceField("uuid"), ResourceField("address"), ResourceField("node_uuid"), ResourceField("extra"),
+    ResourceField("created_at"), ResourceField("updated_at"), ResourceField("internal_info", 18),
+    ResourceField("local_link_connection", 19), ResourceField("pxe_enabled", 19), ResourceField("portgroup_uuid", 24),
+    ResourceField("physical_network", 34), ResourceField("is_smartnic", 53), ResourceField("name", 88),
   ]
 
   /// - Throws: 404 for the port of a foreign node as for none.
   private func port(_ request: APIRequest, in session: any Session) throws -> (Port, Node) {
-    let ident = try request.parameter("port")
+    let ident = try ident(request, "port")
     guard let port = try PortStore.find(ident, in: session), let node = try NodeStore.get(port.nodeUUID, in: session),
       NodePolicy.sees(node, try request.actor())
     else { throw APIError.notFound("Port \(ident) could not be found.") }
@@ -43,18 +47,25 @@ extension IronicAPI {
   }
 
   /// GET /v1/ports → 200 `{"ports": […], "next"?}`.
-  /// - Parameter node: the UUID of the path's node.
-  func listPorts(_ request: APIRequest, node: String?, isDetailed: Bool) async throws -> APIResponse {
+  /// - Parameters:
+  ///   - node: the UUID of the path's node.
+  ///   - group: the UUID of the path's port group.
+  func listPorts(_ request: APIRequest, node: String? = nil, group: String? = nil, isDetailed: Bool) async throws
+    -> APIResponse
+  {
     let query = try ListQuery(
-      request, filters: ["node", "node_uuid", "address", "portgroup", "shard", "physical_network", "conductor_groups"],
+      request, filters: ["node", "node_uuid", "address", "portgroup", "shard", "physical_network"],
       isDetailed: isDetailed)
+    let version = try Microversion(request.headers)
+    let view = try portView(request, asked: query.fields, defaults: query.isDetailed ? nil : ["uuid", "address"])
     let actor = try request.actor()
     var filter = PortFilter(scope: NodePolicy.scope(actor))
-    filter.sortKey = try query.key(PortFilter.SortKey.createdAt)
-    filter.isDescending = query.isDescending
-    filter.limit = query.limit + 1
-    filter.marker = query.marker?.lowercased()
+    filter.paging = try query.paging(PortFilter.Key.createdAt)
+    if let field = Self.portFields.first(where: { $0.name == query.sortKey }) {
+      try version.require(field.since, "sorting by \(field.name)")
+    }
     filter.node = node
+    filter.group = group
     filter.physicalNetwork = request.query["physical_network"]
     if let text = request.query["address"] {
       guard let mac = MACAddress(text) else {
@@ -62,14 +73,24 @@ extension IronicAPI {
       }
       filter.address = mac.description
     }
-    if request.query["portgroup"] != nil || request.query["shard"] != nil { filter.matchesNothing = true }
-    let fields = query.fields ?? (query.isDetailed ? nil : ["uuid", "address"])
+    if let shards = request.query["shard"] {
+      try version.require(82, "the filter shard")
+      filter.shards = shards.split(separator: ",").map { String($0) }
+    }
+    if request.query["portgroup"] != nil { try version.require(24, "the filter portgroup") }
     return try await database.read { [filter] session in
       var filter = filter
       if let ident = request.query["node"] ?? request.query["node_uuid"] {
-        filter.node = try self.node(named: ident, actor, in: session).uuid
+        let named = try self.node(named: ident, actor, in: session).uuid
+        guard node == nil || node == named else { return query.nothing(request, "ports") }
+        filter.node = named
       }
-      if let marker = filter.marker {
+      if let ident = request.query["portgroup"] {
+        let named = try portGroup(named: ident, actor, in: session).0.uuid
+        guard group == nil || group == named else { return query.nothing(request, "ports") }
+        filter.group = named
+      }
+      if let marker = filter.paging.marker {
         var one = PortFilter(scope: filter.scope)
         one.uuid = marker
         guard try !PortStore.list(one, in: session).isEmpty else {
@@ -77,69 +98,56 @@ extension IronicAPI {
         }
       }
       let ports = try PortStore.list(filter, in: session)
-      return try answer(query, request, ports, fields)
+      return query.answer(request, "ports", ports, id: \.uuid) { $1.value(shown($0, view)) }
     }
-  }
-  private func answer(_ query: ListQuery, _ request: APIRequest, _ ports: [Port], _ fields: [String]?) throws
-    -> APIResponse
-  {
-    let documents = try ports.map { (uuid: $0.uuid, json: try shown($0, request, fields: fields)) }
-    return query.answer(request, "ports", documents, id: \.uuid) { $1.value($0.json) }
   }
 
-  private func shown(_ port: Port, _ request: APIRequest, fields: [String]?) throws -> JSON {
-    let version = try Microversion(request.headers)
-    if let fields {
-      for name in fields where name != "links" {
-        guard let field = Self.fields.first(where: { $0.name == name }) else {
-          throw APIError.badRequest("Field(s) \"\(name)\" are not valid")
-        }
-        try version.require(field.since, "the field \(name)")
-      }
-    }
-    let all: JSONObject = [
-      "uuid": .string(port.uuid), "address": .string(port.address), "node_uuid": .string(port.nodeUUID),
-      "extra": .object(port.extra), "created_at": .string(port.createdAt.iso8601WithOffset),
-      "updated_at": JSON(port.updatedAt?.iso8601WithOffset),
-      "internal_info": port.vifPortID.map { ["tenant_vif_port_id": .string($0)] } ?? .emptyObject,
-      "local_link_connection": .object(port.localLinkConnection), "pxe_enabled": .bool(port.isPXEEnabled),
-      "portgroup_uuid": nil,
-      "physical_network": JSON(port.physicalNetwork), "is_smartnic": false, "name": JSON(port.name),
-    ]
-    var out: JSONObject = [:]
-    for (name, since) in Self.fields where since <= version.minor && (fields?.contains(name) ?? true) {
-      out[name] = all[name]
-    }
-    out["links"] = links(request, "ports/\(port.uuid)")
-    return .object(out)
+  private func portView(_ request: APIRequest, asked: [String]?, defaults: Set<String>? = nil) throws -> ResourceView {
+    try ResourceView(request, "ports", Self.portFields, asked: asked, defaults: defaults)
+  }
+  private func shown(_ port: Port, _ view: ResourceView) -> JSON {
+    view.json(
+      port.uuid,
+      [
+        "uuid": .string(port.uuid), "address": .string(port.address), "node_uuid": .string(port.nodeUUID),
+        "extra": .object(port.extra), "created_at": .string(port.createdAt.iso8601WithOffset),
+        "updated_at": JSON(port.updatedAt?.iso8601WithOffset),
+        "internal_info": port.vifPortID.map { ["tenant_vif_port_id": .string($0)] } ?? .emptyObject,
+        "local_link_connection": .object(port.localLinkConnection), "pxe_enabled": .bool(port.isPXEEnabled),
+        "portgroup_uuid": JSON(port.portGroupUUID), "physical_network": JSON(port.physicalNetwork),
+        "is_smartnic": false, "name": JSON(port.name),
+      ])
   }
 
   // MARK: Changes
 
-  private static let creatable: Set<String> = [
+  private static let portMembers: Set<String> = [
     "address", "extra", "is_smartnic", "local_link_connection", "node_uuid", "physical_network", "portgroup_uuid",
-    "pxe_enabled", "uuid",
-    "name",
+    "pxe_enabled", "uuid", "name",
   ]
+  /// Members that say where the port is wired to or how it is used; changing one is the administrator's.
+  private static let wiring: Set<String> = ["address", "local_link_connection", "physical_network", "portgroup_uuid"]
 
   /// Sets one member of a port.
   private func set(_ field: String, _ value: JSON?, on port: inout Port) throws {
     switch field {
     case "address":
       guard let text = value?.string, let mac = MACAddress(text) else {
-        throw APIError.badRequest("Expected a MAC address but received \(value?.string?.prefix(40) ?? "none").")
+        throw APIError.badRequest("Expected a MAC address but received \(value?.description.prefix(40) ?? "none").")
       }
       port.address = mac.description
     case "extra": port.extra = try FieldReading.document(value, field)
     case "local_link_connection": port.localLinkConnection = try localLink(value)
     case "name": port.name = try FieldReading.name(value, of: "port")
-    case "physical_network": port.physicalNetwork = try FieldReading.text(value, field, max: 64)
+    case "physical_network":
+      port.physicalNetwork = try FieldReading.text(value, field, max: 64)
+      guard port.physicalNetwork != "" else {
+        throw APIError.badRequest("A non-empty value is required when setting physical_network")
+      }
     case "pxe_enabled": port.isPXEEnabled = try FieldReading.flag(value, field) ?? true
     case "is_smartnic":
       if try FieldReading.flag(value, field) == true { throw APIError.badRequest("Smart NICs are not supported.") }
-    case "portgroup_uuid":
-      if value?.isNull == false { throw APIError.badRequest("There are no portgroups.") }
-    case "node_uuid": break
+    case "portgroup_uuid": port.portGroupUUID = try FieldReading.uuid(value, field)
     default: throw APIError.badRequest("Cannot patch /\(field)")
     }
   }
@@ -164,92 +172,114 @@ extension IronicAPI {
     return link
   }
 
-  private func taken(_ port: Port, _ error: StoreError) -> any Error {
-    guard error.kind == .conflict else { return error }
+  private func taken(_ port: Port) -> String {
     let place = port.switchPort.map { ", or another port is wired to \($0)" } ?? ""
-    return APIError.conflict("A port with MAC address \(port.address) (or this name or UUID) already exists\(place).")
+    return "A port with MAC address \(port.address) (or this name or UUID) already exists\(place)."
+  }
+
+  /// What membership in a port group asks of a port.
+  /// - Throws: 400 for a group that is not the node's; 409 when it takes no port that is used on its own, or one of another
+  ///   physical network.
+  private func checkGroup(_ port: Port, in session: any Session) throws {
+    guard let uuid = port.portGroupUUID else { return }
+    guard let group = try PortGroupStore.get(uuid, in: session), group.nodeUUID == port.nodeUUID else {
+      throw APIError.badRequest("Portgroup \(uuid) could not be found on node \(port.nodeUUID).")
+    }
+    if !group.supportsStandalonePorts, let reason = standaloneUse(of: port) {
+      throw APIError.conflict(
+        "Port group \(group.uuid) doesn't support standalone ports. This port \(port.uuid) cannot be a member of that port group because of: \(reason)"
+      )
+    }
+    let others = try PortStore.list(group: group.uuid, in: session).filter { $0.uuid != port.uuid }
+    if let other = others.first(where: { $0.physicalNetwork != port.physicalNetwork }) {
+      throw APIError.conflict(
+        "Port with physical network \(port.physicalNetwork ?? "None") cannot become a member of port group \(group.uuid) which has ports in physical network \(other.physicalNetwork ?? "None")."
+      )
+    }
+  }
+  private func requireVersion(_ body: JSONObject, _ members: some Sequence<String>, _ version: Microversion) throws {
+    for member in members {
+      guard let field = Self.portFields.first(where: { $0.name == member }) else { continue }
+      try version.require(field.since, "the field \(member)")
+    }
+    if body["local_link_connection"]?["network_type"] != nil {
+      try version.require(64, "local_link_connection/network_type")
+    }
   }
 
   /// POST /v1/ports → 201. The wiring decides which switch port a tenant's network comes out of: the administrator's alone.
   private func createPort(_ request: APIRequest) async throws -> APIResponse {
     let body = try await request.object()
     let version = try Microversion(request.headers)
-    try FieldReading.refuseOthers(body, than: Self.creatable, "port")
-    for member in body where !member.value.isNull {
-      if let field = Self.fields.first(where: { $0.name == member.key }) {
-        try version.require(field.since, "the field \(member.key)")
-      }
-    }
-    guard let ident = body["node_uuid"]?.string else {
-      throw APIError.badRequest("node_uuid is a required property of a port.")
-    }
+    try FieldReading.refuseOthers(body, than: Self.portMembers, "port")
+    try requireVersion(body, body.filter { !$0.value.isNull }.map(\.key), version)
+    let view = try portView(request, asked: nil)
     return try await database.write { session in
-      let actor = try request.actor()
-      let node = try node(named: ident, actor, to: .wire, in: session)
+      let node = try node(inBody: body["node_uuid"], try request.actor(), to: .wire, in: session)
       var port = Port(
         uuid: try FieldReading.uuid(body["uuid"], "uuid") ?? Identifier.uuid(), nodeUUID: node.uuid, address: "",
         createdAt: request.now)
-      for field in Self.creatable.sorted() where field != "uuid" && (body[field] != nil || field == "address") {
+      for field in Self.portMembers.sorted()
+      where !["uuid", "node_uuid"].contains(field) && (body[field] != nil || field == "address") {
         try set(field, body[field], on: &port)
       }
-      do { try PortStore.insert(port, in: session) } catch let error as StoreError { throw taken(port, error) }
+      // A member of a bond that does not work port by port boots from no network unless somebody insists.
+      if body["pxe_enabled"] == nil, let uuid = port.portGroupUUID,
+        try PortGroupStore.get(uuid, in: session)?.supportsStandalonePorts == false
+      {
+        port.isPXEEnabled = false
+      }
+      try checkGroup(port, in: session)
+      try unlessTaken(taken(port)) { try PortStore.insert(port, in: session) }
       return APIResponse(
-        .created, json: try shown(port, request, fields: nil),
+        .created, json: shown(port, view),
         headers: [.location: "\(request.serviceURL)/v1/ports/\(port.uuid)"])
     }
   }
 
   private func patchPort(_ request: APIRequest) async throws -> APIResponse {
     let patch = try PatchOperation.parse(try await request.json())
+    let version = try Microversion(request.headers)
+    let fields = try patch.members(of: Self.portMembers.subtracting(["uuid"]))
+    let view = try portView(request, asked: nil)
     return try await database.write { session in
-      let actor = try request.actor()
       var (port, node) = try port(request, in: session)
       let before = port
-      let fields = Set(patch.compactMap(\.path.first))
-      guard fields.isSubset(of: Self.creatable.subtracting(["uuid"])) else {
-        throw APIError.badRequest(
-          "Cannot patch /\(fields.subtracting(Self.creatable.subtracting(["uuid"])).sorted().first ?? "")")
-      }
-      try require(fields.isSubset(of: ["extra"]) ? .annotatePorts : .wire, node, actor)
-      var document = JSON.object([
+      try require(fields.isSubset(of: ["extra"]) ? .annotatePorts : .wire, node, try request.actor())
+      let document = try patch.applied(to: [
         "address": .string(port.address), "extra": .object(port.extra), "is_smartnic": false,
         "local_link_connection": .object(port.localLinkConnection), "node_uuid": .string(port.nodeUUID),
-        "physical_network": JSON(port.physicalNetwork), "portgroup_uuid": nil, "pxe_enabled": .bool(port.isPXEEnabled),
-        "name": JSON(port.name),
+        "physical_network": JSON(port.physicalNetwork), "portgroup_uuid": JSON(port.portGroupUUID),
+        "pxe_enabled": .bool(port.isPXEEnabled), "name": JSON(port.name),
       ])
-      for operation in patch {
-        if operation.path.count == 1, operation.kind == .remove, let field = operation.path.first {
-          guard case .object(var object) = document else { continue }
-          object[field] = .null
-          document = .object(object)
-        } else {
-          try operation.apply(to: &document)
-        }
-      }
+      try requireVersion(document.object ?? [:], fields, version)
       guard document["node_uuid"]?.string?.lowercased() == before.nodeUUID else {
         throw APIError.badRequest("A port cannot move to another node: delete it and create it there.")
       }
-      for field in fields.sorted() { try set(field, document[field], on: &port) }
-      if port.address != before.address || port.localLinkConnection != before.localLinkConnection
-        || port.physicalNetwork != before.physicalNetwork
-      {
-        if let workflow = node.reservation { throw locked(node, workflow) }
+      for field in fields.sorted() where field != "node_uuid" { try set(field, document[field], on: &port) }
+      if !fields.isDisjoint(with: Self.wiring) && !isWiredAlike(port, before) {
+        try requireFree(node)
         if let vif = before.vifPortID {
           throw APIError.conflict("Port \(port.uuid) has VIF \(vif) attached: detach it before the port is rewired.")
         }
       }
+      try checkGroup(port, in: session)
       port.updatedAt = request.now
-      do { try PortStore.update(port, in: session) } catch let error as StoreError { throw taken(port, error) }
+      try unlessTaken(taken(port)) { try PortStore.update(port, in: session) }
       if let old = before.switchPort, old != port.switchPort { try SwitchPortStore.forget(old, in: session) }
-      return APIResponse(json: try shown(port, request, fields: nil))
+      return APIResponse(json: shown(port, view))
     }
+  }
+  private func isWiredAlike(_ port: Port, _ other: Port) -> Bool {
+    port.address == other.address && port.localLinkConnection == other.localLinkConnection
+      && port.physicalNetwork == other.physicalNetwork && port.portGroupUUID == other.portGroupUUID
   }
 
   private func deletePort(_ request: APIRequest) async throws -> APIResponse {
     try await database.write { session in
       let (port, node) = try port(request, in: session)
       try require(.wire, node, try request.actor())
-      if let workflow = node.reservation { throw locked(node, workflow) }
+      try requireFree(node)
       if let vif = port.vifPortID {
         throw APIError.conflict("Cannot delete the port \(port.uuid) as VIF \(vif) is attached to it.")
       }
@@ -257,9 +287,5 @@ extension IronicAPI {
       try PortStore.delete(port.uuid, in: session)
       return .noContent
     }
-  }
-  private func locked(_ node: Node, _ workflow: String) -> APIError {
-    .conflict(
-      "Node \(node.uuid) is locked by workflow \(workflow), please retry after the current operation is completed.")
   }
 }

@@ -51,11 +51,14 @@ public struct NodeColumn: Sendable {
   public static let inspectionStartedAt = NodeColumn("inspection_started_at")
   public static let inspectionFinishedAt = NodeColumn("inspection_finished_at")
   public static let interfaces = NodeColumn("interfaces")
+  public static let chassisUUID = NodeColumn("chassis_uuid")
+  public static let shard = NodeColumn("shard")
+  public static let parentNode = NodeColumn("parent_node")
 }
 
 /// What a list of nodes can be ordered by; never null, so that a marker has one place.
-public enum NodeSortKey: String, Sendable, CaseIterable {
-  case uuid, name, driver, owner, lessee, fault, description, reservation, maintenance, protected, retired
+public enum NodeSortKey: String, SortKey {
+  case uuid, name, driver, owner, lessee, fault, description, reservation, maintenance, protected, retired, shard
   case resourceClass = "resource_class"
   case provisionState = "provision_state"
   case targetProvisionState = "target_provision_state"
@@ -70,8 +73,17 @@ public enum NodeSortKey: String, Sendable, CaseIterable {
   case provisionUpdatedAt = "provision_updated_at"
   case inspectionStartedAt = "inspection_started_at"
   case inspectionFinishedAt = "inspection_finished_at"
+  case chassisUUID = "chassis_uuid"
+  case parentNode = "parent_node"
+  case allocationUUID = "allocation_uuid"
+  case maintenanceReason = "maintenance_reason"
+  case protectedReason = "protected_reason"
+  case retiredReason = "retired_reason"
+  case automatedClean = "automated_clean"
+  case bootMode = "boot_mode"
+  case isSecureBoot = "secure_boot"
 
-  var sql: StaticString {
+  public var sql: StaticString {
     switch self {
     case .uuid: "uuid"
     case .name: "COALESCE(name, '')"
@@ -98,6 +110,16 @@ public enum NodeSortKey: String, Sendable, CaseIterable {
     case .provisionUpdatedAt: "COALESCE(provision_updated_at, 0)"
     case .inspectionStartedAt: "COALESCE(inspection_started_at, 0)"
     case .inspectionFinishedAt: "COALESCE(inspection_finished_at, 0)"
+    case .shard: "COALESCE(shard, '')"
+    case .chassisUUID: "COALESCE(chassis_uuid, '')"
+    case .parentNode: "COALESCE(parent_node, '')"
+    case .allocationUUID: "COALESCE(allocation_uuid, '')"
+    case .maintenanceReason: "COALESCE(maintenance_reason, '')"
+    case .protectedReason: "COALESCE(protected_reason, '')"
+    case .retiredReason: "COALESCE(retired_reason, '')"
+    case .automatedClean: "COALESCE(automated_clean, FALSE)"
+    case .bootMode: "COALESCE(boot_mode, '')"
+    case .isSecureBoot: "COALESCE(is_secure_boot, FALSE)"
     }
   }
 }
@@ -121,14 +143,18 @@ public struct NodeFilter: Sendable {
   public var isMaintenance: Bool?
   /// Has an instance.
   public var isAssociated: Bool?
-  /// Asks for what no node here has (a shard, a parent, a chassis).
+  public var chassisUUID: String?
+  /// In one of these.
+  public var shards: [String]?
+  /// Has a shard.
+  public var isSharded: Bool?
+  public var parentNode: String?
+  /// Shows nodes that are parts of others too; without, they are shown by their ``parentNode`` only.
+  public var includesChildren = true
+  /// Asks for what no node here has (another conductor).
   public var matchesNothing = false
 
-  public var sortKey: NodeSortKey = .createdAt
-  public var isDescending = false
-  /// The UUID of the last node of the page before.
-  public var marker: String?
-  public var limit: Int?
+  public var paging = Paging(by: NodeSortKey.createdAt)
 
   public init(scope: NodePolicy.Scope) { self.scope = scope }
 
@@ -156,28 +182,20 @@ public struct NodeFilter: Sendable {
     if let isRetired { query.append("AND is_retired = ?", .bool(isRetired)) }
     if let isMaintenance { query.append("AND maintenance = ?", .bool(isMaintenance)) }
     if let isAssociated {
-      if isAssociated {
-        query.append("AND instance_uuid IS NOT NULL")
-      } else {
-        query.append("AND instance_uuid IS NULL")
-      }
+      query.append(
+        isAssociated ? "AND instance_uuid IS NOT NULL" as StaticString : "AND instance_uuid IS NULL")
     }
-    if let marker {
-      query.append("AND (")
-      query.append(sortKey.sql)
-      if isDescending { query.append("< (SELECT") } else { query.append("> (SELECT") }
-      query.append(sortKey.sql)
-      query.append("FROM nodes WHERE uuid = ?) OR (", .text(marker))
-      query.append(sortKey.sql)
-      query.append("= (SELECT")
-      query.append(sortKey.sql)
-      query.append("FROM nodes WHERE uuid = ?) AND uuid", .text(marker))
-      if isDescending { query.append("< ?))", .text(marker)) } else { query.append("> ?))", .text(marker)) }
+    if let chassisUUID { query.append("AND chassis_uuid = ?", .text(chassisUUID)) }
+    if let shards { query.appendIn("AND shard IN", shards.map { .text($0) }) }
+    if let isSharded {
+      query.append(isSharded ? "AND shard IS NOT NULL" as StaticString : "AND shard IS NULL")
     }
-    query.append("ORDER BY")
-    query.append(sortKey.sql)
-    if isDescending { query.append("DESC, uuid DESC") } else { query.append(", uuid") }
-    if let limit { query.append("LIMIT ?", .int(limit)) }
+    if let parentNode {
+      query.append("AND parent_node = ?", .text(parentNode))
+    } else if !includesChildren {
+      query.append("AND parent_node IS NULL")
+    }
+    query.append(paging, of: "nodes")
   }
   private func escaped(_ text: String) -> String {
     var out = ""
@@ -203,6 +221,16 @@ extension NodeStore {
     query.append("FROM nodes")
     filter.apply(to: &query)
     _ = try session.query(query) { try body($0) }
+  }
+  /// The shards that nodes are in, and how many are in each; the largest first.
+  public static func shards(in session: any Session) throws -> [(name: String, count: Int)] {
+    try session.query(
+      "SELECT shard, COUNT(*) FROM nodes WHERE shard IS NOT NULL GROUP BY shard ORDER BY COUNT(*) DESC, shard", []
+    ) { ($0.text(0), $0.int(1)) }
+  }
+  /// The parts of a node.
+  public static func children(of uuid: String, in session: any Session) throws -> [Node] {
+    try list(in: session) { $0.append("WHERE parent_node = ? ORDER BY created_at, uuid", .text(uuid)) }
   }
   /// The nodes that an allocation may take, oldest first: available, powered, whole, and held by nobody.
   public static func allocatable(resourceClass: String, candidates: [String], in session: any Session) throws -> [Node]

@@ -47,6 +47,9 @@ public enum NodeStore {
     node.inspectionFinishedAt = row.optionalTime(41)
     node.powerObservedAt = row.optionalTime(42)
     node.interfaces = interfaces(row.object(43))
+    node.chassisUUID = row.optionalText(46)
+    node.shard = row.optionalText(47)
+    node.parentNode = row.optionalText(48)
     return node
   }
 
@@ -76,7 +79,7 @@ public enum NodeStore {
       last_error, reservation, instance_uuid, allocation_uuid, console_enabled, automated_clean, is_protected, protected_reason, \
       is_retired, retired_reason, description, conductor_group, boot_mode, is_secure_boot, traits, deploy_step, clean_step, \
       network_data, created_at, updated_at, provision_updated_at, inspection_started_at, inspection_finished_at, power_observed_at, \
-      interfaces, maintenance_reason_detail, last_error_detail FROM nodes
+      interfaces, maintenance_reason_detail, last_error_detail, chassis_uuid, shard, parent_node FROM nodes
       """)
     narrow(&query)
     return query
@@ -118,7 +121,8 @@ public enum NodeStore {
       protected_reason = $25, is_retired = $26, retired_reason = $27, description = $28, conductor_group = $29, boot_mode = $30, \
       is_secure_boot = $31, traits = $32, deploy_step = $33, clean_step = $34, network_data = $35, updated_at = $36, \
       provision_updated_at = $37, inspection_started_at = $38, inspection_finished_at = $39, power_observed_at = $40, \
-      interfaces = $41, maintenance_reason_detail = $42, last_error_detail = $43 WHERE uuid = $44
+      interfaces = $41, maintenance_reason_detail = $42, last_error_detail = $43, chassis_uuid = $44, shard = $45, \
+      parent_node = $46 WHERE uuid = $47
       """,
       [
         Value(node.name), .text(node.driver), Value(properties), Value(node.extra), Value(node.instanceInfo),
@@ -135,7 +139,8 @@ public enum NodeStore {
         Value(node.networkData), Value(node.updatedAt), Value(node.provisionUpdatedAt), Value(node.inspectionStartedAt),
         Value(node.inspectionFinishedAt), Value(node.powerObservedAt),
         Value(node.interfaces.reduce(into: JSONObject()) { $0[$1.key.rawValue] = .string($1.value) }),
-        Value(node.maintenanceReason?.detail), Value(node.lastError?.detail), .text(node.uuid),
+        Value(node.maintenanceReason?.detail), Value(node.lastError?.detail), Value(node.chassisUUID), Value(node.shard),
+        Value(node.parentNode), .text(node.uuid),
       ])
   }
 

@@ -12,40 +12,45 @@ public enum PortStore {
     port.extra = row.object(7)
     port.vifPortID = row.optionalText(8)
     port.updatedAt = row.optionalTime(10)
+    port.portGroupUUID = row.optionalText(11)
     return port
   }
 
-  /// The ports that `narrow` leaves: it appends `WHERE …` (columns of `ports p`, and of its node as `n`), `ORDER BY …`.
+  /// The ports that `narrow` leaves: it appends `WHERE …`, `ORDER BY …`.
   public static func list(in session: any Session, _ narrow: (inout Query) -> Void = { _ in }) throws -> [Port] {
     var query = Query(
       """
-      SELECT p.uuid, p.node_uuid, p.address, p.name, p.local_link_connection, p.is_pxe_enabled, p.physical_network, p.extra, \
-      p.vif_port_id, p.created_at, p.updated_at FROM ports p JOIN nodes n ON n.uuid = p.node_uuid
+      SELECT uuid, node_uuid, address, name, local_link_connection, is_pxe_enabled, physical_network, extra, vif_port_id, \
+      created_at, updated_at, port_group_uuid FROM ports
       """)
     narrow(&query)
     return try session.query(query) { port($0) }
   }
   public static func get(_ uuid: String, in session: any Session) throws -> Port? {
-    try list(in: session) { $0.append("WHERE p.uuid = ?", .text(uuid)) }.first
+    try list(in: session) { $0.append("WHERE uuid = ?", .text(uuid)) }.first
   }
   public static func find(_ uuidOrName: String, in session: any Session) throws -> Port? {
     try list(in: session) { query in
       if Identifier.isUUID(uuidOrName) {
-        query.append("WHERE p.uuid = ?", .text(uuidOrName.lowercased()))
+        query.append("WHERE uuid = ?", .text(uuidOrName.lowercased()))
       } else {
-        query.append("WHERE p.name = ?", .text(uuidOrName))
+        query.append("WHERE name = ?", .text(uuidOrName))
       }
     }.first
   }
   /// In the order they were made.
   public static func list(node uuid: String, in session: any Session) throws -> [Port] {
-    try list(in: session) { $0.append("WHERE p.node_uuid = ? ORDER BY p.created_at, p.address", .text(uuid)) }
+    try list(in: session) { $0.append("WHERE node_uuid = ? ORDER BY created_at, address", .text(uuid)) }
+  }
+  /// The members of a port group, in the order they were made.
+  public static func list(group uuid: String, in session: any Session) throws -> [Port] {
+    try list(in: session) { $0.append("WHERE port_group_uuid = ? ORDER BY created_at, address", .text(uuid)) }
   }
   public static func byAddress(_ mac: String, in session: any Session) throws -> Port? {
-    try list(in: session) { $0.append("WHERE p.address = ?", .text(mac)) }.first
+    try list(in: session) { $0.append("WHERE address = ?", .text(mac)) }.first
   }
   public static func holding(vif id: String, in session: any Session) throws -> Port? {
-    try list(in: session) { $0.append("WHERE p.vif_port_id = ?", .text(id)) }.first
+    try list(in: session) { $0.append("WHERE vif_port_id = ?", .text(id)) }.first
   }
 
   /// - Throws: ``StoreError`` `.conflict` when the MAC, the name or the switch port is taken.
@@ -59,13 +64,14 @@ public enum PortStore {
     try session.execute(
       """
       UPDATE ports SET node_uuid = $1, address = $2, name = $3, local_link_connection = $4, switch_name = $5, switch_port = $6, \
-      is_pxe_enabled = $7, physical_network = $8, extra = $9, vif_port_id = $10, updated_at = $11 WHERE uuid = $12
+      is_pxe_enabled = $7, physical_network = $8, extra = $9, vif_port_id = $10, updated_at = $11, port_group_uuid = $12 \
+      WHERE uuid = $13
       """,
       [
         .text(port.nodeUUID), .text(port.address), Value(port.name), Value(port.localLinkConnection),
         Value(port.switchPort?.switchName), Value(port.switchPort?.port), .bool(port.isPXEEnabled),
         Value(port.physicalNetwork),
-        Value(port.extra), Value(port.vifPortID), Value(port.updatedAt), .text(port.uuid),
+        Value(port.extra), Value(port.vifPortID), Value(port.updatedAt), Value(port.portGroupUUID), .text(port.uuid),
       ])
   }
   public static func delete(_ uuid: String, in session: any Session) throws {

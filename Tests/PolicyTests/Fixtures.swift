@@ -110,6 +110,7 @@ enum Fixtures {
 
   private static func machines(_ box: SecretBox, _ now: Timestamp, in session: any Session) throws {
     let far = now + .seconds(10 * 86_400)
+    try ChassisStore.insert(Chassis(uuid: MatrixSite.uuid("chassis"), createdAt: now), in: session)
     for (side, owner) in [("tenant", MatrixSite.owner), ("elsewhere", MatrixSite.elsewhere)] {
       let project = MatrixSite.id("project-\(side)")
       var node = Node(uuid: MatrixSite.uuid("node-\(side)"), name: "n-\(side)", driver: "world", createdAt: now)
@@ -131,6 +132,17 @@ enum Fixtures {
         createdAt: now)
       port.localLinkConnection = ["switch_info": "sw0", "port_id": .string(side)]
       try PortStore.insert(port, in: session)
+      var group = PortGroup(uuid: MatrixSite.uuid("portgroup-\(side)"), nodeUUID: node.uuid, createdAt: now)
+      group.name = "bond-\(side)"
+      try PortGroupStore.insert(group, in: session)
+      var connector = VolumeConnector(uuid: MatrixSite.uuid("connector-\(side)"), nodeUUID: node.uuid, createdAt: now)
+      connector.type = "iqn"
+      connector.connectorID = "iqn.\(side)"
+      try VolumeConnectorStore.insert(connector, in: session)
+      var target = VolumeTarget(uuid: MatrixSite.uuid("target-\(side)"), nodeUUID: node.uuid, createdAt: now)
+      target.volumeType = "iscsi"
+      target.volumeID = "v-\(side)"
+      try VolumeTargetStore.insert(target, box: box, in: session)
       var allocation = Allocation(uuid: MatrixSite.uuid("allocation-\(side)"), createdAt: now)
       allocation.owner = project
       allocation.nodeUUID = node.uuid
@@ -229,6 +241,7 @@ enum Fixtures {
     switch (service, name) {
     case ("ironic", "driver"): "world"
     case ("ironic", "conductor"): "steelyard"
+    case ("ironic", "chassis"): MatrixSite.uuid("chassis")
     case ("ironic", "trait"): "CUSTOM_A"
     case ("ironic", "vif"): MatrixSite.uuid("port-tenant")
     case ("ironic", "event"), ("ironic", "id"): MatrixSite.uuid("nothing")
@@ -253,6 +266,7 @@ enum Fixtures {
     switch (service, name) {
     case ("ironic", "node"), ("esi-leap", "node"): "node"
     case ("ironic", "port"): "nic"
+    case ("ironic", "portgroup"), ("ironic", "connector"), ("ironic", "target"): name
     case ("ironic", "allocation"): "allocation"
     case ("keystone", "project"), ("neutron", "project"): "project"
     case ("keystone", "user"): "user"
@@ -291,6 +305,13 @@ enum Fixtures {
   private static let bodies: [String: JSON] = [
     "ironic POST /v1/nodes": ["driver": "world"],
     "ironic POST /v1/ports": ["node_uuid": .string(MatrixSite.uuid("node-tenant")), "address": "52:54:00:aa:00:77"],
+    "ironic POST /v1/portgroups": ["node_uuid": .string(MatrixSite.uuid("node-tenant"))],
+    "ironic POST /v1/volume/connectors": [
+      "node_uuid": .string(MatrixSite.uuid("node-tenant")), "type": "iqn", "connector_id": "iqn.new",
+    ],
+    "ironic POST /v1/volume/targets": [
+      "node_uuid": .string(MatrixSite.uuid("node-tenant")), "volume_type": "iscsi", "volume_id": "new", "boot_index": 1,
+    ],
     "ironic POST /v1/allocations": ["resource_class": "metal"],
     "ironic PUT /v1/nodes/{node}/states/power": ["target": "power on"],
     "ironic PUT /v1/nodes/{node}/states/provision": ["target": "deleted"],

@@ -63,7 +63,8 @@ import Wire
     }
     // The other half of "nobody else sees it": it is there to be seen.
     for name in [
-      "ironic GET /v1/nodes", "ironic GET /v1/ports", "keystone GET /v3/projects", "neutron GET /v2.0/networks",
+      "ironic GET /v1/nodes", "ironic GET /v1/ports", "ironic GET /v1/portgroups", "ironic GET /v1/volume/connectors",
+      "ironic GET /v1/volume/targets", "keystone GET /v3/projects", "neutron GET /v2.0/networks",
       "esi-leap GET /v1/leases",
     ] {
       #expect(
@@ -111,6 +112,7 @@ import Wire
   private static let kinds = [
     "node", "offered", "nic", "allocation", "project", "user", "group", "credential", "network", "subnet", "port",
     "image", "lease", "offer", "domain", "limit", "access_rule",
+    "portgroup", "connector", "target",
   ]
 
   /// The text with every id replaced, so that two refusals can be compared.

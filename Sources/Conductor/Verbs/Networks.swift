@@ -22,10 +22,19 @@ extension Conductor {
       )
     }
     let ports = try PortStore.list(node: node.uuid, in: session)
+    // Members of a bond that must not be used one by one.
+    let bonds = try PortGroupStore.list(node: node.uuid, in: session).filter { !$0.supportsStandalonePorts }.map(\.uuid)
+    let isBonded = { (port: Port) in port.portGroupUUID.map { bonds.contains($0) } ?? false }
     var port: Port
     if let portUUID {
       guard let found = ports.first(where: { $0.uuid == portUUID }) else {
         throw ConductorError(.badRequest, "Port \(portUUID) is not a port of node \(node.uuid).")
+      }
+      guard !isBonded(found) else {
+        throw ConductorError(
+          .badRequest,
+          "Port \(portUUID) is a member of port group \(found.portGroupUUID ?? ""), which does not support standalone ports: choose another port, or set standalone_ports_supported."
+        )
       }
       guard found.vifPortID == nil else {
         throw ConductorError(
@@ -34,13 +43,14 @@ extension Conductor {
       port = found
     } else {
       // The NIC that boots first, as Ironic prefers PXE-enabled ports.
-      guard let free = ports.filter({ $0.vifPortID == nil }).max(by: { !$0.isPXEEnabled && $1.isPXEEnabled }) else {
+      let free = ports.filter { $0.vifPortID == nil && !isBonded($0) }
+      guard let first = free.first(where: \.isPXEEnabled) ?? free.first else {
         throw ConductorError(
           .badRequest,
-          "Unable to attach VIF \(networkPortID) to node \(node.uuid), reason: not enough free physical ports: all \(ports.count) have one."
+          "Unable to attach VIF \(networkPortID) to node \(node.uuid), reason: not enough free physical ports: all \(ports.count) have one, or are bonded."
         )
       }
-      port = ports.first { $0.vifPortID == nil && $0.isPXEEnabled == free.isPXEEnabled } ?? free
+      port = first
     }
     if parts.isWired(node) {
       guard let place = port.switchPort else {

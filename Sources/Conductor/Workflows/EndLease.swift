@@ -39,6 +39,7 @@ extension Conductor {
           "release",
           commit: { context, _, session in
             try releaseVIFs(node: context.subject, at: context.now, in: session)
+            try forgetVolumes(context, session)
             try change(context.subject, session) { node in
               if let allocation = node.allocationUUID { try AllocationStore.delete(allocation, in: session) }
               node.allocationUUID = nil
@@ -62,6 +63,13 @@ extension Conductor {
       },
       stuck: giveToOperator)
   }
+}
+
+/// What the tenant said of storage, passwords included, is not the next one's to see.
+private func forgetVolumes(_ context: StepContext, _ session: any Session) throws {
+  guard let lease = try LeaseStore.get(context.params["lease"]?.string ?? "", in: session) else { return }
+  try VolumeConnectorStore.delete(madeBy: lease.projectID, node: context.subject, in: session)
+  try VolumeTargetStore.delete(madeBy: lease.projectID, node: context.subject, in: session)
 }
 
 private func endedLease(_ context: StepContext, _ session: any Session) throws {

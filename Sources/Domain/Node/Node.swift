@@ -41,6 +41,12 @@ public struct Node: Sendable, Equatable {
   public var retiredReason: String?
   public var description: String?
   public var conductorGroup: String
+  /// Where it stands.
+  public var chassisUUID: String?
+  /// Which of several clients that share the site looks after it.
+  public var shard: String?
+  /// The node that it is a part of, such as the server that a DPU sits in; lists leave it out unless asked for.
+  public var parentNode: String?
   public var bootMode: BootMode?
   public var isSecureBoot: Bool?
   public var traits: [String]

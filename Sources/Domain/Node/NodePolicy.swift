@@ -51,7 +51,7 @@ public enum NodePolicy {
   /// Fields that only the site's administrator may change.
   public static let siteFields: Set<String> = [
     "owner", "driver", "driver_info", "conductor_group", "automated_clean", "network_data", "chassis_uuid",
-    "network_interface",
+    "network_interface", "shard", "parent_node",
   ]
   /// What a lessee may ask of the provision state.
   public static let lesseeVerbs: Set<ProvisionVerb> = [.active, .rebuild, .deleted, .undeploy, .abort]

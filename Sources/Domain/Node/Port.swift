@@ -9,6 +9,8 @@ public struct Port: Sendable, Equatable {
   public var name: String?
   /// Which switch port it is wired to: `switch_id`, `port_id`, `switch_info`.
   public var localLinkConnection: JSONObject
+  /// The bond that it is a member of.
+  public var portGroupUUID: String?
   /// May boot over the provisioning network.
   public var isPXEEnabled: Bool
   public var physicalNetwork: String?

@@ -7,7 +7,7 @@ struct Migration {
 
   /// All of them in order. A gap or a repeated number fails a test.
   static let all: [Migration] = [
-    workflows, identity, nodes, networks, images, leases, agents, nodeInterfaces, reasons, identityCore,
+    workflows, identity, nodes, networks, images, leases, agents, nodeInterfaces, reasons, identityCore, inventory,
   ]
 
   static func apply(to session: SQLiteSession) throws {
