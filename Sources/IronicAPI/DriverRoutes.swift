@@ -28,11 +28,11 @@ extension IronicAPI {
         }
         return APIResponse(json: .object(properties))
       },
-      Endpoint(.get, "/v1/conductors", Self.siteReader, "List conductors: this one") { request in
+      Endpoint(.get, "/v1/conductors", since: 49, Self.siteReader, "List conductors: this one") { request in
         let isDetailed = try request.query.bool("detail") ?? false
         return APIResponse(json: ["conductors": [shownConductor(request, isDetailed: isDetailed)]])
       },
-      Endpoint(.get, "/v1/conductors/{conductor}", Self.siteReader, "Show a conductor") { request in
+      Endpoint(.get, "/v1/conductors/{conductor}", since: 49, Self.siteReader, "Show a conductor") { request in
         let name = try request.parameter("conductor")
         guard name == hostname else { throw APIError.notFound("Conductor \(name) could not be found.") }
         return APIResponse(json: shownConductor(request, isDetailed: true))
@@ -40,7 +40,7 @@ extension IronicAPI {
     ]
   }
 
-  private func hardwareType(_ request: APIRequest) throws -> any HardwareType {
+  func hardwareType(_ request: APIRequest) throws -> any HardwareType {
     let name = try request.parameter("driver")
     guard let type = conductor.hardwareType(named: name) else {
       throw APIError.notFound("Could not find the following driver(s) or hardware type(s): \(name).")

@@ -31,6 +31,7 @@ public struct IronicAPI: Sendable {
       name: "ironic", type: "baremetal", prefix: "/baremetal", errorShape: .ironic,
       decorate: { try Microversion.decorate($0) },
       endpoints: versionEndpoints + nodeEndpoints + nodeStateEndpoints + consoleLogEndpoints + nodePartEndpoints
+        + nodeHardwareEndpoints
         + portEndpoints + portGroupEndpoints + volumeConnectorEndpoints + volumeTargetEndpoints + chassisEndpoints
         + shardEndpoints + allocationEndpoints + driverEndpoints + emptyEndpoints)
   }
@@ -54,12 +55,17 @@ public struct IronicAPI: Sendable {
   func node(
     _ request: APIRequest, to action: NodePolicy.Action? = nil, in session: any Session
   ) throws -> Node {
-    try node(named: request.parameter("node"), request.actor(), to: action, in: session)
+    let ident = try ident(request, "node"), actor = try request.actor()
+    // Names came with 1.5.
+    guard try Identifier.isUUID(ident) || Microversion(request.headers).minor >= 5 else {
+      throw APIError.notFound("Node \(ident) could not be found.")
+    }
+    return try node(named: ident, actor, to: action, in: session)
   }
   func node(named ident: String, _ actor: Actor, to action: NodePolicy.Action? = nil, in session: any Session) throws
     -> Node
   {
-    guard let node = try NodeStore.find(ident, in: session), NodePolicy.sees(node, actor) else {
+    guard let node = try found(ident, { try NodeStore.find($0, in: session) }), NodePolicy.sees(node, actor) else {
       throw APIError.notFound("Node \(ident) could not be found.")
     }
     if let action { try require(action, node, actor) }

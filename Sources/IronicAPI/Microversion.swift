@@ -1,11 +1,12 @@
 import APISupport
+import Domain
 import HTTPTypes
 import Wire
 
 /// The version of the API that a request speaks: 1.N.
 ///
 /// The maximum is 1.88 because every field and verb up to there has a true answer here: inventories (1.81), shards and parents
-/// (1.82, 1.83: no node has any), firmware components (1.86: none are read), port names (1.88). 1.89 would promise virtual media, 1.92 runbooks.
+/// (1.82, 1.83), firmware components (1.86: none are read), port names (1.88). 1.89 would promise virtual media, 1.92 runbooks.
 /// Source: Ironic, "REST API Version History".
 struct Microversion: Sendable, Comparable {
   var minor: Int
@@ -65,6 +66,15 @@ struct Microversion: Sendable, Comparable {
     } catch {
       if request.path.isEmpty || request.path == "/" { return headers(nil) }
       throw error
+    }
+  }
+
+  /// How the version calls a state: what was `available` had no name before 1.2, and waiting was a part of inspecting before 1.39.
+  func word(for state: ProvisionState) -> String? {
+    switch state {
+    case .available where minor < 2: nil
+    case .inspectWait where minor < 39: ProvisionState.inspecting.rawValue
+    default: state.rawValue
     }
   }
 

@@ -8,6 +8,8 @@ import Wire
 struct NodeField: Sendable {
   enum Content: Sendable {
     case text(NodeColumn)
+    /// A provision state, in the words of the request's version.
+    case state(NodeColumn)
     case flag(NodeColumn)
     case time(NodeColumn)
     /// A ``Reason``: the sentence for everyone, and what those read who see the site's devices.
@@ -55,7 +57,7 @@ struct NodeField: Sendable {
     NodeField("last_error", 1, .reason(.lastError, whole: .lastErrorWhole)),
     NodeField("power_state", 1, .text(.powerState)),
     NodeField("target_power_state", 1, .text(.targetPowerState)),
-    NodeField("provision_state", 1, .text(.provisionState)),
+    NodeField("provision_state", 1, .state(.provisionState)),
     NodeField("target_provision_state", 1, .text(.targetProvisionState)),
     NodeField("provision_updated_at", 1, .time(.provisionUpdatedAt)),
     NodeField("reservation", 1, .text(.reservation)),
@@ -65,7 +67,7 @@ struct NodeField: Sendable {
     NodeField("inspection_finished_at", 6, .time(.inspectionFinishedAt)),
     NodeField("clean_step", 7, .json(.cleanStep)),
     NodeField("raid_config", 12, .constant("{}")),
-    NodeField("target_raid_config", 12, .constant("{}")),
+    NodeField("target_raid_config", 12, .json(.targetRAIDConfig)),
     NodeField("network_interface", 20, .interface(.network)),
     NodeField("resource_class", 21, .text(.resourceClass)),
     NodeField("boot_interface", 31, .interface(.boot)),
@@ -112,7 +114,8 @@ struct NodeField: Sendable {
 
   var columns: [NodeColumn] {
     switch content {
-    case .text(let column), .flag(let column), .time(let column), .json(let column), .masked(let column),
+    case .text(let column), .state(let column), .flag(let column), .time(let column), .json(let column),
+      .masked(let column),
       .hidden(let column):
       [column]
     case .reason(let sentence, let whole): [sentence, whole]
@@ -134,6 +137,7 @@ struct NodeView: Sendable {
   private let actor: Actor
   /// By driver.
   private let implementations: [String: [InterfaceKind: String]]
+  private let version: Microversion
 
   /// - Parameters:
   ///   - types: the hardware types there are, for what nodes were not told.
@@ -176,6 +180,7 @@ struct NodeView: Sendable {
     implementations =
       hasInterfaces
       ? Dictionary(types.map { ($0.name, $0.interfaces.compactMapValues(\.first)) }, uniquingKeysWith: { $1 }) : [:]
+    self.version = version
   }
 
   func write(_ row: borrowing Row, _ writer: inout JSONWriter) {
@@ -188,6 +193,14 @@ struct NodeView: Sendable {
       switch field.content {
       case .text:
         if row.isNull(column) { writer.null() } else { row.withText(column) { writer.text($0) } }
+      case .state:
+        if version.minor >= 39 {
+          row.withText(column) { writer.text($0) }
+        } else if let word = ProvisionState(rawValue: row.text(column)).flatMap({ version.word(for: $0) }) {
+          writer.value(word)
+        } else {
+          writer.null()
+        }
       case .flag:
         if row.isNull(column) { writer.null() } else { writer.value(row.bool(column)) }
       case .time:

@@ -8,47 +8,52 @@ import Wire
 extension IronicAPI {
   var nodePartEndpoints: [Endpoint] {
     [
-      Endpoint(.get, "/v1/nodes/{node}/traits", Self.read, "List traits") { request in
-        try Microversion(request.headers).require(37, "traits")
-        return APIResponse(json: ["traits": JSON(try await seen(request).traits)])
+      Endpoint(.get, "/v1/nodes/{node}/traits", since: 37, missing: .notAcceptable, Self.read, "List traits") {
+        APIResponse(json: ["traits": JSON(try await seen($0).traits)])
       },
-      Endpoint(.put, "/v1/nodes/{node}/traits", Self.act, "Replace all traits") { try await setTraits($0) },
-      Endpoint(.put, "/v1/nodes/{node}/traits/{trait}", Self.act, "Add a trait") { request in
+      Endpoint(.put, "/v1/nodes/{node}/traits", since: 37, missing: .methodNotAllowed, Self.act, "Replace all traits") {
+        try await setTraits($0)
+      },
+      Endpoint(
+        .put, "/v1/nodes/{node}/traits/{trait}", since: 37, missing: .methodNotAllowed, Self.act, "Add a trait"
+      ) { request in
         let trait = try request.parameter("trait")
-        return try await changeTraits(request) { $0.contains(trait) ? $0 : $0 + [trait] }
+        guard try await request.object(limit: 1 << 16).isEmpty else {
+          throw APIError.badRequest("No body should be provided when adding a trait")
+        }
+        var answer = try await changeTraits(request) { $0.contains(trait) ? $0 : $0 + [trait] }
+        answer.headers[.location] =
+          "\(request.serviceURL)/v1/nodes/\(try request.parameter("node"))/traits/\(percentEncoded(trait))"
+        return answer
       },
-      Endpoint(.delete, "/v1/nodes/{node}/traits", Self.act, "Remove all traits") { request in
+      Endpoint(.delete, "/v1/nodes/{node}/traits", since: 37, Self.act, "Remove all traits") { request in
         try await changeTraits(request) { _ in [] }
       },
-      Endpoint(.delete, "/v1/nodes/{node}/traits/{trait}", Self.act, "Remove a trait") { request in
+      Endpoint(.delete, "/v1/nodes/{node}/traits/{trait}", since: 37, Self.act, "Remove a trait") { request in
         let trait = try request.parameter("trait")
         return try await changeTraits(request) { traits in
           guard traits.contains(trait) else { throw APIError.notFound("The node has no trait \(trait).") }
           return traits.filter { $0 != trait }
         }
       },
-      Endpoint(.get, "/v1/nodes/{node}/vifs", Self.read, "List attached network ports") { request in
-        try Microversion(request.headers).require(28, "vifs")
+      Endpoint(.get, "/v1/nodes/{node}/vifs", since: 28, Self.read, "List attached network ports") { request in
         return try await database.read { session in
           let vifs = try conductor.vifs(try node(request, in: session), in: session)
           return APIResponse(json: ["vifs": .array(vifs.map { ["id": .string($0)] })])
         }
       },
-      Endpoint(.post, "/v1/nodes/{node}/vifs", Self.act, "Attach a network port") { try await attach($0) },
-      Endpoint(.delete, "/v1/nodes/{node}/vifs/{vif}", Self.act, "Detach a network port") { try await detach($0) },
-      Endpoint(.get, "/v1/nodes/{node}/history", Self.read, "List what happened to a node") { try await history($0) },
-      Endpoint(.get, "/v1/nodes/{node}/history/{event}", Self.read, "Show one event") { try await historyEvent($0) },
-      Endpoint(.get, "/v1/nodes/{node}/inventory", Self.read, "Show the inspected hardware") {
+      Endpoint(.post, "/v1/nodes/{node}/vifs", since: 28, Self.act, "Attach a network port") { try await attach($0) },
+      Endpoint(.delete, "/v1/nodes/{node}/vifs/{vif}", since: 28, Self.act, "Detach a network port") {
+        try await detach($0)
+      },
+      Endpoint(.get, "/v1/nodes/{node}/history", since: 78, Self.read, "List what happened to a node") {
+        try await history($0)
+      },
+      Endpoint(.get, "/v1/nodes/{node}/history/{event}", since: 78, Self.read, "Show one event") {
+        try await historyEvent($0)
+      },
+      Endpoint(.get, "/v1/nodes/{node}/inventory", since: 81, Self.read, "Show the inspected hardware") {
         try await inventory($0)
-      },
-      Endpoint(.get, "/v1/nodes/{node}/bios", Self.read, "Always empty") { request in
-        _ = try await seen(request)
-        return APIResponse(json: ["bios": []])
-      },
-      Endpoint(.get, "/v1/nodes/{node}/firmware", Self.read, "Always empty") { request in
-        try Microversion(request.headers).require(86, "firmware")
-        _ = try await seen(request)
-        return APIResponse(json: ["firmware": []])
       },
     ]
   }
@@ -81,7 +86,6 @@ extension IronicAPI {
   private func changeTraits(
     _ request: APIRequest, _ change: @escaping @Sendable ([String]) throws -> [String]
   ) async throws -> APIResponse {
-    try Microversion(request.headers).require(37, "traits")
     return try await database.write { session in
       var node = try node(request, to: .setTraits, in: session)
       let traits = try change(node.traits)
@@ -101,7 +105,6 @@ extension IronicAPI {
   /// Answers: 404 for a network port that the caller may not see, 409 when it is attached already.
   private func attach(_ request: APIRequest) async throws -> APIResponse {
     let version = try Microversion(request.headers)
-    try version.require(28, "vifs")
     let body = try await request.object()
     guard let id = body["id"]?.string, !id.isEmpty else { throw APIError.badRequest("id of the VIF is required.") }
     let port = try FieldReading.uuid(body["port_uuid"], "port_uuid")
@@ -125,7 +128,6 @@ extension IronicAPI {
     }
   }
   private func detach(_ request: APIRequest) async throws -> APIResponse {
-    try Microversion(request.headers).require(28, "vifs")
     let requester = try requester(request)
     return try await database.write { session in
       var node = try node(request, to: .use, in: session)
@@ -136,15 +138,25 @@ extension IronicAPI {
 
   // MARK: History and inventory
 
+  /// GET /v1/nodes/{node}/history → 200 `{"history": […], "next"?}`, the newest first.
   private func history(_ request: APIRequest) async throws -> APIResponse {
     let query = try ListQuery(request, filters: [])
     return try await database.read { session in
       let node = try node(request, to: .readHistory, in: session)
-      var events = try NodeStore.events(of: node.uuid, limit: 10_000, in: session)
-      if let marker = query.marker, let index = events.firstIndex(where: { $0.uuid == marker }) {
-        events.removeFirst(index + 1)
+      var filter = NodeEventFilter(node: node.uuid)
+      filter.limit = query.limit + 1
+      filter.isOldestFirst = query.sortKey != nil && !query.isDescending
+      if let key = query.sortKey, key != "created_at", key != "id" {
+        throw APIError.badRequest("The sort_key value \"\(key.prefix(80))\" is an invalid field for sorting")
       }
-      return query.answer(request, "history", Array(events.prefix(query.limit + 1)), id: \.uuid) { event, writer in
+      if let marker = query.marker {
+        guard let event = try NodeStore.event(marker.lowercased(), of: node.uuid, in: session) else {
+          throw APIError.notFound("Node history record \(marker) could not be found.")
+        }
+        filter.after = event.sequence
+      }
+      let events = try NodeStore.events(filter, in: session)
+      return query.answer(request, "history", events, id: \.uuid) { event, writer in
         writer.value(shown(event, request, node.uuid, isDetailed: query.isDetailed))
       }
     }
@@ -153,22 +165,27 @@ extension IronicAPI {
     try await database.read { session in
       let node = try node(request, to: .readHistory, in: session)
       let id = try request.parameter("event")
-      guard let event = try NodeStore.events(of: node.uuid, limit: 10_000, in: session).first(where: { $0.uuid == id })
-      else {
+      guard let event = try NodeStore.event(id.lowercased(), of: node.uuid, in: session) else {
         throw APIError.notFound("Node history record \(id) could not be found.")
       }
       return APIResponse(json: shown(event, request, node.uuid, isDetailed: true))
     }
   }
+  /// The members of an event; the last three of a detailed one are upstream's of 1.115, shown from the beginning.
   private func shown(_ event: NodeStore.Event, _ request: APIRequest, _ node: String, isDetailed: Bool) -> JSON {
     var out: JSONObject = [
       "uuid": .string(event.uuid), "created_at": .string(event.at.iso8601WithOffset),
-      "severity": .string(event.severity),
-      "event": .string(event.event), "event_type": .string(event.type),
+      "severity": .string(event.severity), "event": .string(event.event),
     ]
     if isDetailed {
+      out["event_type"] = .string(event.type)
       out["conductor"] = .string(hostname)
       out["user"] = JSON(event.userID)
+      out["state"] = JSON(event.state)
+      out["target_provision_state"] = JSON(event.targetState)
+      out["duration_seconds"] = event.milliseconds.map { .double(Double($0) / 1000) } ?? .null
+    } else if event.event.count > 255 {
+      out["event"] = .string(event.event.prefix(251) + "...")
     }
     out["links"] = [
       ["href": .string("\(request.serviceURL)/v1/nodes/\(node)/history/\(event.uuid)"), "rel": "self"],
@@ -179,7 +196,6 @@ extension IronicAPI {
 
   /// GET /v1/nodes/{node}/inventory → 200 `{"inventory", "plugin_data"}`; 404 before the first inspection.
   private func inventory(_ request: APIRequest) async throws -> APIResponse {
-    try Microversion(request.headers).require(81, "the inventory")
     return try await database.read { session in
       let node = try node(request, in: session)
       guard let stored = try NodeStore.inventory(of: node.uuid, in: session) else {

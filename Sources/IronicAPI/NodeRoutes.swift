@@ -24,6 +24,9 @@ extension IronicAPI {
 
   /// POST /v1/nodes → 201 the node, in `enroll`.
   ///
+  /// Before 1.11 a new node was `available` at once. Here that holds for make-believe hardware only: a machine that was not
+  /// erased is not given to anybody.
+  ///
   /// Answers: 400 for an unknown driver or member, 409 for a name or UUID that is taken.
   private func createNode(_ request: APIRequest) async throws -> APIResponse {
     let body = try await request.object()
@@ -40,6 +43,8 @@ extension IronicAPI {
       uuid: try FieldReading.uuid(body["uuid"], "uuid") ?? Identifier.uuid(), driver: driver, createdAt: request.now)
     for member in body where member.key != "uuid" { try NodeBody.set(member.key, member.value, on: &draft, type) }
     draft.provisionUpdatedAt = nil
+    if version.minor < 11 && !type.needsAgent { draft.provisionState = .available }
+    try checkReasons(from: nil, to: &draft)
     return try await database.write { [draft] session in
       var draft = draft
       if let name = draft.name, try NodeStore.find(name, in: session) != nil {
@@ -92,7 +97,12 @@ extension IronicAPI {
           try version.require(25, "taking a node out of a chassis")
         }
       }
+      try checkReasons(from: before, to: &node)
       try checkChange(from: before, to: node, fields, in: session)
+      if let allocation = before.allocationUUID, node.instanceUUID == nil, before.instanceUUID != nil {
+        try AllocationStore.delete(allocation, in: session)
+        node.allocationUUID = nil
+      }
       node.updatedAt = request.now
       do {
         try NodeStore.update(node, in: session)
@@ -215,19 +225,55 @@ extension IronicAPI {
       }
     }
     if node.instanceUUID != before.instanceUUID {
-      if let allocation = before.allocationUUID {
-        throw APIError.conflict("Node \(node.uuid) is associated with allocation \(allocation): delete the allocation.")
-      }
       if let instance = before.instanceUUID, node.instanceUUID != nil {
         throw APIError.conflict("Node \(node.uuid) is associated with instance \(instance).")
       }
+      // Its allocation goes with the instance.
+      if before.allocationUUID != nil { try requireIdle(before, "instance_uuid removed while it has an allocation") }
     }
-    if node.isProtected && !before.isProtected && before.provisionState != .active {
+    if let resourceClass = before.resourceClass, node.resourceClass != resourceClass {
+      try requireIdle(before, "resource_class updated")
+    }
+  }
+  /// - Throws: 409 for a node that is in use, unless it is in maintenance.
+  private func requireIdle(_ node: Node, _ what: String) throws {
+    let idle: [ProvisionState] = [.enroll, .inspecting, .inspectWait, .manageable, .available]
+    guard idle.contains(node.provisionState) || node.maintenance else {
       throw APIError.conflict(
-        "Node \(node.uuid) cannot be protected in state \"\(before.provisionState.rawValue)\": only an active one can.")
+        "Node \(node.uuid) can not have \(what) unless it is in one of allowed (\(idle.map(\.rawValue).joined(separator: ", "))) states or in maintenance mode. Current state is '\(node.provisionState.rawValue)'."
+      )
     }
-    if node.isRetired && !before.isRetired && before.provisionState == .available {
-      throw APIError.conflict("Node \(node.uuid) is available and cannot be retired: manage it first.")
+  }
+
+  /// Protection, retirement and maintenance, each with its reason: a reason without its fact is refused, and goes with it.
+  private func checkReasons(from before: Node?, to node: inout Node) throws {
+    if before?.isProtected != node.isProtected {
+      if !node.isProtected {
+        node.protectedReason = nil
+      } else if node.provisionState != .active {
+        throw APIError.conflict(
+          "Node \(node.uuid) can only be made protected in provision states 'active' or 'rescue', the current state is '\(node.provisionState.rawValue)'"
+        )
+      }
+    }
+    if node.protectedReason != nil && !node.isProtected {
+      throw APIError.badRequest("The protected_reason field can only be set when protected is True")
+    }
+    if before?.isRetired != node.isRetired {
+      if !node.isRetired {
+        if before != nil { node.retiredReason = nil }
+      } else if node.provisionState == .available {
+        throw APIError.conflict(
+          "Node \(node.uuid) can not have 'retired' set in provision state 'available', the current state is 'available': manage it first."
+        )
+      }
+    }
+    if node.retiredReason != nil && !node.isRetired {
+      throw APIError.badRequest("The retired_reason field can only be set when retired is True")
+    }
+    if let before, before.maintenance, !node.maintenance {
+      node.maintenanceReason = nil
+      node.fault = nil
     }
   }
 

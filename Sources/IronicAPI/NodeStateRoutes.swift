@@ -17,13 +17,6 @@ extension IronicAPI {
       Endpoint(.put, "/v1/nodes/{node}/states/console", Self.act, "Open or close the console") {
         try await setConsole($0)
       },
-      Endpoint(.put, "/v1/nodes/{node}/states/raid", Self.act, "Not supported") { try await unsupported($0, "raid") },
-      Endpoint(.put, "/v1/nodes/{node}/states/boot_mode", Self.act, "Not supported") {
-        try await unsupported($0, "boot mode")
-      },
-      Endpoint(.put, "/v1/nodes/{node}/states/secure_boot", Self.act, "Not supported") {
-        try await unsupported($0, "secure boot")
-      },
       Endpoint(.put, "/v1/nodes/{node}/maintenance", Self.act, "Set maintenance") {
         try await setMaintenance($0, true)
       },
@@ -40,13 +33,6 @@ extension IronicAPI {
         let devices = try await controlling($0) { try await conductor.supportedBootDevices($0) }
         return APIResponse(json: ["supported_boot_devices": JSON(devices.map(\.rawValue))])
       },
-      Endpoint(.put, "/v1/nodes/{node}/management/inject_nmi", Self.act, "Not supported") {
-        try await unsupported($0, "inject_nmi")
-      },
-      Endpoint(.get, "/v1/nodes/{node}/management/indicators", Self.read, "Always empty") { request in
-        _ = try await seen(request)
-        return APIResponse(json: .emptyObject)
-      },
     ]
   }
 
@@ -57,14 +43,14 @@ extension IronicAPI {
     let lastError = try node.lastError.map { told($0, node, try request.actor()) }
     var states: JSONObject = [
       "power_state": JSON(node.powerState?.rawValue), "target_power_state": JSON(node.targetPowerState?.rawValue),
-      "provision_state": .string(node.provisionState.rawValue),
+      "provision_state": JSON(version.word(for: node.provisionState)),
       "target_provision_state": JSON(node.targetProvisionState),
       "provision_updated_at": JSON(node.provisionUpdatedAt?.iso8601WithOffset), "last_error": JSON(lastError),
       "console_enabled": .bool(node.consoleEnabled),
     ]
     if version.minor >= 12 {
       states["raid_config"] = .emptyObject
-      states["target_raid_config"] = .emptyObject
+      states["target_raid_config"] = .object(node.targetRAIDConfig)
     }
     if version.minor >= 75 {
       states["boot_mode"] = JSON(node.bootMode?.rawValue)
@@ -157,6 +143,13 @@ extension IronicAPI {
     return try await database.write { [parameters] session in
       let actor = try request.actor()
       var node = try node(request, to: .provision(verb), in: session)
+      if [.deleted, .undeploy, .rebuild].contains(verb), node.isProtected {
+        throw APIError.forbidden("Node \(node.uuid) is protected and cannot be undeployed, rebuilt or deleted")
+      }
+      if verb == .provide, node.isRetired {
+        throw APIError.badRequest(
+          "The providing operation can't be performed on node \(node.uuid) because it is retired.")
+      }
       if verb == .active || verb == .rebuild { try requireImage(of: node, actor, in: session) }
       try conductor.provision(verb, node: &node, parameters: parameters, by: requester, in: session)
       return APIResponse(.accepted, headers: [.location: "\(request.serviceURL)/v1/nodes/\(node.uuid)/states"])
@@ -254,11 +247,5 @@ extension IronicAPI {
     let isPersistent = try FieldReading.flag(body["persistent"], "persistent") ?? false
     try await controlling(request) { try await conductor.setBootDevice($0, device, persistent: isPersistent) }
     return .noContent
-  }
-
-  /// What no driver here does; the policy is asked first, so that a stranger learns nothing.
-  private func unsupported(_ request: APIRequest, _ what: String) async throws -> APIResponse {
-    let node = try await seen(request, to: .use)
-    throw APIError.badRequest("Driver \(node.driver) does not support \(what) (disabled or not implemented).")
   }
 }

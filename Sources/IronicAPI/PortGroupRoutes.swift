@@ -76,7 +76,7 @@ extension IronicAPI {
     try portGroup(named: try ident(request, "portgroup"), try request.actor(), in: session)
   }
   func portGroup(named ident: String, _ actor: Actor, in session: any Session) throws -> (PortGroup, Node) {
-    guard let group = try PortGroupStore.find(ident, in: session),
+    guard let group = try found(ident, { try PortGroupStore.find($0, in: session) }),
       let node = try NodeStore.get(group.nodeUUID, in: session), NodePolicy.sees(node, actor)
     else { throw APIError.notFound("Portgroup \(ident) could not be found.") }
     return (group, node)

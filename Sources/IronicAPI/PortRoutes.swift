@@ -40,7 +40,8 @@ extension IronicAPI {
   /// - Throws: 404 for the port of a foreign node as for none.
   private func port(_ request: APIRequest, in session: any Session) throws -> (Port, Node) {
     let ident = try ident(request, "port")
-    guard let port = try PortStore.find(ident, in: session), let node = try NodeStore.get(port.nodeUUID, in: session),
+    guard let port = try found(ident, { try PortStore.find($0, in: session) }),
+      let node = try NodeStore.get(port.nodeUUID, in: session),
       NodePolicy.sees(node, try request.actor())
     else { throw APIError.notFound("Port \(ident) could not be found.") }
     return (port, node)

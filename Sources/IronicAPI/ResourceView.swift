@@ -122,6 +122,12 @@ extension IronicAPI {
     return ident
   }
 
+  /// What `find` finds by an ident; one that ends in ".json" may mean the thing without that ending. Upstream dropped this with 1.91.
+  func found<T>(_ ident: String, _ find: (String) throws -> T?) rethrows -> T? {
+    if let thing = try find(ident) { return thing }
+    return ident.hasSuffix(".json") ? try find(String(ident.dropLast(5))) : nil
+  }
+
   /// Does what a unique constraint may refuse.
   /// - Throws: 409 with `words` for what is taken.
   func unlessTaken(_ words: @autoclosure () -> String, _ body: () throws -> Void) throws {

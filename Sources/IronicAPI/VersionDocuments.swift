@@ -15,16 +15,18 @@ extension IronicAPI {
           ])
       },
       Endpoint(.get, "/v1", .open, "What version 1 offers") { request in
+        let version = try Microversion(request.headers)
         var document: JSONObject = [
           "id": "v1",
           "links": [["href": .string("\(request.serviceURL)/v1/"), "rel": "self"]],
           "media_types": ["base": "application/json", "type": "application/vnd.openstack.ironic.v1+json"],
-          "version": version(request),
+          "version": self.version(request),
         ]
-        for name in [
-          "chassis", "nodes", "ports", "drivers", "portgroups", "volume", "conductors", "allocations",
-          "deploy_templates", "shards",
-        ] {
+        let below = [
+          ("chassis", 1), ("nodes", 1), ("ports", 1), ("drivers", 1), ("portgroups", 23), ("volume", 32),
+          ("conductors", 49), ("allocations", 52), ("deploy_templates", 55), ("shards", 82),
+        ]
+        for (name, since) in below where since <= version.minor {
           document[name] = [
             ["href": .string("\(request.serviceURL)/v1/\(name)/"), "rel": "self"],
             ["href": .string("\(request.serviceURL)/\(name)/"), "rel": "bookmark"],

@@ -54,6 +54,7 @@ public struct NodeColumn: Sendable {
   public static let chassisUUID = NodeColumn("chassis_uuid")
   public static let shard = NodeColumn("shard")
   public static let parentNode = NodeColumn("parent_node")
+  public static let targetRAIDConfig = NodeColumn("target_raid_config")
 }
 
 /// What a list of nodes can be ordered by; never null, so that a marker has one place.

@@ -50,6 +50,7 @@ public enum NodeStore {
     node.chassisUUID = row.optionalText(46)
     node.shard = row.optionalText(47)
     node.parentNode = row.optionalText(48)
+    node.targetRAIDConfig = row.object(49)
     return node
   }
 
@@ -79,7 +80,8 @@ public enum NodeStore {
       last_error, reservation, instance_uuid, allocation_uuid, console_enabled, automated_clean, is_protected, protected_reason, \
       is_retired, retired_reason, description, conductor_group, boot_mode, is_secure_boot, traits, deploy_step, clean_step, \
       network_data, created_at, updated_at, provision_updated_at, inspection_started_at, inspection_finished_at, power_observed_at, \
-      interfaces, maintenance_reason_detail, last_error_detail, chassis_uuid, shard, parent_node FROM nodes
+      interfaces, maintenance_reason_detail, last_error_detail, chassis_uuid, shard, parent_node, target_raid_config \
+      FROM nodes
       """)
     narrow(&query)
     return query
@@ -122,7 +124,7 @@ public enum NodeStore {
       is_secure_boot = $31, traits = $32, deploy_step = $33, clean_step = $34, network_data = $35, updated_at = $36, \
       provision_updated_at = $37, inspection_started_at = $38, inspection_finished_at = $39, power_observed_at = $40, \
       interfaces = $41, maintenance_reason_detail = $42, last_error_detail = $43, chassis_uuid = $44, shard = $45, \
-      parent_node = $46 WHERE uuid = $47
+      parent_node = $46, target_raid_config = $47 WHERE uuid = $48
       """,
       [
         Value(node.name), .text(node.driver), Value(properties), Value(node.extra), Value(node.instanceInfo),
@@ -140,7 +142,7 @@ public enum NodeStore {
         Value(node.inspectionFinishedAt), Value(node.powerObservedAt),
         Value(node.interfaces.reduce(into: JSONObject()) { $0[$1.key.rawValue] = .string($1.value) }),
         Value(node.maintenanceReason?.detail), Value(node.lastError?.detail), Value(node.chassisUUID), Value(node.shard),
-        Value(node.parentNode), .text(node.uuid),
+        Value(node.parentNode), Value(node.targetRAIDConfig), .text(node.uuid),
       ])
   }
 
@@ -216,36 +218,5 @@ public enum NodeStore {
   }
   public static func inventory(of uuid: String, in session: any Session) throws -> JSON? {
     try session.first("SELECT inventory FROM node_inventories WHERE node_uuid = $1", [.text(uuid)]) { $0.json(0) }
-  }
-
-  /// One line of a node's history. Source: Ironic API reference v1, "Node history".
-  public struct Event: Sendable, Equatable {
-    public var uuid: String
-    public var event: String
-    /// "provision", "power", "lease", …
-    public var type: String
-    /// "INFO" or "ERROR".
-    public var severity: String
-    public var userID: String?
-    public var at: Timestamp
-  }
-  public static func addEvent(
-    _ event: String, type: String, severity: String = "INFO", user: String? = nil, of uuid: String, at now: Timestamp,
-    in session: any Session
-  ) throws {
-    try session.execute(
-      "INSERT INTO node_events (node_uuid, uuid, event, event_type, severity, user_id, at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-      [.text(uuid), .text(Identifier.uuid()), .text(event), .text(type), .text(severity), Value(user), Value(now)])
-  }
-  /// Newest first.
-  public static func events(of uuid: String, limit: Int = 300, in session: any Session) throws -> [Event] {
-    try session.query(
-      "SELECT uuid, event, event_type, severity, user_id, at FROM node_events WHERE node_uuid = $1 ORDER BY seq DESC LIMIT $2",
-      [.text(uuid), .int(limit)]
-    ) { row in
-      Event(
-        uuid: row.text(0), event: row.text(1), type: row.text(2), severity: row.text(3), userID: row.optionalText(4),
-        at: row.time(5))
-    }
   }
 }

@@ -123,7 +123,7 @@ import Wire
           ["op": "add", "path": "/description", "value": "rack 7"],
           ["op": "add", "path": "/extra/osac~1labels", "value": "x"],
           ["op": "add", "path": "/properties/capabilities", "value": "boot_mode:uefi"],
-          ["op": "add", "path": "/retired_reason", "value": "old"],
+          ["op": "add", "path": "/network_data", "value": [:]],
         ])
       #expect(set.json["description"] == "rack 7")
       #expect(set.json["extra"] == ["osac/labels": "x"])

@@ -174,18 +174,21 @@ extension Site {
         .post, "/v1/allocations", ["resource_class": "metal", "candidate_nodes": [.string(foreign)]], as: lessee)
       #expect(refused.status == 400)
       #expect(refused.fault == "Node \(foreign) could not be found.")
-      let failed = try await site.call(.post, "/v1/allocations", ["resource_class": "none"], as: lessee)
-      #expect(failed.status == 201)
-      #expect(failed.json["state"] == "error")
-      #expect(failed.json["last_error"]?.string?.contains("no available nodes match the resource class none") == true)
+      func allocate(_ body: JSON) async throws -> JSON {
+        let made = try await site.call(.post, "/v1/allocations", body, as: lessee, version: "1.60")
+        #expect(made.status == 201)
+        return try await site.call(.get, "/v1/allocations/\(made.json["uuid"]?.string ?? "")", as: lessee).json
+      }
+      let failed = try await allocate(["resource_class": "none"])
+      #expect(failed["state"] == "error")
+      #expect(failed["last_error"]?.string?.contains("no available nodes match the resource class none") == true)
 
-      let made = try await site.call(
-        .post, "/v1/allocations",
-        ["resource_class": "metal", "candidate_nodes": [.string(mine)], "traits": [], "name": nil], as: lessee,
-        version: "1.60")
-      #expect(made.json["state"] == "active")
-      #expect(made.json["node_uuid"]?.string == mine)
-      let id = made.json["uuid"]?.string ?? ""
+      let made = try await allocate([
+        "resource_class": "metal", "candidate_nodes": [.string(mine)], "traits": [], "name": nil,
+      ])
+      #expect(made["state"] == "active")
+      #expect(made["node_uuid"]?.string == mine)
+      let id = made["uuid"]?.string ?? ""
       let node = try await site.call(.get, "/v1/nodes/\(mine)", as: lessee).json
       #expect(node["instance_uuid"]?.string == id && node["allocation_uuid"]?.string == id)
       let named = try await site.call(
@@ -194,8 +197,7 @@ extension Site {
       #expect(try await site.call(.get, "/v1/allocations/host-1", as: lessee).json["uuid"]?.string == id)
       #expect(try await site.call(.get, "/v1/allocations/host-1", as: site.token(Site.other)).status == 404)
       #expect(try await site.call(.get, "/v1/allocations", as: site.token(Site.other)).json["allocations"] == [])
-      let again = try await site.call(.post, "/v1/allocations", ["resource_class": "metal"], as: lessee)
-      #expect(again.json["state"] == "error")
+      #expect(try await allocate(["resource_class": "metal"])["state"] == "error")
       #expect(try await site.call(.delete, "/v1/allocations/\(id)", as: lessee).status == 204)
       #expect(try await site.call(.get, "/v1/nodes/\(mine)", as: lessee).json["instance_uuid"] == .null)
     }

@@ -241,6 +241,9 @@ enum Fixtures {
     switch (service, name) {
     case ("ironic", "driver"): "world"
     case ("ironic", "conductor"): "steelyard"
+    case ("ironic", "indicator"): "led@system"
+    case ("ironic", "setting"), ("ironic", "state"): "nothing"
+    case ("ironic", "agent"): MatrixSite.uuid("nothing")
     case ("ironic", "chassis"): MatrixSite.uuid("chassis")
     case ("ironic", "trait"): "CUSTOM_A"
     case ("ironic", "vif"): MatrixSite.uuid("port-tenant")
@@ -313,6 +316,10 @@ enum Fixtures {
       "node_uuid": .string(MatrixSite.uuid("node-tenant")), "volume_type": "iscsi", "volume_id": "new", "boot_index": 1,
     ],
     "ironic POST /v1/allocations": ["resource_class": "metal"],
+    "ironic PUT /v1/nodes/{node}/states/raid": ["logical_disks": []],
+    "ironic PUT /v1/nodes/{node}/states/boot_mode": ["target": "uefi"],
+    "ironic PUT /v1/nodes/{node}/states/secure_boot": ["target": true],
+    "ironic PUT /v1/nodes/{node}/management/indicators/{indicator}": ["state": "ON"],
     "ironic PUT /v1/nodes/{node}/states/power": ["target": "power on"],
     "ironic PUT /v1/nodes/{node}/states/provision": ["target": "deleted"],
     "ironic PUT /v1/nodes/{node}/states/console": ["enabled": true],

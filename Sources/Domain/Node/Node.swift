@@ -55,6 +55,8 @@ public struct Node: Sendable, Equatable {
   /// The same for cleaning and inspection.
   public var cleanStep: JSONObject
   public var networkData: JSONObject
+  /// The logical disks that were asked for: `{"logical_disks": […]}`. Source: Ironic, "RAID Configuration".
+  public var targetRAIDConfig: JSONObject
   public var createdAt: Timestamp
   public var updatedAt: Timestamp?
   public var provisionUpdatedAt: Timestamp?
@@ -87,6 +89,7 @@ public struct Node: Sendable, Equatable {
     deployStep = [:]
     cleanStep = [:]
     networkData = [:]
+    targetRAIDConfig = [:]
   }
 
   /// As an operator knows it: the name, else the UUID.

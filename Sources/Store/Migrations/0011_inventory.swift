@@ -10,6 +10,7 @@ extension Migration {
       ALTER TABLE nodes ADD COLUMN chassis_uuid TEXT REFERENCES chassis (uuid);
       ALTER TABLE nodes ADD COLUMN shard TEXT;
       ALTER TABLE nodes ADD COLUMN parent_node TEXT REFERENCES nodes (uuid);
+      ALTER TABLE nodes ADD COLUMN target_raid_config TEXT NOT NULL DEFAULT '{}';
       CREATE INDEX nodes_chassis ON nodes (chassis_uuid) WHERE chassis_uuid IS NOT NULL;
       CREATE INDEX nodes_shard ON nodes (shard) WHERE shard IS NOT NULL;
       CREATE INDEX nodes_parent ON nodes (parent_node) WHERE parent_node IS NOT NULL;

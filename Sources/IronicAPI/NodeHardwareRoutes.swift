@@ -1,0 +1,167 @@
+import APISupport
+import Conductor
+import Domain
+import DriverInterfaces
+import HTTPTypes
+import Store
+import Wire
+
+/// What a node's controller may offer beside power, boot device and console: RAID, boot mode, Secure Boot, NMI, indicators, BIOS
+/// settings, firmware, a vendor's own calls. What no driver has is refused in upstream's words, or listed as empty.
+extension IronicAPI {
+  var nodeHardwareEndpoints: [Endpoint] {
+    [
+      Endpoint(
+        .put, "/v1/nodes/{node}/states/raid", since: 12, missing: .notAcceptable, Self.act, "Say which RAID is wanted"
+      ) { try await setTargetRAID($0) },
+      Endpoint(.put, "/v1/nodes/{node}/states/boot_mode", since: 76, Self.act, "Not supported by any driver") {
+        try await setBootMode($0)
+      },
+      Endpoint(.put, "/v1/nodes/{node}/states/secure_boot", since: 76, Self.act, "Not supported by any driver") {
+        try await setSecureBoot($0)
+      },
+      // Upstream's router takes the method for wrong, not the path.
+      Endpoint(.put, "/v1/nodes/{node}/states/{state}", Self.read, "Never") { _ in
+        throw APIError(.methodNotAllowed, "There is no such state of a node that can be set.")
+      },
+      Endpoint(.put, "/v1/nodes/{node}/management/inject_nmi", since: 29, Self.act, "Not supported by any driver") {
+        throw unsupported(try await seen($0, to: .use), "inject_nmi")
+      },
+      Endpoint(.get, "/v1/nodes/{node}/management/indicators", since: 63, Self.read, "List indicators: none yet") {
+        _ = try await seen($0)
+        return APIResponse(json: ["indicators": []])
+      },
+      Endpoint(.get, "/v1/nodes/{node}/management/indicators/{indicator}", since: 63, Self.read, "Never found") {
+        try await indicator($0, to: nil)
+      },
+      Endpoint(.put, "/v1/nodes/{node}/management/indicators/{indicator}", since: 63, Self.act, "Never found") {
+        request in
+        let word = try await request.object()["state"]?.string
+        guard let word, ["ON", "OFF", "BLINKING"].contains(word.uppercased()) else {
+          throw APIError.badRequest("state must be one of ON, OFF, BLINKING.")
+        }
+        return try await indicator(request, to: .use)
+      },
+      Endpoint(.get, "/v1/nodes/{node}/bios", since: 40, Self.read, "List BIOS settings: none are read") { request in
+        for name in ["detail", "fields"] where request.query[name] != nil {
+          try Microversion(request.headers).require(74, name)
+        }
+        _ = try await seen(request)
+        return APIResponse(json: ["bios": []])
+      },
+      Endpoint(.get, "/v1/nodes/{node}/bios/{setting}", since: 40, Self.read, "Never found") { request in
+        let node = try await seen(request)
+        throw APIError.notFound("Node \(node.uuid) doesn't have a BIOS setting '\(try request.parameter("setting"))'")
+      },
+      Endpoint(.get, "/v1/nodes/{node}/firmware", since: 86, Self.read, "List firmware components: none are read") {
+        _ = try await seen($0)
+        return APIResponse(json: ["firmware": []])
+      },
+      Endpoint(.get, "/v1/nodes/{node}/vendor_passthru/methods", Self.siteAdmin, "List a vendor's own calls: none") {
+        _ = try await seen($0)
+        return APIResponse(json: .emptyObject)
+      },
+      Endpoint(.get, "/v1/drivers/{driver}/vendor_passthru/methods", Self.siteAdmin, "List a vendor's own calls: none")
+      {
+        _ = try hardwareType($0)
+        return APIResponse(json: .emptyObject)
+      },
+      Endpoint(
+        .get, "/v1/drivers/{driver}/raid/logical_disk_properties", since: 12, missing: .notAcceptable, Self.read,
+        "What a logical disk may be told"
+      ) { request in
+        let type = try hardwareType(request)
+        guard type.interfaces[.raid]?.contains(where: { $0 != "no-raid" }) == true else {
+          throw APIError.notFound("Driver \(type.name) does not support raid (disabled or not implemented).")
+        }
+        return APIResponse(json: .emptyObject)
+      },
+    ] + vendorCalls + foreignRamdiskEndpoints
+  }
+
+  /// Every method of a vendor's own calls, on nodes and on drivers; there are none.
+  private var vendorCalls: [Endpoint] {
+    [HTTPRequest.Method.get, .post, .put, .patch, .delete].flatMap { method in
+      ["nodes/{node}", "drivers/{driver}"].map { thing in
+        Endpoint(method, "/v1/\(thing)/vendor_passthru", Self.siteAdmin, "A vendor's own call: there is none") {
+          request in
+          if request.parameters["node"] == nil { _ = try hardwareType(request) } else { _ = try await seen(request) }
+          guard let name = request.query["method"] else {
+            throw APIError.badRequest("Method not specified when calling vendor extension.")
+          }
+          throw APIError.badRequest("No handler for method \(name.prefix(80))")
+        }
+      }
+    }
+  }
+  /// What upstream's ramdisk calls. Ours has a protocol of its own (docs/agent-protocol.md), on the provisioning network.
+  private var foreignRamdiskEndpoints: [Endpoint] {
+    let words =
+      "Machines of this site run its own agent, not ironic-python-agent: boot them by `openstack baremetal node inspect`, `provide` or `deploy`."
+    return [
+      Endpoint(.get, "/v1/lookup", since: 22, Self.read, "Refused") { _ in throw APIError.badRequest(words) },
+      Endpoint(.post, "/v1/heartbeat", since: 22, Self.read, "Refused") { _ in throw APIError.badRequest(words) },
+      Endpoint(.post, "/v1/heartbeat/{agent}", since: 22, Self.read, "Refused") { _ in
+        throw APIError.badRequest(words)
+      },
+    ]
+  }
+
+  private func unsupported(_ node: Node, _ what: String) -> APIError {
+    .badRequest("Driver \(node.driver) does not support \(what) (disabled or not implemented).")
+  }
+  private func indicator(_ request: APIRequest, to action: NodePolicy.Action?) async throws -> APIResponse {
+    let name = try request.parameter("indicator")
+    guard name.contains("@") else { throw APIError.badRequest("Malformed indicator name \"\(name.prefix(80))\"") }
+    throw unsupported(try await seen(request, to: action), "indicators")
+  }
+
+  /// PUT /v1/nodes/{node}/states/raid `{"logical_disks": […]}` → 204: kept for the cleaning step that builds it.
+  ///
+  /// Answers: 404 when the node's RAID interface does nothing, as upstream.
+  private func setTargetRAID(_ request: APIRequest) async throws -> APIResponse {
+    let wanted = try FieldReading.document(try await request.json(), "target_raid_config")
+    return try await database.write { session in
+      var node = try node(request, to: .update(field: "target_raid_config"), in: session)
+      let type = try conductor.checkDriver(node.driver)
+      guard type.implementation(of: .raid, for: node) != "no-raid" else {
+        throw APIError.notFound("Driver \(node.driver) does not support raid (disabled or not implemented).")
+      }
+      try requireFree(node)
+      node.targetRAIDConfig = wanted
+      node.updatedAt = request.now
+      try NodeStore.update(node, in: session)
+      return .noContent
+    }
+  }
+
+  /// PUT /v1/nodes/{node}/states/boot_mode `{"target": "uefi" | "bios"}`.
+  private func setBootMode(_ request: APIRequest) async throws -> APIResponse {
+    let body = try await request.object()
+    guard let word = body["target"]?.string, BootMode(rawValue: word) != nil else {
+      throw APIError.badRequest(
+        "Invalid boot mode \(body["target"]?.description.prefix(40) ?? "None") requested for node. Allowed boot modes are: bios, uefi"
+      )
+    }
+    throw try await refusal(request, "set_boot_mode")
+  }
+  /// PUT /v1/nodes/{node}/states/secure_boot `{"target": bool}`.
+  private func setSecureBoot(_ request: APIRequest) async throws -> APIResponse {
+    let body = try await request.object()
+    guard (try? FieldReading.flag(body["target"], "target")) ?? nil != nil else {
+      throw APIError.badRequest(
+        "Invalid secure_boot \(body["target"]?.description.prefix(40) ?? "None") requested for node. Allowed secure_boot states are: True, False"
+      )
+    }
+    throw try await refusal(request, "set_secure_boot_state")
+  }
+  private func refusal(_ request: APIRequest, _ what: String) async throws -> APIError {
+    let node = try await seen(request, to: .use)
+    if node.provisionState.isTransient {
+      return .conflict(
+        "Node is in \(node.provisionState.rawValue) state. Since node is transitioning, the boot mode will not be set as this may interfere with ongoing changes. Try again later."
+      )
+    }
+    return unsupported(node, what)
+  }
+}
