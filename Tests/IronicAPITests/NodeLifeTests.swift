@@ -174,4 +174,31 @@ import Wire
       }
     }
   }
+
+  @Test func theEndOfAWorkflowTellsHowLongItTook() async throws {
+    try await withSite { site in
+      try await site.node("n1", state: .enroll)
+      #expect(try await site.call(.put, "/v1/nodes/n1/states/provision", ["target": "manage"]).status == 202)
+      let conductor = site.conductor
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        group.addTask { try await conductor.runner.run() }
+        let limit = ContinuousClock.now + .seconds(30)
+        while try await site.call(.get, "/v1/nodes/n1").json["provision_state"] != "manageable" {
+          try #require(ContinuousClock.now < limit, "the node is not manageable")
+          try await Task.sleep(for: .milliseconds(5))
+        }
+        group.cancelAll()
+      }
+      let events = try await site.call(.get, "/v1/nodes/n1/history?detail=true").json["history"]?.array ?? []
+      #expect(events.first?["event"] == "The management controller answers.")
+      #expect(events.first?["state"] == "manageable")
+      guard case .double(let took)? = events.first?["duration_seconds"] else {
+        Issue.record("no duration")
+        return
+      }
+      #expect(took >= 0 && took < 30)
+      #expect(events.dropFirst().first?["event"] == "Asked to manage.")
+      #expect(events.dropFirst().first?["target_provision_state"] == "manageable")
+    }
+  }
 }

@@ -83,8 +83,5 @@ private func endAttachment(_ context: StepContext, _ session: any Session) throw
     node.reservation = nil
     node.lastError = context.failure
   }
-  if let failure = context.failure {
-    try NodeStore.addEvent(
-      failure.whole, type: "network", severity: "ERROR", of: context.subject, at: context.now, in: session)
-  }
+  if let failure = context.failure { try recordEnd(failure, type: "network", context, session) }
 }

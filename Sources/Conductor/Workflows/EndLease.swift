@@ -67,9 +67,14 @@ extension Conductor {
 
 /// What the tenant said of storage, passwords included, is not the next one's to see.
 private func forgetVolumes(_ context: StepContext, _ session: any Session) throws {
-  guard let lease = try LeaseStore.get(context.params["lease"]?.string ?? "", in: session) else { return }
-  try VolumeConnectorStore.delete(madeBy: lease.projectID, node: context.subject, in: session)
-  try VolumeTargetStore.delete(madeBy: lease.projectID, node: context.subject, in: session)
+  var next = try LeaseStore.get(context.params["lease"]?.string ?? "", in: session)
+  while let lease = next {
+    try VolumeConnectorStore.delete(madeBy: lease.projectID, node: context.subject, in: session)
+    try VolumeTargetStore.delete(madeBy: lease.projectID, node: context.subject, in: session)
+    // The lease that it came out of ends with it: one workflow takes the machine back for both.
+    let parent = try lease.parentUUID.flatMap { try LeaseStore.get($0, in: session) }
+    next = parent?.status.isEnding == true ? parent : nil
+  }
 }
 
 private func endedLease(_ context: StepContext, _ session: any Session) throws {

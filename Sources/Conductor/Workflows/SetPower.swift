@@ -57,8 +57,5 @@ private func endPower(_ context: StepContext, _ session: any Session, power: Pow
       node.powerObservedAt = context.now
     }
   }
-  if let failure = context.failure {
-    try NodeStore.addEvent(
-      failure.whole, type: "power", severity: "ERROR", of: context.subject, at: context.now, in: session)
-  }
+  if let failure = context.failure { try recordEnd(failure, type: "power", context, session) }
 }

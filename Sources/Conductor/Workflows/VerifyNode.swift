@@ -54,12 +54,14 @@ func finish(
     try more(&node)
   }
   try AgentStore.forget(workflow: context.workflow, in: session)
-  if let message {
-    try NodeStore.addEvent(
-      message.whole, type: "provision", severity: failed ? "ERROR" : "INFO", of: context.subject, at: context.now,
-      in: session
-    )
-  }
+  if let message { try recordEnd(message, type: "provision", context, session) }
+}
+
+/// Writes how a workflow ended into the history of its node, and how long it took.
+func recordEnd(_ message: Reason, type: String, _ context: StepContext, _ session: any Session) throws {
+  try NodeStore.addEvent(
+    message.whole, type: type, severity: context.failure == nil ? "INFO" : "ERROR", of: context.subject,
+    at: context.now, since: WorkflowStore.get(context.workflow, in: session)?.createdAt, in: session)
 }
 
 /// An undo that does not succeed: the node goes to the operator.
