@@ -77,16 +77,18 @@ extension KeystoneFacade {
     return user
   }
   /// A program that logged in with a restricted credential must not make itself others.
-  func refuseRestricted(_ request: APIRequest) async throws {
+  /// - Returns: whether the caller logged in with an application credential, an unrestricted one.
+  @discardableResult func refuseRestricted(_ request: APIRequest) async throws -> Bool {
     guard let text = request.headers[authToken], let token = authority.open(text, now: request.now) else {
       throw APIError.unauthenticated
     }
-    guard let id = token.applicationCredentialID else { return }
+    guard let id = token.applicationCredentialID else { return false }
     let credential = try await database.read { try ApplicationCredentialStore.get(id, in: $0) }
     guard credential?.isUnrestricted == true else {
       throw APIError.forbidden(
         "Using method 'application_credential' is not allowed for managing additional application credentials.")
     }
+    return true
   }
 
   private func credentialBody(
@@ -115,7 +117,7 @@ extension KeystoneFacade {
     let actor = try request.actor()
     let user = try request.parameter("user")
     guard user == actor.userID else { throw APIError.missing("user", user) }
-    try await refuseRestricted(request)
+    let isProgram = try await refuseRestricted(request)
     guard let project = actor.projectID else {
       throw APIError.badRequest("An application credential needs a token that is scoped to a project.")
     }
@@ -141,9 +143,13 @@ extension KeystoneFacade {
         )
       }
       let roles = try RoleStore.all(in: session)
-      let held = roles.filter { $0.domainID == nil && actor.has($0.name) }
-      credential.roleIDs = held.map(\.id)
+      let global = roles.filter { $0.domainID == nil }
+      credential.roleIDs = global.filter { actor.has($0.name) }.map(\.id)
       if !wanted.isEmpty {
+        // What the user has there now, and for a program no more than its own credential gives it.
+        let now = try RoleStore.expanded(
+          RoleAssignmentStore.roleIDs(of: user, on: .project(project), in: session), in: session)
+        let held = global.filter { now.contains($0.id) && (!isProgram || actor.has($0.name)) }
         credential.roleIDs = try wanted.map { reference in
           let found = held.first { role in
             reference["id"]?.string.map { $0 == role.id } ?? (reference["name"]?.string == role.name)

@@ -77,7 +77,7 @@ extension KeystoneFacade {
           guard implied.domainID != nil || implied.name != "admin" else {
             throw APIError.forbidden("\(impliedID) cannot be an implied roles.")
           }
-          guard implied.domainID == nil || implied.domainID == prior.domainID else {
+          guard implied.domainID == nil || prior.domainID != nil else {
             throw APIError.forbidden("Global role cannot imply a domain-specific role")
           }
           try RoleStore.addImplication(id, implies: impliedID, in: session)

@@ -36,7 +36,8 @@ public struct KeystoneFacade: Sendable {
       versionEndpoints, tokenEndpoints, authEndpoints, regionEndpoints, serviceEndpoints, endpointEndpoints,
       endpointFilterEndpoints, domainEndpoints, projectEndpoints, projectTagEndpoints, userEndpoints, passwordEndpoints,
       groupEndpoints, roleEndpoints, impliedRoleEndpoints, grantEndpoints, assignmentEndpoints, credentialEndpoints,
-      accessRuleEndpoints, registeredLimitEndpoints, limitEndpoints, policyEndpoints,
+      accessRuleEndpoints, secretEndpoints, domainConfigEndpoints, registeredLimitEndpoints, limitEndpoints,
+      policyEndpoints,
     ]
     return Service(
       name: "keystone", type: "identity", prefix: Self.prefix, catalogSuffix: "/v3", errorShape: .keystone,

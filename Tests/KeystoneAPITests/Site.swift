@@ -205,4 +205,17 @@ final class Site: Sendable {
   func isGood(_ token: String) async throws -> Bool {
     try await call(.get, "/v3/auth/projects", token: token).status == 200
   }
+
+  /// Whether the database's files hold a text in the clear.
+  func fileContains(_ text: String) -> Bool {
+    for name in ["site.db", "site.db-wal"] {
+      guard let file = fopen(folder + "/" + name, "r") else { continue }
+      defer { fclose(file) }
+      var bytes: [UInt8] = []
+      var buffer = [UInt8](repeating: 0, count: 1 << 16)
+      while case let count = fread(&buffer, 1, buffer.count, file), count > 0 { bytes += buffer[..<count] }
+      if bytes.firstRange(of: Array(text.utf8)) != nil { return true }
+    }
+    return false
+  }
 }

@@ -50,6 +50,17 @@ enum Fixtures {
               RoleAssignment(holder: holder, target: target, roleID: member, isInherited: inherited), in: session)
           }
         }
+        let access = MatrixSite.id("access-\(side)")
+        for (id, blob) in [
+          (MatrixSite.id("stored_credential-\(side)"), "x"),
+          (Digest.sha256Hex(access), JSON.object(["access": .string(access), "secret": "s"]).description),
+        ] {
+          try CredentialStore.insert(
+            .init(id: id, userID: user, projectID: project, type: blob == "x" ? "note" : "ec2", blob: blob), box: box,
+            in: session)
+        }
+        try DomainOptionStore.set(
+          "ldap://x", domain: domain(of: side), group: "ldap", name: "url", box: nil, in: session)
         let rule = AccessRule(
           id: MatrixSite.id("access_rule-\(side)"), service: "baremetal", method: "GET", path: "/v1/\(side)")
         _ = try AccessRuleStore.ensure(rule, user: user, in: session)
@@ -229,7 +240,7 @@ enum Fixtures {
   }
 
   private static let dashless: Set<String> = [
-    "project", "user", "group", "credential", "domain", "limit", "access_rule",
+    "project", "user", "group", "credential", "domain", "limit", "access_rule", "stored_credential", "access",
   ]
   private static func id(_ kind: String, _ side: String) -> String {
     if kind == "domain" && side == "tenant" { return Project.defaultDomain }
@@ -251,6 +262,8 @@ enum Fixtures {
     case ("keystone", "role"): MatrixSite.id("role")
     case ("keystone", "implied"): MatrixSite.id("implied")
     case ("keystone", "region"): "spare"
+    case ("keystone", "config_group"): "ldap"
+    case ("keystone", "config_option"): "url"
     case ("keystone", "service"), ("keystone", "endpoint"), ("keystone", "endpoint_group"), ("keystone", "policy"),
       ("keystone", "registered_limit"):
       MatrixSite.id(name)
@@ -278,6 +291,8 @@ enum Fixtures {
     case ("keystone", "domain"): "domain"
     case ("keystone", "limit"): "limit"
     case ("keystone", "access_rule"): "access_rule"
+    case ("keystone", "stored_credential"): "stored_credential"
+    case ("keystone", "access"): "access"
     case ("neutron", "network"): "network"
     case ("neutron", "subnet"): "subnet"
     case ("neutron", "port"): "port"
@@ -339,6 +354,13 @@ enum Fixtures {
     "keystone POST /v3/roles": ["role": ["name": "new"]],
     "keystone PATCH /v3/roles/{role}": ["role": ["description": "x"]],
     "keystone POST /v3/users/{user}/application_credentials": ["application_credential": ["name": "new"]],
+    "keystone POST /v3/credentials": ["credential": ["type": "note", "blob": "x"]],
+    "keystone PATCH /v3/credentials/{stored_credential}": ["credential": ["blob": "y"]],
+    "keystone POST /v3/users/{user}/credentials/OS-EC2": ["tenant_id": .string(MatrixSite.tenant)],
+    "keystone PUT /v3/domains/{domain}/config": ["config": ["ldap": ["url": "ldap://y"]]],
+    "keystone PATCH /v3/domains/{domain}/config": ["config": ["ldap": ["url": "ldap://y"]]],
+    "keystone PATCH /v3/domains/{domain}/config/{config_group}": ["config": ["ldap": ["url": "ldap://y"]]],
+    "keystone PATCH /v3/domains/{domain}/config/{config_group}/{config_option}": ["config": ["url": "ldap://y"]],
     "keystone POST /v3/regions": ["region": ["id": "new"]],
     "keystone PUT /v3/regions/{region}": ["region": ["description": "x"]],
     "keystone PATCH /v3/regions/{region}": ["region": ["description": "x"]],

@@ -111,7 +111,7 @@ import Wire
   }
   private static let kinds = [
     "node", "offered", "nic", "allocation", "project", "user", "group", "credential", "network", "subnet", "port",
-    "image", "lease", "offer", "domain", "limit", "access_rule",
+    "image", "lease", "offer", "domain", "limit", "access_rule", "stored_credential", "access",
     "portgroup", "connector", "target",
   ]
 

@@ -3,7 +3,7 @@ extension Migration {
   ///
   /// SQLite cannot change a key in place, so roles and what refers to them are built anew; the tables that refer go
   /// first, because dropping a table deletes its rows and those that depend on them. A login failure is a row, so that a
-  /// lock outlives the server.
+  /// lock outlives the server. Credentials and passwords in domains' options are sealed.
   static let identityCore = Migration(
     number: 10, name: "identity_core",
     sql: """
@@ -93,6 +93,17 @@ extension Migration {
       );
       CREATE TABLE identity_policies (
         id TEXT PRIMARY KEY, type TEXT NOT NULL, content TEXT NOT NULL, extra TEXT NOT NULL DEFAULT '{}'
+      );
+
+      CREATE TABLE identity_credentials (
+        id TEXT PRIMARY KEY, user_id TEXT NOT NULL REFERENCES identity_users (id) ON DELETE CASCADE,
+        project_id TEXT REFERENCES identity_projects (id) ON DELETE CASCADE, type TEXT NOT NULL, sealed_blob TEXT NOT NULL
+      );
+      CREATE INDEX identity_credentials_user ON identity_credentials (user_id);
+      CREATE TABLE identity_domain_options (
+        domain_id TEXT NOT NULL REFERENCES identity_projects (id) ON DELETE CASCADE, group_name TEXT NOT NULL,
+        name TEXT NOT NULL, value TEXT NOT NULL, is_sealed BOOLEAN NOT NULL DEFAULT FALSE,
+        PRIMARY KEY (domain_id, group_name, name)
       );
 
       CREATE TABLE identity_registered_limits (
