@@ -141,7 +141,8 @@ public enum NodeStore {
         Value(node.networkData), Value(node.updatedAt), Value(node.provisionUpdatedAt), Value(node.inspectionStartedAt),
         Value(node.inspectionFinishedAt), Value(node.powerObservedAt),
         Value(node.interfaces.reduce(into: JSONObject()) { $0[$1.key.rawValue] = .string($1.value) }),
-        Value(node.maintenanceReason?.detail), Value(node.lastError?.detail), Value(node.chassisUUID), Value(node.shard),
+        Value(node.maintenanceReason?.detail), Value(node.lastError?.detail), Value(node.chassisUUID),
+        Value(node.shard),
         Value(node.parentNode), Value(node.targetRAIDConfig), .text(node.uuid),
       ])
   }

@@ -247,7 +247,8 @@ import Wire
       #expect(try await site.call(.get, "/v1/nodes/\(uuid)/vifs").json == ["vifs": []])
       #expect(try await site.call(.get, "/v1/nodes/\(uuid)/validate").json["power"]?["result"] == true)
       for path in [
-        "/v1/portgroups", "/v1/chassis", "/v1/volume/connectors?node=\(uuid)", "/v1/volume/targets", "/v1/deploy_templates",
+        "/v1/portgroups", "/v1/chassis", "/v1/volume/connectors?node=\(uuid)", "/v1/volume/targets",
+        "/v1/deploy_templates",
       ] {
         #expect(try await site.call(.get, path).status == 200, "\(path)")
       }
