@@ -138,7 +138,13 @@ let package = Package(
       name: "crash-worker",
       dependencies: ["TestSupport", "Conductor", "Cryptography", "Store", "Workflows", "Domain", "Wire", logging],
       path: "Tests/CrashWorker", swiftSettings: strict, linkerSettings: lld),
-    tests("CrashTests", ["TestSupport", "Processes", "crash-worker"]),
+    tests("CrashTests", ["TestSupport", "Processes", "Wire", "crash-worker"]),
+    tests(
+      "ServerTests",
+      [
+        "TestSupport", "Processes", "Wire", "steelyard",
+        .product(name: "AsyncHTTPClient", package: "async-http-client"),
+      ] + nio),
     tests("WireTests", ["Wire"]),
     tests("DomainTests", ["Domain", "Wire"]),
     tests("ProcessesTests", ["Processes"]),

@@ -98,7 +98,8 @@ final class CommandRunner {
     guard image.size <= disk.sizeBytes else {
       throw AgentError(
         .refused,
-        "The disk \(disk.name) has \(disk.sizeBytes) bytes; the image needs \(image.size) bytes.")
+        "The disk \(disk.name) has \(disk.sizeBytes) bytes; the image needs \(image.size) bytes: choose a smaller image, "
+          + "or another disk by instance_info/root_device.")
     }
     guard let drive else { return }
     guard drive.size <= Self.configDriveLimit else {

@@ -112,7 +112,7 @@ struct DiskHint {
       throw AgentError(
         .refused,
         "No disk matches \(isEmpty ? "(the smallest of at least 1 GiB)" : "the hint"); "
-          + "the machine has \(seen.isEmpty ? "none" : seen).")
+          + "the machine has \(seen.isEmpty ? "none" : seen). Name one by root_device in properties or instance_info.")
     }
     return disk
   }

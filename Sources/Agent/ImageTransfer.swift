@@ -132,7 +132,10 @@ final class ImageTransfer {
     }
     let digest = try writer.finish()
     guard digest == source.sha256 else {
-      throw AgentError(.refused, "The image's SHA-256 is \(digest) instead of \(source.sha256).")
+      throw AgentError(
+        .refused,
+        "The image's SHA-256 is \(digest) instead of \(source.sha256): it was changed on the way or on the disk. Deploy "
+          + "again; if it stays so, the disk or the network is broken.")
     }
   }
 

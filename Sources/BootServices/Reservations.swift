@@ -24,8 +24,13 @@ final class Reservations: Sendable {
   func admit(_ macs: [MACAddress], label: String) throws {
     try turn.withLock { _ in
       for mac in macs {
-        try write("\(configuration.labelsFolder)/\(mac)", label + "\n")
-        try write("\(configuration.hostsFolder)/\(mac)", "\(mac),set:admitted\n")
+        let note = "\(configuration.labelsFolder)/\(mac)"
+        let wasAdmitted = access(note, F_OK) == 0
+        try write(note, label + "\n")
+        do { try write("\(configuration.hostsFolder)/\(mac)", "\(mac),set:admitted\n") } catch {
+          if !wasAdmitted { unlink(note) }
+          throw error
+        }
       }
     }
   }
@@ -33,11 +38,25 @@ final class Reservations: Sendable {
   func deny(_ macs: [MACAddress]) throws {
     try turn.withLock { _ in
       for mac in macs where access("\(configuration.labelsFolder)/\(mac)", F_OK) == 0 {
-        try write("\(configuration.hostsFolder)/\(mac)", "\(mac),ignore\n")
+        try deny(mac)
         guard unlink("\(configuration.labelsFolder)/\(mac)") == 0 || errno == ENOENT else {
           throw failure("remove the admission of \(mac)")
         }
       }
+    }
+  }
+
+  /// A full disk must not keep a machine admitted: the line is then written over the old one, which is longer and needs no
+  /// room. dnsmasq reads it either way when it is closed.
+  private func deny(_ mac: MACAddress) throws {
+    let (path, line) = ("\(configuration.hostsFolder)/\(mac)", "\(mac),ignore\n")
+    do { try write(path, line) } catch let error as DriverError where error.code == .busy {
+      let descriptor = open(path, O_WRONLY | O_CLOEXEC)
+      guard descriptor >= 0 else { throw error }
+      defer { close(descriptor) }
+      let bytes = Array(line.utf8)
+      guard pwrite(descriptor, bytes, bytes.count, 0) == bytes.count, ftruncate(descriptor, off_t(bytes.count)) == 0
+      else { throw error }
     }
   }
 
@@ -78,9 +97,15 @@ final class Reservations: Sendable {
     let descriptor = open(String(temporary), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
     guard descriptor >= 0 else { throw failure("write \(path)") }
     let bytes = Array(text.utf8)
+    errno = ENOSPC
     let isWritten = Glibc.write(descriptor, bytes, bytes.count) == bytes.count
+    guard isWritten, rename(String(temporary), path) == 0 else {
+      let failure = failure("write \(path)")
+      close(descriptor)
+      unlink(String(temporary))
+      throw failure
+    }
     close(descriptor)
-    guard isWritten, rename(String(temporary), path) == 0 else { throw failure("write \(path)") }
   }
   private func read(_ path: String) -> String {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
@@ -92,8 +117,10 @@ final class Reservations: Sendable {
   }
   private func failure(_ what: String) -> DriverError {
     let number = errno
+    let isFull = number == ENOSPC || number == EDQUOT
     return DriverError(
-      number == ENOSPC ? .busy : .refused, device: .bootServices,
-      detail: "cannot \(what): \(String(cString: strerror(number)))")
+      isFull ? .busy : .refused, device: .bootServices,
+      detail: "cannot \(what): \(String(cString: strerror(number)))"
+        + (isFull ? "; free space on the server's disk, then ask again" : "; see to the folder's permissions"))
   }
 }

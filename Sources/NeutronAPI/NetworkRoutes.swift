@@ -132,7 +132,7 @@ struct NetworkRoutes: Sendable {
       ? "There is no pool of VLANs for this project\(wanted.map { " on \($0)" } ?? ""). The administrator makes one with "
         + "`openstack network segment range create`."
       : "Every VLAN is taken in: \(pools.map(\.words).joined(separator: "; ")). Delete a network that is not needed, or ask "
-        + "the administrator for a wider pool (`openstack network segment range set`)."
+        + "the administrator for another pool (`openstack network segment range create`)."
     throw APIError.conflict(
       "Unable to create the network. No tenant network is available for allocation. \(reason)",
       type: "NoNetworkAvailable")

@@ -12,16 +12,20 @@ public final class Database: Sendable {
   public let path: String
 
   /// Opens the database and brings its schema up to date.
-  /// - Throws: ``StoreError`` when the file is newer than this program.
+  /// - Throws: ``StoreError`` when the file is newer than this program, or its disk is full.
   public init(path: String, secrets: SecretBox, readers count: Int = 3) throws {
     self.path = path
     self.secrets = secrets
-    writer = try WorkerPool(count: 1) {
-      let session = try SQLiteSession(path: path, durable: true)
-      try Migration.apply(to: session)
-      return session
+    do {
+      writer = try WorkerPool(count: 1) {
+        let session = try SQLiteSession(path: path, durable: true)
+        try Migration.apply(to: session)
+        return session
+      }
+      readers = try WorkerPool(count: count) { try SQLiteSession(path: path, durable: false) }
+    } catch let error as StoreError where error.kind == .full {
+      throw StoreError(.full, "the disk of \(path) is full: free space there and start again")
     }
-    readers = try WorkerPool(count: count) { try SQLiteSession(path: path, durable: false) }
   }
 
   /// Runs `body` in a read transaction: one consistent picture.

@@ -1,4 +1,5 @@
 import CSQLite
+import Glibc
 
 /// A SQLite connection. Owned by one thread of a ``WorkerPool``.
 final class SQLiteSession: Session {
@@ -61,7 +62,9 @@ final class SQLiteSession: Session {
       default:
         switch code & 255 {
         case SQLITE_BUSY, SQLITE_LOCKED: .busy
-        case SQLITE_FULL, SQLITE_IOERR: .full
+        case SQLITE_FULL: .full
+        // Growing the log's index fails as an I/O error on a full disk.
+        case SQLITE_IOERR: [ENOSPC, EDQUOT].contains(sqlite3_system_errno(handle)) ? .full : .other
         default: .other
         }
       }
@@ -163,6 +166,11 @@ final class SQLiteSession: Session {
     }
     let code = sqlite3_backup_step(backup, -1)
     sqlite3_backup_finish(backup)
-    guard code == SQLITE_DONE else { throw StoreError(code == SQLITE_FULL ? .full : .other, "backup stopped: \(code)") }
+    guard code == SQLITE_DONE else {
+      // Half a copy is none, and takes the room that is missing.
+      unlink(path)
+      let isFull = code == SQLITE_FULL || code & 255 == SQLITE_IOERR
+      throw StoreError(isFull ? .full : .other, "no copy at \(path): \(String(cString: sqlite3_errstr(code)))")
+    }
   }
 }

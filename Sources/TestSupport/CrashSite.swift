@@ -4,6 +4,7 @@ import Domain
 import DriverInterfaces
 import Glibc
 import Logging
+import Processes
 import Store
 import Synchronization
 import Wire
@@ -87,6 +88,7 @@ public struct CrashSite: Sendable {
   public let database: Database
   public let conductor: Conductor
   private let parts: SiteParts
+  private let complaints: Complaints
   let printsPoints: Bool
   let points: Points
 
@@ -108,7 +110,8 @@ public struct CrashSite: Sendable {
   struct Injected: Error, CustomStringConvertible { let description = "failed on request" }
 
   /// - Parameter options: `kill` (number of the point), `fail` (a step's name), `twice`, `points`, `patience` with agents
-  ///   (milliseconds), `world` (the path of the world's file).
+  ///   (milliseconds), `world` (the path of the world's file), `fill` (a step's name: the disk of the folder has no byte left
+  ///   from the step's effect on, for a second and a half).
   public init(folder: String, options: [String: String], parts: SiteParts = SiteParts()) throws {
     mkdir(folder, 0o700)
     self.parts = parts
@@ -132,6 +135,9 @@ public struct CrashSite: Sendable {
     let worldSwitch = WorldSwitch(world)
     let worldBoot = WorldBoot(world, machines: mac.map { [$0: Self.machine] } ?? [:])
     let worldImages = WorldImages(world)
+    let complaints = Complaints()
+    self.complaints = complaints
+    let fill = options["fill"]
     conductor = Conductor(
       database: database, settings: settings,
       hardwareTypes: parts.hardware.map { [$0] } ?? [
@@ -139,8 +145,11 @@ public struct CrashSite: Sendable {
       ],
       switches: parts.switches?(worldSwitch) ?? worldSwitch, boot: parts.boot?(worldBoot) ?? worldBoot,
       images: try parts.images?(database) ?? worldImages, configDrives: parts.configDrives ?? worldImages,
-      logger: Logger(label: "crash") { _ in SwiftLogNoOpLogHandler() }, runnerSettings: runner,
-      probe: { points.reach($0) },
+      logger: complaints.logger, runnerSettings: runner,
+      probe: { point in
+        if let fill, point == "\(fill):after-effect" { fillDisk(of: folder, for: 1500) }
+        points.reach(point)
+      },
       adjust: { definition in definition.adjusted(failing: failing, twice: twice, points: points) },
       clock: { Self.now() })
   }
@@ -218,7 +227,7 @@ public struct CrashSite: Sendable {
         }),
       "lease": JSON(lease?.status.rawValue), "lessee": JSON(node?.lessee),
       "vif": JSON(vif.map { "\($0.status.rawValue) \($0.bindingHostID)" }), "ledger": JSON(world.ledger()),
-      "points": .int(points.names.count),
+      "points": .int(points.names.count), "complaints": JSON(complaints.all),
       "failing_point": JSON(points.names.firstIndex { $0.hasSuffix(":after-failed") }.map { $0 + 1 }),
     ]
   }
@@ -291,6 +300,23 @@ public struct CrashSite: Sendable {
       }
     }
     points.reach("begun")
+  }
+}
+
+/// Takes every byte that is free, and gives it back after so many milliseconds.
+private func fillDisk(of folder: String, for milliseconds: UInt32) {
+  let path = "\(folder)/ballast"
+  guard access(path, F_OK) != 0 else { return }
+  let descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
+  for size in [1 << 20, 4096, 1] {
+    let bytes = [UInt8](repeating: 0x5a, count: size)
+    while write(descriptor, bytes, size) > 0 {}
+  }
+  close(descriptor)
+  startThread("ballast") {
+    usleep(milliseconds * 1000)
+    // The name stays: once is enough.
+    truncate(path, 0)
   }
 }
 

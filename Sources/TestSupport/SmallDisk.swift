@@ -71,7 +71,20 @@ public struct SmallDisk: Sendable {
     return Int(information.f_bavail) * Int(information.f_frsize)
   }
   /// Names in a folder of it, sorted; none when there is no such folder.
-  public func names(in folder: String = "") -> [String] { fileNames(in: "\(path)/\(folder)").sorted() }
+  public func names(in folder: String = "") -> [String] { fileNames(in: "\(path)/\(folder)") }
+  /// The same with the hidden ones.
+  public func allNames(in folder: String) -> [String] {
+    guard let handle = opendir("\(path)/\(folder)") else { return [] }
+    defer { closedir(handle) }
+    var names: [String] = []
+    while let entry = readdir(handle) {
+      let name = withUnsafePointer(to: entry.pointee.d_name) {
+        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      }
+      if name != "." && name != ".." { names.append(name) }
+    }
+    return names.sorted()
+  }
 
   /// Runs a program to its end where the disk is ``inside``.
   public func run(_ program: String, _ arguments: [String], timeout: Duration = .seconds(60)) async throws

@@ -379,7 +379,7 @@ import Wire
 
   @Test func aWrongDigestIsRefusedAndTheDiskDoesNotBoot() async throws {
     let error = try await refusal(Self.stream, sha256: String(repeating: "0", count: 64))
-    #expect(error.contains("SHA-256"))
+    #expect(error.contains("SHA-256") && error.contains("Deploy again"))
   }
 
   @Test func extentsThatGoBackAreRefused() async throws {
@@ -408,6 +408,7 @@ import Wire
     _ = try await run(server)
     let error = try #require(results(server).first?["error"]?.string)
     #expect(error.contains("\(99 * Self.mebibyte)") && error.contains("\(Self.diskSize)"))
+    #expect(error.contains("choose a smaller image, or another disk by instance_info/root_device"))
     #expect(server.requests("/agent/v1/image").isEmpty)
     #expect(try diskBytes(0..<Self.mebibyte).allSatisfy { $0 == 0xee })
   }

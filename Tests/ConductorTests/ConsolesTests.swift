@@ -4,6 +4,7 @@ import DriverInterfaces
 import Glibc
 import Logging
 import Synchronization
+import TestSupport
 import Testing
 import Wire
 
@@ -48,9 +49,9 @@ private struct Bench {
   var settings: ConsoleSettings
   var consoles: Consoles
 
-  init(fileLimit: Int = 8 << 20) throws {
+  init(fileLimit: Int = 8 << 20, folder: String? = nil) throws {
     var template = Array("/tmp/steelyard-consoles-XXXXXX".utf8CString)
-    settings = ConsoleSettings(folder: mkdtemp(&template).map { String(cString: $0) } ?? "/tmp")
+    settings = ConsoleSettings(folder: folder ?? mkdtemp(&template).map { String(cString: $0) } ?? "/tmp")
     settings.fileLimit = fileLimit
     settings.firstPause = .milliseconds(20)
     let first = Int.random(in: 200...300) * 100
@@ -195,6 +196,36 @@ private func until(_ condition: () async throws -> Bool) async throws {
     bench.consoles = try Consoles(settings: bench.settings, logger: Logger(label: "test"))
     #expect(await bench.text(.powerOn) == text)
     await bench.end()
+  }
+
+  @Test(.enabled(if: geteuid() == 0, "a small disk needs root")) func aFullDiskLosesOutputAndSaysWhere() async throws {
+    try await SmallDisk.with(megabytes: 1) { disk in
+      let said = Complaints()
+      var bench = try Bench(folder: disk.path + "/consoles")
+      bench.consoles = try Consoles(settings: bench.settings, logger: said.logger)
+      try await bench.start()
+      try await bench.print("before")
+      try disk.fill()
+      // More than is left in the last block of the file.
+      bench.machine.print(String(repeating: "lost ", count: 2000))
+      try await until { !said.all.isEmpty }
+      #expect(bench.machine.isOpen, "the session goes on: the machine's console must not be taken by another")
+
+      disk.free()
+      try await bench.print("after")
+
+      #expect(await bench.text().hasPrefix("before"))
+      let ending = String(await bench.text().suffix(150))
+      #expect(
+        ending.hasSuffix(
+          "\r\n[steelyard: output is missing here; the server could not write it (see its log)]\r\nafter"))
+      // Once for the whole time, with what to do.
+      #expect(said.all.count == 1)
+      #expect(said.all.first?.contains("No space left on device; free space on the server's disk") == true)
+      try await bench.print("!")
+      #expect(await bench.text().hasSuffix("after!"))
+      await bench.end()
+    }
   }
 
   @Test func aLostSessionIsOpenedAgainAndItsReasonKnown() async throws {

@@ -29,6 +29,9 @@ import Wire
       scenario: .deploy, verb: "switch", words: "misconfigured: there is no port n1", state: "deploy failed",
       says: "no port n1"),
     Fault(
+      scenario: .provide, verb: "switch", words: "misconfigured: there is no port n1", state: "clean failed",
+      says: "no port n1"),
+    Fault(
       scenario: .deploy, verb: "admit", words: "refused: no space left", state: "deploy failed", says: "no space left"),
     Fault(
       scenario: .deploy, verb: "power-on", words: "refused: power supply", state: "deploy failed", says: "power supply"),
@@ -37,17 +40,25 @@ import Wire
       state: "deploy failed",
       says: "the disk has 2048 MiB"),
     Fault(
-      scenario: .deploy, verb: "agent-write-image", words: "silent", state: "deploy failed", says: "has not called"),
+      scenario: .deploy, verb: "agent-write-image", words: "silent", state: "deploy failed",
+      says: "the machine may have crashed or lost power; look at its console"),
     Fault(
-      scenario: .deploy, verb: "no-agent", words: "DHCP never answers", state: "deploy failed", says: "did not call"),
+      scenario: .provide, verb: "agent-erase", words: "silent", state: "clean failed",
+      says: "the machine may have crashed or lost power; look at its console"),
     Fault(
-      scenario: .provide, verb: "no-agent", words: "DHCP never answers", state: "clean failed", says: "did not call"),
+      scenario: .inspect, verb: "agent-inspect", words: "silent", state: "inspect failed",
+      says: "the machine may have crashed or lost power; look at its console"),
+    Fault(scenario: .deploy, verb: "no-agent", words: "DHCP never answers", state: "deploy failed", says: Self.absent),
+    Fault(scenario: .provide, verb: "no-agent", words: "DHCP never answers", state: "clean failed", says: Self.absent),
     Fault(
       scenario: .provide, verb: "agent-erase", words: "/dev/vda: input/output error", state: "clean failed",
       says: "input/output"),
     Fault(
-      scenario: .inspect, verb: "no-agent", words: "DHCP never answers", state: "inspect failed", says: "did not call"),
+      scenario: .inspect, verb: "no-agent", words: "DHCP never answers", state: "inspect failed", says: Self.absent),
   ]
+  /// What is said of a machine that never asks for an address, or never gets one.
+  static let absent =
+    "look at the console for what the firmware did; is the port's MAC address right, is its switch port on the provisioning network, does it boot over the network first?"
 
   @Test(arguments: faults) func isToldInWordsAndTheNormalVerbsLeadOut(fault: Fault) async throws {
     let folder = try temporaryFolder()

@@ -39,12 +39,13 @@ struct Site: Sendable {
   static let now = Timestamp(seconds: 1_800_000_000)
 
   static func run(
-    settings: ImageSettings = .init(), _ test: @escaping @Sendable (Site) async throws -> Void
+    settings: ImageSettings = .init(), imagesAt place: String? = nil,
+    _ test: @escaping @Sendable (Site) async throws -> Void
   ) async throws {
     let path = "/tmp/steelyard-glance-\(Identifier.uuid())"
     mkdir(path, 0o700)
     let database = try Database(path: path + "/site.db", secrets: SecretBox(key: [UInt8](repeating: 7, count: 32)))
-    let folder = try ImageFolder(path + "/images", settings: settings)
+    let folder = try ImageFolder(place ?? path + "/images", settings: settings)
     try await folder.prepare(database)
     let app = Application(
       responder: APIResponder(

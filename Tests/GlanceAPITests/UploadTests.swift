@@ -2,6 +2,7 @@ import Conductor
 import Glibc
 import Processes
 import Store
+import TestSupport
 import Testing
 import Wire
 
@@ -206,11 +207,8 @@ import Wire
     async throws
   {
     try await Site.run { site in
-      let mount = site.path + "/small"
-      mkdir(mount, 0o700)
-      _ = try await runChecked("mount", ["-t", "tmpfs", "-o", "size=2m", "tmpfs", mount])
-      do {
-        let small = try Site.on(site, folder: try ImageFolder(mount))
+      try await SmallDisk.with(megabytes: 2) { disk in
+        let small = try Site.on(site, folder: try ImageFolder(disk.path))
         do {
           let upload = try await small.folder.upload("i", uploadID: "u", limit: 1 << 30)
           await #expect(throws: UploadError.diskFull) {
@@ -229,11 +227,81 @@ import Wire
           performing: { try await small.cache.ensureRaw(imageID: image.id) },
           throws: { "\($0)".contains("disk is full") })
         #expect(try await small.files("cache") == [])
-      } catch {
-        _ = try await run("umount", [mount])
-        throw error
       }
-      _ = try await runChecked("umount", [mount])
+    }
+  }
+
+  @Test(.enabled(if: geteuid() == 0, "a small disk needs root")) func anUploadThatFillsTheDiskIsSaidAndLeavesNothing()
+    async throws
+  {
+    try await SmallDisk.with(megabytes: 3) { disk in
+      try await Site.run(imagesAt: disk.path + "/images") { site in
+        let image = try await site.make("i")
+        let answer = try await site.upload(image, [UInt8](repeating: 3, count: 6 << 20))
+        #expect(answer.status == 413)
+        #expect(answer.message == "Image storage media is full: the administrator must free space. Nothing was kept.")
+        #expect(try await nothingIsLeft(of: image, site))
+        #expect(disk.space > 2 << 20)
+        // Full to the last byte before it begins.
+        try disk.fill()
+        #expect(try await site.upload(image, [1, 2, 3]).status == 413)
+        #expect(try await nothingIsLeft(of: image, site))
+        // With room again the same image takes its content.
+        disk.free()
+        #expect(try await site.upload(image, [UInt8](repeating: 3, count: 1 << 20)).status == 204)
+        #expect(try await site.call(.get, "/v2/images/\(image.id)").json["status"] == "active")
+      }
+    }
+  }
+
+  @Test func anUploadWhoseEndCannotBeWrittenDownLeavesNothing() async throws {
+    try await Site.run { site in
+      let image = try await site.make("i")
+      // As when the database has no room for the last change.
+      _ = try await site.database.write { session in
+        try session.execute(
+          "CREATE TRIGGER full BEFORE UPDATE OF status ON images WHEN NEW.status = 'active' BEGIN SELECT RAISE(ABORT, 'no room'); END",
+          [])
+      }
+      #expect(try await site.upload(image, [1, 2, 3]).status >= 400)
+      #expect(try await nothingIsLeft(of: image, site))
+      _ = try await site.database.write { session in try session.execute("DROP TRIGGER full", []) }
+      #expect(try await site.upload(image, [1, 2, 3]).status == 204)
+    }
+  }
+
+  @Test func anUploadThatBrokeOffUnseenDoesNotKeepItsImage() async throws {
+    try await Site.run { site in
+      let (image, other) = (try await site.make("i"), try await site.make("j"))
+      for stuck in [image, other] {
+        try await site.database.write { session in
+          guard var stored = try ImageStore.get(stuck.id, in: session) else { return }
+          stored.status = .saving
+          stored.uploadID = "gone-\(stuck.id)"
+          try ImageStore.update(stored, in: session)
+        }
+        try site.write([1], to: site.folder.path + "/uploads/gone-\(stuck.id).part")
+      }
+      // One that goes on is no orphan, and not forgotten.
+      let live = try await site.make("live")
+      let connection = try Connection(port: site.port)
+      try await connection.send(
+        "PUT /image/v2/images/\(live.id)/file HTTP/1.1\r\nHost: x\r\nX-Auth-Token: alice\r\n"
+          + "Content-Type: application/octet-stream\r\nContent-Length: 7\r\n\r\nabc")
+      #expect(try await eventually { try await site.files("uploads").count == 3 })
+
+      // By the owner, who uploads again …
+      #expect(try await site.upload(image, [1, 2, 3]).status == 204)
+      // … and by the sweeper.
+      try await site.cache.forgetUploads()
+      #expect(try await site.call(.get, "/v2/images/\(other.id)").json["status"] == "queued")
+      #expect(try await site.call(.get, "/v2/images/\(live.id)").json["status"] == "saving")
+      let orphans = try await site.cache.orphans().map { String($0.dropFirst(site.folder.path.count)) }
+      #expect(Set(orphans) == ["/uploads/gone-\(image.id).part", "/uploads/gone-\(other.id).part"])
+
+      _ = try await connection.answer("defg")
+      #expect(try await site.call(.get, "/v2/images/\(live.id)").json["status"] == "active")
+      connection.close()
     }
   }
 

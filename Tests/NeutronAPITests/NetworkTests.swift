@@ -38,6 +38,28 @@ import Wire
       #expect(refused.error == "NoNetworkAvailable")
       #expect(refused.message.contains("No tenant network is available for allocation."))
       #expect(refused.message.contains("tenants (physnet1, VLANs 200 to 200)"))
+      #expect(
+        refused.message.contains(
+          "Delete a network that is not needed, or ask the administrator for another pool (`openstack network segment range create`)."
+        ))
+
+      // Nothing of it is kept, and either of the two ways leads out.
+      let names = try await site.call(.get, "/v2.0/networks").json["networks"]?.array?.map { $0["name"]?.string }
+      #expect(names == ["one"])
+      let pool = try await site.call(
+        .post, "/v2.0/network_segment_ranges", as: "admin",
+        [
+          "network_segment_range": [
+            "name": "more", "shared": true, "network_type": "vlan", "physical_network": "physnet1", "minimum": 300,
+            "maximum": 300,
+          ]
+        ])
+      #expect(pool.status == 201)
+      #expect(try await site.network("two")["provider:segmentation_id"] == 300)
+      #expect(try await site.call(.post, "/v2.0/networks", ["network": ["name": "three"]]).status == 409)
+      let one = try await site.call(.get, "/v2.0/networks?name=one").json.ids("networks").first ?? ""
+      #expect(try await site.call(.delete, "/v2.0/networks/\(one)").status == 204)
+      #expect(try await site.network("three")["provider:segmentation_id"] == 200)
     }
     try await Site.run(vlans: nil) { site in
       let refused = try await site.call(.post, "/v2.0/networks", ["network": ["name": "two"]])

@@ -93,7 +93,10 @@ struct ConsoleLog {
 struct ConsoleFileError: Error, CustomStringConvertible {
   let path: String
   let number: Int32
-  var description: String { "\(path): \(String(cString: strerror(number)))" }
+  var description: String {
+    "\(path): \(String(cString: strerror(number)))"
+      + (number == ENOSPC || number == EDQUOT ? "; free space on the server's disk" : "")
+  }
 }
 
 /// One open file that only grows; closed with the object.

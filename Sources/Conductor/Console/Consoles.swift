@@ -154,9 +154,11 @@ public final class Consoles: NodeConsoles, Service {
         for try await bytes in console.open() {
           set(problem: nil, of: uuid)
           pause = settings.firstPause
+          // What could not be logged is gone; readers are told where.
+          let gap = isGapped(uuid) ? Self.gap : []
           await attempt(uuid) { state in
             try state.openLog(uuid)
-            try state.logs[uuid]?.append(bytes)
+            try state.logs[uuid]?.append(gap + bytes)
             state.wake(uuid, with: true)
           }
         }
@@ -171,6 +173,10 @@ public final class Consoles: NodeConsoles, Service {
       pause = min(pause * 2, settings.lastPause)
     }
   }
+
+  private static let gap = Array(
+    "\r\n[steelyard: output is missing here; the server could not write it (see its log)]\r\n".utf8)
+  private func isGapped(_ uuid: String) -> Bool { state.withLock { $0.sessions[uuid]?.fault != nil } }
 
   private func set(problem: String?, of uuid: String) {
     let isNew = state.withLock { state in
@@ -194,7 +200,9 @@ public final class Consoles: NodeConsoles, Service {
       defer { state.sessions[uuid]?.fault = fault }
       return fault != nil && state.sessions[uuid]?.fault != fault
     }
-    if isNew, let fault { logger.error("console of node \(uuid) is not logged: \(fault)") }
+    if isNew, let fault {
+      logger.error("console of node \(uuid) is not logged, and what it prints is lost: \(fault)")
+    }
   }
 
   private func stopAll() async {

@@ -31,7 +31,7 @@ struct CachePaths: Sendable {
   private func missing() -> DriverError {
     DriverError(
       .refused, device: .image(imageID),
-      detail: "Its content is gone from the server's disk; upload the image again.")
+      detail: "Its content is gone from the server's disk: delete the image and make it again.")
   }
 
   /// A second name for the content of a raw image; the content's own where the disk has no hard links.

@@ -17,6 +17,14 @@ public struct ConfigDrive: ConfigDriveInterface {
   public init() {}
 
   public func make(_ content: JSON, at path: String) async throws -> RawImage {
+    do { return try await make(content, path) } catch let error as FileError where error.isDiskFull {
+      throw Self.diskFull
+    } catch let error as CommandError where error.description.contains("No space left") { throw Self.diskFull }
+  }
+  private static let diskFull = refused(
+    "The server's disk is full: the administrator must free space; then deploy again.")
+
+  private func make(_ content: JSON, _ path: String) async throws -> RawImage {
     switch content {
     case .object(let object): try await build(try Self.documents(object), at: path)
     case .string(let text): try await unpack(text, to: path)

@@ -74,11 +74,11 @@ public actor ImageCache: ImageStoreInterface {
   {
     guard Identifier.isUUID(imageID), let image = try await database.read({ try ImageStore.get(imageID, in: $0) })
     else {
-      throw refused(imageID, "There is no such image.")
+      throw refused(imageID, "There is no such image; choose one of `openstack image list`.")
     }
     guard image.status == .active, let sha256 = image.sha256, let size = image.size, let format = image.diskFormat
     else {
-      throw refused(imageID, "The image has no content yet (status \(image.status.rawValue)).")
+      throw refused(imageID, "The image has no content yet (status \(image.status.rawValue)): upload it first.")
     }
     let paths = CachePaths(folder: folder, imageID: imageID)
     if format != "qcow2" {
@@ -104,7 +104,9 @@ public actor ImageCache: ImageStoreInterface {
       unlink(paths.part)
       if let error = error as? FileError {
         logger.error("image \(imageID): \(error)")
-        if error.isDiskFull { throw refused(imageID, "The server's disk is full; the administrator must free space.") }
+        if error.isDiskFull {
+          throw refused(imageID, "The server's disk is full: the administrator must free space; then deploy again.")
+        }
       }
       throw error
     }
@@ -118,19 +120,24 @@ public actor ImageCache: ImageStoreInterface {
     try await watched(progress, .checking, from: 0, to: 0.2, { hash.fraction }) {
       let found = try await thread.run { try hash.sha256(of: source) }
       guard found == sha256 else {
-        throw await self.refused(image.id, "Its content is not what was uploaded (checksum mismatch); upload it again.")
+        throw await self.refused(
+          image.id,
+          "Its content is not what was uploaded (checksum mismatch): delete the image, make it again, and deploy that one."
+        )
       }
     }
     let disk = try await thread.run { try paths.inspect(source) }
     guard let disk else {
       throw refused(
         image.id,
-        "Its disk_format says qcow2, but the content is not a qcow2 image; upload it again with the right --disk-format."
+        "Its disk_format says qcow2, but the content is not a qcow2 image: make it again with the right --disk-format."
       )
     }
     guard disk <= folder.settings.largestDisk else {
       throw refused(
-        image.id, "It describes a disk of \(disk) bytes; this site unpacks at most \(folder.settings.largestDisk).")
+        image.id,
+        "It describes a disk of \(disk) bytes; this site unpacks at most \(folder.settings.largestDisk): make it smaller (qemu-img resize --shrink)."
+      )
     }
     let patience = folder.settings.conversionPatience
     try await watched(progress, .unpacking, from: 0.2, to: 0.7, { paths.partFraction(of: disk) }) {
@@ -148,11 +155,12 @@ public actor ImageCache: ImageStoreInterface {
       } catch let error as CommandError where error.reason != .notFound { words = error.description }
       await self.log("image \(image.id): qemu-img: \(words)")
       if words.contains("No space left") {
-        throw await self.refused(image.id, "The server's disk is full; the administrator must free space.")
+        throw await self.refused(
+          image.id, "The server's disk is full: the administrator must free space; then deploy again.")
       }
       throw await self.refused(
         image.id,
-        "It cannot be unpacked: the qcow2 image is damaged. Check it with qemu-img check, and upload it again.")
+        "It cannot be unpacked: the qcow2 image is damaged. Check it with qemu-img check, and make the image again.")
     }
     unlink(paths.source)
     let rawHash = Hashing()

@@ -224,6 +224,7 @@ extension Conductor {
       guard let image = try ImageStore.get(imageID(source), in: session), image.status == .active else {
         throw ConductorError(.badRequest, "Image \(source) could not be found, or is not active.")
       }
+      try requireChecksum(of: image, in: node.instanceInfo)
       params["image"] = .string(image.id)
       needed = image.virtualSize ?? image.size
     }
@@ -265,6 +266,31 @@ extension Conductor {
     }
   }
 
+  /// Refuses an image that is another than the one whose checksum the caller has written down. Source: Ironic,
+  /// `instance_info`: `image_checksum` (by its length), `image_os_hash_algo` and `image_os_hash_value`.
+  private func requireChecksum(of image: Image, in info: JSONObject) throws {
+    let known = ["md5": image.md5, "sha256": image.sha256, "sha512": image.sha512]
+    func require(_ noted: String, _ algorithm: String?, _ member: String) throws {
+      guard let algorithm, let actual = known[algorithm] ?? nil else {
+        throw ConductorError(
+          .badRequest,
+          "instance_info/\(member) is no checksum that can be compared: MD5, SHA-256 and SHA-512 in hexadecimal digits can."
+        )
+      }
+      guard noted.lowercased() == actual else {
+        throw ConductorError(
+          .badRequest,
+          "instance_info/\(member) is not the checksum of image \(image.id), whose \(algorithm) is \(actual): choose the image that you mean, or correct or remove the checksum."
+        )
+      }
+    }
+    if let noted = info["image_checksum"]?.string {
+      try require(noted, [32: "md5", 64: "sha256", 128: "sha512"][noted.utf8.count], "image_checksum")
+    }
+    if let noted = info["image_os_hash_value"]?.string {
+      try require(noted, info["image_os_hash_algo"]?.string ?? "sha512", "image_os_hash_value")
+    }
+  }
   /// "glance://ID", a UUID, or an image's URL of ours.
   private func imageID(_ source: String) -> String {
     source.hasPrefix("glance://") ? String(source.dropFirst("glance://".count)) : source

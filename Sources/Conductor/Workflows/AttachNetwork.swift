@@ -31,7 +31,7 @@ extension Conductor {
               try NetworkPortStore.setStatus(.error, of: vif, at: context.now, in: session)
             }
             do {
-              try await parts.applyNetworks(.tenant, node: context.subject, label: context.key)
+              try await parts.applyNetworksWherePossible(.tenant, node: context.subject, label: context.key)
               try await parts.database.write { try NetworkPortStore.release(vif, at: context.now, in: $0) }
             } catch let error as DriverError where error.isTransient {
               // A switch that cannot be reached must not keep the machine reserved: the intent is written, the drift

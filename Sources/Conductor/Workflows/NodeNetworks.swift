@@ -52,19 +52,25 @@ extension Parts {
     }
   }
 
-  /// Quarantine as an undo: a switch or a port that does not exist carries nothing, so it is no obstacle.
-  /// - Throws: ``DriverError`` when a port that exists could not be quarantined.
-  func withdrawNetworks(node: String) async throws {
-    do {
-      try await applyNetworks(.quarantine, node: node, label: nil)
-    } catch let error as DriverError where error.code == .misconfigured {
-      // One port that is not there must not keep the others on a network.
-      for place in try await database.read({ try PortStore.list(node: node, in: $0).compactMap(\.switchPort) }) {
-        do {
-          try await apply([place.port: .quarantine], on: place.switchName, label: nil)
-        } catch let error as DriverError where error.code == .misconfigured {}
+  /// The same as an undo: a switch or a port that does not exist carries nothing, so it is no obstacle.
+  /// - Throws: ``DriverError`` when a port that exists could not be brought there.
+  func applyNetworksWherePossible(_ mode: NetworkMode, node: String, label: String?) async throws {
+    let wanted = try await database.write { try wantNetworks(mode, node: node, label: label, in: $0) }
+    for (name, ports) in wanted.sorted(by: { $0.key < $1.key }) {
+      do {
+        try await apply(ports, on: name, label: label)
+      } catch let error as DriverError where error.code == .misconfigured {
+        // One port that is not there must not keep the others on a network.
+        for (port, configuration) in ports {
+          do { try await apply([port: configuration], on: name, label: label) } catch let error as DriverError
+            where error.code == .misconfigured
+          {}
+        }
       }
     }
+  }
+  func withdrawNetworks(node: String) async throws {
+    try await applyNetworksWherePossible(.quarantine, node: node, label: nil)
   }
 
   /// Tells one switch, and records what came of it.
