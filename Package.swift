@@ -76,6 +76,15 @@ let package = Package(
     library("SwitchDrivers", ["DriverInterfaces", "Domain", "Wire", logging] + nio),
     library("BootServices", ["DriverInterfaces", "Domain", "Wire", "Processes", logging, lifecycle]),
 
+    // Those who are told what happens.
+    library(
+      "Webhooks",
+      [
+        "DriverInterfaces", "Processes", "CLinux", logging,
+        .product(name: "AsyncHTTPClient", package: "async-http-client"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+      ] + nio),
+
     // Facades: one per upstream API.
     library(
       "APISupport",
@@ -92,7 +101,13 @@ let package = Package(
     facade("IronicAPI"),
     facade("NeutronAPI"),
     facade("GlanceAPI"),
-    facade("LeapAPI"),
+    library(
+      "LeapAPI",
+      [
+        "APISupport", "Conductor", "Store", "Cryptography", "Domain", "Wire", hummingbird, logging, lifecycle,
+        .product(name: "NIOHTTP1", package: "swift-nio"), .product(name: "NIOWebSocket", package: "swift-nio"),
+        .product(name: "NIOSSL", package: "swift-nio-ssl"),
+      ] + nio),
     library("AgentAPI", ["APISupport", "Conductor", "Store", "Domain", "Wire", hummingbird] + nio),
 
     // The virtual machine room and the servers that stand in for hardware. They never link the product.
@@ -115,7 +130,7 @@ let package = Package(
       name: "steelyard",
       dependencies: [
         "KeystoneAPI", "IronicAPI", "NeutronAPI", "GlanceAPI", "LeapAPI", "AgentAPI", "APISupport",
-        "Conductor", "Workflows", "Store", "RedfishDriver", "IPMIDriver", "FakeDriver", "SwitchDrivers",
+        "Conductor", "Workflows", "Store", "Webhooks", "RedfishDriver", "IPMIDriver", "FakeDriver", "SwitchDrivers",
         "BootServices",
         "DriverInterfaces", "Domain", "Wire", "Lab", "Processes", "Cryptography", "CLinux", arguments, logging,
         lifecycle,
@@ -176,7 +191,10 @@ let package = Package(
       "KeystoneAPITests", ["KeystoneAPI", "APISupport", "Store", "Domain", "Wire", "Cryptography", hummingbirdTesting]),
     tests(
       "LeapAPITests",
-      ["LeapAPI", "KeystoneAPI", "APISupport", "Store", "Domain", "Wire", "Cryptography", hummingbirdTesting]),
+      [
+        "LeapAPI", "APISupport", "Conductor", "FakeDriver", "TestSupport", "Store", "Workflows", "Domain", "Wire",
+        "Cryptography", hummingbirdTesting,
+      ]),
     tests(
       "IronicAPITests",
       [
@@ -191,6 +209,9 @@ let package = Package(
         "Store", "Domain", "Wire",
         "Cryptography", "TestSupport", hummingbirdTesting,
       ], exclude: ["roles.txt", "uncovered.txt"]),
+    tests(
+      "WebhooksTests",
+      ["Webhooks", "Conductor", "DriverInterfaces", "Store", "Domain", "Wire", "Cryptography", hummingbird, logging, lifecycle]),
     tests("LabTests", ["Lab", "Processes", "Wire", "steelyard", "steelyard-simulator"]),
     tests("NeutronAPITests", ["NeutronAPI", hummingbirdTesting]),
     tests("GlanceAPITests", ["GlanceAPI", "TestSupport", "Processes", "Cryptography", hummingbirdTesting]),

@@ -57,6 +57,8 @@ public struct ConductorSettings: Sendable {
   public var powerSyncPeriod: Duration = .seconds(60)
   /// How often every wired switch port is read back.
   public var switchAuditPeriod: Duration = .seconds(60)
+  /// Lengths of leases, and when their parties are told of the end.
+  public var leases = LeaseSettings()
   /// How long ended workflows are kept.
   public var workflowRetention: Duration = .seconds(30 * 86_400)
   public init() {}
@@ -99,7 +101,7 @@ public final class Conductor: Sendable {
     let parts = Parts(
       database: database, settings: settings, hardwareTypes: hardwareTypes, switches: switches, boot: boot,
       images: images,
-      configDrives: configDrives, consoles: consoles, agentCalls: agentCalls, clock: clock)
+      configDrives: configDrives, consoles: consoles, agentCalls: agentCalls, wakeups: wakeups, clock: clock)
     self.parts = parts
     let definitions = Self.workflows(parts).map(adjust)
     self.definitions = Dictionary(definitions.map { ($0.kind, $0) }) { $1 }
@@ -147,6 +149,8 @@ struct Parts: Sendable {
   let configDrives: any ConfigDriveInterface
   let consoles: (any NodeConsoles)?
   let agentCalls: Signals
+  /// Wakes reconcilers by name.
+  let wakeups: Signals
   let clock: @Sendable () -> Timestamp
 
   func node(_ uuid: String) async throws -> Node {

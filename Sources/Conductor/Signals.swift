@@ -1,6 +1,7 @@
 import Synchronization
 
-/// Wakes tasks that wait for something to be so, by name. A signal that nobody waits for is not kept: look first, then wait.
+/// Wakes tasks that wait for something to be so, by name. A signal that nobody waits for is counted and not kept: take the
+/// ``count(of:)``, look, then wait for more.
 public final class Signals: Sendable {
   private struct Waiter {
     let id: Int
@@ -10,24 +11,39 @@ public final class Signals: Sendable {
     var waiters: [String: [Waiter]] = [:]
     var nextID = 0
     var ended: Set<Int> = []
+    /// Only of names that somebody counts.
+    var counts: [String: Int] = [:]
   }
   private let state = Mutex(State())
 
   public init() {}
 
   public func signal(_ name: String) {
-    let waiters = state.withLock { $0.waiters.removeValue(forKey: name) ?? [] }
+    let waiters = state.withLock { state in
+      if let count = state.counts[name] { state.counts[name] = count + 1 }
+      return state.waiters.removeValue(forKey: name) ?? []
+    }
     for waiter in waiters { waiter.continuation.resume() }
   }
 
+  /// How often a name was signalled, from the first time on that this is asked.
+  public func count(of name: String) -> Int {
+    state.withLock { state in
+      let count = state.counts[name] ?? 0
+      state.counts[name] = count
+      return count
+    }
+  }
+
   /// Returns at the next signal of this name, after `limit`, or when the task is cancelled.
-  public func wait(for name: String, limit: Duration) async {
+  /// - Parameter count: of ``count(of:)`` before the caller looked; returns at once when there were signals since.
+  public func wait(for name: String, limit: Duration, since count: Int? = nil) async {
     let id = state.withLock { state in
       state.nextID += 1
       return state.nextID
     }
     await withTaskGroup(of: Void.self) { group in
-      group.addTask { await self.park(id, name) }
+      group.addTask { await self.park(id, name, since: count) }
       group.addTask { try? await Task.sleep(for: limit) }
       await group.next()
       group.cancelAll()
@@ -36,11 +52,12 @@ public final class Signals: Sendable {
     }
     state.withLock { _ = $0.ended.remove(id) }
   }
-  private func park(_ id: Int, _ name: String) async {
+  private func park(_ id: Int, _ name: String, since count: Int?) async {
     await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         let isOver = state.withLock { state in
           if state.ended.contains(id) { return true }
+          if let count, state.counts[name] != count { return true }
           state.waiters[name, default: []].append(Waiter(id: id, continuation: continuation))
           return false
         }

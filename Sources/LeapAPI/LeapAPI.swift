@@ -12,6 +12,11 @@ public protocol LeaseConductor: Sendable {
   /// Ends a lease and its sub-leases: one that never had its node is over at once; from another the node is taken back, and
   /// its lessee has no access from the commit on. Nothing happens to one that has ended or is ending.
   func endLease(_ lease: Lease, reason: LeaseEnd, in session: any Session) throws
+  /// Withdraws an offer; the leases that were claimed from it are cancelled first, unless they are to run to their end.
+  func withdraw(_ offer: Offer, keepsLeases: Bool, in session: any Session) throws
+  /// Where a node's console is kept.
+  /// - Throws: when the hardware has none.
+  func consoles(of node: Node) async throws -> any NodeConsoles
 }
 
 extension Conductor: LeaseConductor {}
@@ -22,17 +27,26 @@ public struct LeapAPI: Sendable {
   let database: Database
   let conductor: any LeaseConductor
   let settings: LeaseSettings
+  let dummies: DummyNodes
+  /// Where console tokens are taken: "ws://host:6083"; nil when nowhere.
+  let consoleURL: String?
 
-  public init(database: Database, conductor: any LeaseConductor, settings: LeaseSettings = LeaseSettings()) {
+  public init(
+    database: Database, conductor: any LeaseConductor, settings: LeaseSettings = LeaseSettings(),
+    consoleURL: String? = nil
+  ) {
     self.database = database
     self.conductor = conductor
     self.settings = settings
+    self.consoleURL = consoleURL
+    dummies = DummyNodes(folder: settings.dummyFolder)
   }
 
   public var service: Service {
     Service(
       name: "esi-leap", type: "lease", prefix: "/lease", errorShape: .lease,
-      endpoints: versionEndpoints + offerEndpoints + leaseEndpoints + nodeEndpoints + eventEndpoints)
+      endpoints: versionEndpoints + offerEndpoints + leaseEndpoints + nodeEndpoints + eventEndpoints
+        + consoleTokenEndpoints)
   }
 
   private var versionEndpoints: [Endpoint] {
@@ -76,12 +90,24 @@ enum Refusal {
     let sentence = "\(capital) with name or uuid \(id) not found."
     return .notFound(Identifier.isUUID(id) ? sentence + " Access was denied to \(noun) \(id)." : sentence)
   }
-  static func missingNode(_ id: String) -> APIError {
+  /// A resource that is not there, and one of which the caller may not know: the same words, with both sentences of upstream.
+  static func missingResource(_ type: String, _ id: String) -> APIError {
+    guard type == Lease.defaultResourceType else {
+      return .notFound("Access was denied to \(type) \(id). No such file or directory")
+    }
     let sentence = "Node \(id) could not be found. (HTTP 404)"
-    return .notFound(
-      Identifier.isUUID(id) ? sentence + " Access was denied to \(Lease.defaultResourceType) \(id)." : sentence)
+    return .notFound(Identifier.isUUID(id) ? sentence + " Access was denied to \(type) \(id)." : sentence)
   }
   static func conflict(_ type: String, _ uuid: String) -> APIError { .conflict("Time conflict for \(type) \(uuid).") }
+  static func past(_ noun: String, _ end: Timestamp) -> APIError {
+    .badRequest("The \(noun) would be over: its end \(end.pythonText) is past.")
+  }
+  static func length(_ range: TimeRange, _ longest: Duration) -> APIError {
+    let days = longest.inSeconds / 86_400
+    let text = days == days.rounded() ? "\(Int(days))" : "\(days)"
+    return .forbidden(
+      "Time range \(range.start.pythonText) - \(range.end.pythonText) is too long. The max time range is \(text) days.")
+  }
   static func noAvailability(_ offer: Offer, _ range: TimeRange) -> APIError {
     .conflict(
       "Offer \(offer.uuid) has no availabilities at given time range \(range.start.pythonText), \(range.end.pythonText)."

@@ -50,6 +50,14 @@ struct LeapInput {
     }
     return text
   }
+  /// A whole number of seconds; clients send it as a number or as its digits.
+  func seconds(_ key: String) throws -> Duration? {
+    guard let value = values[key] else { return nil }
+    guard let number = value.lenientInt, abs(number) < 1 << 40 else {
+      throw invalid(key, value, "A whole number of seconds is expected.")
+    }
+    return .seconds(number)
+  }
   func time(_ key: String) throws -> Timestamp? {
     guard let value = values[key] else { return nil }
     guard let text = value.string, let time = Timestamp(parsing: text) else {
@@ -90,17 +98,22 @@ extension APIRequest {
     }
     return TimeRange(start, end)
   }
-  /// The part of `items` after `marker` and not more than `limit`; both are additions to ESI-Leap's API.
+  /// `limit`, an addition to ESI-Leap's API, as `marker` is.
+  func pageLimit() throws -> Int? {
+    guard let limit = try query.int("limit") else { return nil }
+    guard limit > 0 else { throw APIError.badRequest("Invalid value '\(limit)' for limit: it must be positive.") }
+    return limit
+  }
+  static func unknownMarker(_ marker: String) -> APIError {
+    .badRequest("The marker \(marker) is not in the list.")
+  }
+  /// The part of `items` after `marker` and not more than `limit`.
   func page<T>(_ items: [T], id: (T) -> String) throws -> ArraySlice<T> {
     var rest = items[...]
     if let marker = query["marker"] {
-      guard let index = items.firstIndex(where: { id($0) == marker }) else {
-        throw APIError.badRequest("The marker \(marker) is not in the list.")
-      }
+      guard let index = items.firstIndex(where: { id($0) == marker }) else { throw Self.unknownMarker(marker) }
       rest = items[(index + 1)...]
     }
-    guard let limit = try query.int("limit") else { return rest }
-    guard limit > 0 else { throw APIError.badRequest("Invalid value '\(limit)' for limit: it must be positive.") }
-    return rest.prefix(limit)
+    return try pageLimit().map { rest.prefix($0) } ?? rest
   }
 }

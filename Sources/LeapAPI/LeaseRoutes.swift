@@ -20,22 +20,22 @@ extension LeapAPI {
         guard LeasePolicy.mayRead(actor) else { throw Refusal.rule("lease:get") }
         let id = try request.parameter("lease")
         return try await database.read { session in
-          let lease = try self.lease(id, actor, statuses: nil, in: session)
-          return APIResponse(json: try leaseBody(lease, in: session))
+          let lease = try self.lease(id, actor, isLive: false, in: session)
+          return try answer(.ok, lease: lease.uuid, in: session)
         }
       },
       Endpoint(
-        .patch, "/v1/leases/{lease}", rule("lease:update", "its owner, and administrators"), "move a lease's end",
-        handler: updateLease),
+        .patch, "/v1/leases/{lease}",
+        rule("lease:update", "its owner, its lessee within the longest length, and administrators"),
+        "move a lease's end", handler: updateLease),
       Endpoint(.delete, "/v1/leases/{lease}", rule("lease:delete", Self.parties), "end a lease") { request in
         let actor = try request.actor()
         try request.allowOnly([])
         let id = try request.parameter("lease")
         try await database.write { session in
-          let lease = try self.lease(id, actor, statuses: Lease.Status.shownByDefault, in: session)
+          let lease = try self.lease(id, actor, isLive: true, in: session)
           guard LeasePolicy.mayEnd(lease, actor) else { throw Refusal.access("lease", lease.uuid) }
-          try cancel(lease, at: request.now, in: session)
-          conductor.leaseChanged(in: session)
+          try conductor.endLease(lease, reason: .deleted, in: session)
         }
         return APIResponse(json: .null)
       },
@@ -44,10 +44,10 @@ extension LeapAPI {
 
   /// A lease by UUID or name that the caller may see; among several of a name, the live one.
   /// - Throws: 404, 409 when several have the name.
-  func lease(_ id: String, _ actor: Actor, statuses: [Lease.Status]?, in session: any Session) throws -> Lease {
+  func lease(_ id: String, _ actor: Actor, isLive: Bool, in session: any Session) throws -> Lease {
     var filter = LeaseStore.Filter()
     if Identifier.isUUID(id) { filter.uuid = id.lowercased() } else { filter.name = id }
-    filter.statuses = statuses
+    filter.statuses = isLive ? .live : .all
     var found = try LeaseStore.list(filter, in: session).filter { LeasePolicy.sees($0, actor) }
     if found.count > 1 {
       let live = found.filter(\.status.isLive)
@@ -58,52 +58,57 @@ extension LeapAPI {
     return lease
   }
 
-  func leaseBody(_ lease: Lease, in session: any Session) throws -> JSON {
-    var names = LeapNames(session)
-    var writer = JSONWriter()
-    try write(lease, to: &writer, &names)
-    return (try? JSON.parse(writer.bytes)) ?? .null
+  // MARK: Answers
+
+  func answer(_ status: HTTPResponse.Status, lease uuid: String, in session: any Session) throws -> APIResponse {
+    var filter = LeaseStore.Filter()
+    filter.uuid = uuid
+    var names = names(session, .lease)
+    var writer = JSONWriter(capacity: 2048)
+    try LeaseStore.rows(filter, in: session) { try write($0, to: &writer, &names) }
+    return APIResponse(status, writer)
   }
-  func write(_ lease: Lease, to writer: inout JSONWriter, _ names: inout LeapNames) throws {
-    let node = try names.node(lease.resourceUUID)
+  /// Writes one lease from its row.
+  private func write(_ row: borrowing Row, to writer: inout JSONWriter, _ names: inout LeapNames) throws {
+    typealias Column = LeaseStore.Column
+    let (project, owner) = (row.text(Column.projectID), row.text(Column.ownerID))
     writer.beginObject()
-    writer.member("name", lease.name)
-    writer.member("uuid", lease.uuid)
-    writer.member("project_id", lease.projectID)
-    writer.member("project", try names.project(lease.projectID))
-    writer.member("owner_id", lease.ownerID)
-    writer.member("owner", try names.project(lease.ownerID))
-    writer.member("resource_type", lease.resourceType)
-    writer.member("resource_uuid", lease.resourceUUID)
-    writer.member("resource_class", node.map { $0.resourceClass ?? "" } ?? "unknown-class")
-    writer.member("resource_properties", .object(LeapNames.shownProperties(node)))
-    writer.member("resource", node.map { $0.name ?? "" } ?? "unknown-name")
-    writer.member("start_time", lease.time.start.iso8601)
-    writer.member("fulfill_time", lease.fulfilledAt?.iso8601)
-    writer.member("expire_time", lease.endedAt?.iso8601)
-    writer.member("end_time", lease.time.end.iso8601)
-    writer.member("status", lease.status.rawValue)
-    writer.member("properties", .object(lease.properties))
-    writer.member("purpose", lease.purpose)
-    writer.member("offer_uuid", lease.offerUUID)
-    writer.member("parent_lease_uuid", lease.parentUUID)
+    Self.text("name", row, Column.name, &writer)
+    Self.text("uuid", row, Column.uuid, &writer)
+    writer.member("project_id", project)
+    writer.member("project", try names.project(project))
+    writer.member("owner_id", owner)
+    writer.member("owner", try names.project(owner))
+    writer.raw(try names.resource(type: row.text(Column.resourceType), id: row.text(Column.resourceUUID)))
+    writer.member("start_time", row.time(Column.startTime))
+    writer.member("fulfill_time", row.optionalTime(Column.fulfilTime))
+    writer.member("expire_time", row.optionalTime(Column.expireTime))
+    writer.member("end_time", row.time(Column.endTime))
+    Self.text("status", row, Column.status, &writer)
+    writer.key("properties")
+    row.withText(Column.properties) { writer.raw($0) }
+    Self.text("purpose", row, Column.purpose, &writer)
+    Self.text("offer_uuid", row, Column.offerUUID, &writer)
+    Self.text("parent_lease_uuid", row, Column.parentUUID, &writer)
+    Self.text("status_reason", row, Column.statusReason, &writer)
     writer.endObject()
   }
-  /// The end of every way to make a lease: event, timer, answer.
-  func created(_ lease: Lease, at now: Timestamp, in session: any Session) throws -> APIResponse {
+  private static func text(_ name: StaticString, _ row: borrowing Row, _ column: Int, _ writer: inout JSONWriter) {
+    writer.key(name)
+    if row.isNull(column) { writer.null() } else { row.withText(column) { writer.text($0) } }
+  }
+  /// The end of every way to make a lease: the row, its event, the timer, the answer.
+  func create(
+    _ lease: Lease, else refusal: @autoclosure () -> APIError, at now: Timestamp, in session: any Session
+  ) throws -> APIResponse {
+    var lease = lease
+    lease.noticeAt = LeaseArithmetic.nextNotice(for: lease.time, settings.notices, after: now)
+    do { try LeaseStore.insert(lease, in: session) } catch let error as StoreError where error.kind == .conflict {
+      throw refusal()
+    }
     try EventStore.append("create.end", lease: lease, at: now, in: session)
     conductor.leaseChanged(in: session)
-    var names = LeapNames(session)
-    var writer = JSONWriter()
-    try write(lease, to: &writer, &names)
-    return APIResponse(.created, writer)
-  }
-  /// - Throws: 403 when someone else than an administrator asks for more than the maximum from `start` on.
-  func check(length range: TimeRange, isGiven: Bool, _ actor: Actor, from start: Timestamp) throws {
-    guard isGiven, !LeasePolicy.isAdmin(actor), range.end - start > settings.maximumLength else { return }
-    let days = settings.maximumLength.wholeMicroseconds / 86_400_000_000
-    throw APIError.forbidden(
-      "Time range \(range.start.pythonText) - \(range.end.pythonText) is too long. The max time range is \(days) days.")
+    return try answer(.created, lease: lease.uuid, in: session)
   }
 
   private func listLeases(_ request: APIRequest) async throws -> APIResponse {
@@ -111,8 +116,7 @@ extension LeapAPI {
     guard LeasePolicy.mayRead(actor) else { throw Refusal.rule("lease:get_all") }
     try request.allowOnly([
       "project_id", "start_time", "end_time", "status", "offer_uuid", "view", "owner_id", "resource_type",
-      "resource_uuid",
-      "resource_class", "purpose", "limit", "marker",
+      "resource_uuid", "resource_class", "purpose", "limit", "marker",
     ])
     let query = request.query
     var filter = LeaseStore.Filter()
@@ -121,13 +125,16 @@ extension LeapAPI {
         + "less than End Time. Got \(start), \(end)."
     }
     switch query["status"] {
-    case nil: filter.statuses = Lease.Status.shownByDefault
-    case "any"?: break
-    case let word?: filter.statuses = Lease.Status(rawValue: word).map { [$0] } ?? []
+    case nil: filter.statuses = .live
+    case "any"?: filter.statuses = .all
+    case let word?: filter.statuses = .only(Lease.Status(rawValue: word).map { [$0] } ?? [])
     }
     filter.offerUUID = query["offer_uuid"]
     filter.resourceType = query["resource_type"]
+    filter.resourceClass = query["resource_class"]
     filter.purpose = query["purpose"]
+    filter.marker = query["marker"]
+    filter.limit = try request.pageLimit()
     let seesAll = LeasePolicy.isAdmin(actor) || actor.isSiteReader
     if query["view"] == "all", !seesAll { throw Refusal.rule("lease:lease_admin") }
     return try await database.read { [filter] session in
@@ -140,19 +147,18 @@ extension LeapAPI {
       }
       // Administrators see all: the client's `--all` never reaches the server.
       if !seesAll { filter.partyID = actor.projectID }
-      if let resource = query["resource_uuid"] {
-        filter.resourceUUID = try NodeStore.find(resource, in: session)?.uuid ?? resource
+      if let resource = query["resource_uuid"] { filter.resourceUUID = try resourceID(resource, in: session) }
+      if let marker = filter.marker {
+        guard let last = try LeaseStore.get(marker, in: session), LeasePolicy.sees(last, actor) else {
+          throw APIRequest.unknownMarker(marker)
+        }
       }
-      var names = LeapNames(session)
-      var leases = try LeaseStore.list(filter, in: session)
-      if let resourceClass = query["resource_class"] {
-        leases = try leases.filter { try names.node($0.resourceUUID)?.resourceClass == resourceClass }
-      }
-      var writer = JSONWriter(capacity: 1024 * (leases.count + 1))
+      var names = names(session, .lease)
+      var writer = JSONWriter(capacity: 64 << 10)
       writer.beginObject()
       writer.key("leases")
       writer.beginArray()
-      for lease in try request.page(leases, id: \.uuid) { try write(lease, to: &writer, &names) }
+      try LeaseStore.rows(filter, in: session) { try write($0, to: &writer, &names) }
       writer.endArray()
       writer.endObject()
       return APIResponse(.ok, writer)
@@ -170,11 +176,11 @@ extension LeapAPI {
       ignored: ["resource_class", "resource_properties"],
       readOnly: [
         "uuid", "project", "owner_id", "owner", "resource", "fulfill_time", "expire_time", "status", "offer_uuid",
-        "parent_lease_uuid",
+        "parent_lease_uuid", "status_reason",
       ])
     let type = try input.text("resource_type", limit: 36)
-    try LeapLookup.check(type: type)
-    let resource = try input.required("resource_uuid", limit: 255)
+    try check(type: type)
+    let asked = try input.required("resource_uuid", limit: 255)
     let lessee = try input.required("project_id", limit: 255)
     let name = try input.text("name", limit: 255)
     let purpose = try input.text("purpose", limit: 255)
@@ -183,38 +189,41 @@ extension LeapAPI {
     let now = request.now
     return try await database.write { session in
       // The right to the node comes first: who has none learns nothing of projects.
-      let node = try LeapLookup.node(type: type, resource, in: session)
-      let right = try LeapLookup.right(actor, to: node, asked: resource, now: now, in: session)
-      let project = try LeapLookup.project(lessee, actor, in: session)
+      let resource = try resource(type: type, asked, in: session)
       let start = givenStart ?? now
+      let right = try LeapLookup.right(actor, to: resource, asked: asked, start: start, now: now, in: session)
+      let project = try LeapLookup.project(lessee, actor, in: session)
+      let limit = right.parent?.time.end ?? .distantFuture
       let range = TimeRange(
-        start,
-        givenEnd
-          ?? LeaseArithmetic.defaultEnd(
-            start: start, settings: settings, limit: right.parent?.time.end ?? .distantFuture))
+        start, givenEnd ?? LeaseArithmetic.defaultEnd(start: start, settings: settings, limit: limit))
+      if givenEnd == nil, let parent = right.parent, !range.isValid {
+        throw Refusal.outsideLease(resource.type, resource.uuid, TimeRange(start, max(start, parent.time.end)))
+      }
       guard range.isValid else { throw Refusal.timeRange("a lease", range) }
-      guard range.end > now else {
-        throw APIError.badRequest("The lease would be over: its end \(range.end.pythonText) is past.")
+      guard range.end > now else { throw Refusal.past("lease", range.end) }
+      if givenEnd != nil, !LeasePolicy.isAdmin(actor), range.length > settings.maximumLength {
+        throw Refusal.length(range, settings.maximumLength)
       }
-      try check(length: range, isGiven: givenEnd != nil, actor, from: start)
       if let parent = right.parent, !parent.time.contains(range) {
-        throw Refusal.outsideLease(Lease.defaultResourceType, node.uuid, range)
+        throw Refusal.outsideLease(resource.type, resource.uuid, range)
       }
-      let lease = Lease(
-        uuid: Identifier.uuid(), name: name, projectID: project.id, ownerID: right.ownerID, resourceUUID: node.uuid,
-        time: range,
-        properties: properties, purpose: purpose, parentUUID: right.parent?.uuid, createdAt: now)
-      guard try OfferStore.conflicts(resource: node.uuid, parent: lease.parentUUID, with: range, in: session).isEmpty
-      else {
-        throw Refusal.conflict(lease.resourceType, node.uuid)
+      try requireSettled(resource, in: session)
+      let place = resource.place(under: right.parent)
+      guard try OfferStore.conflicts(at: place, with: range, in: session).isEmpty else {
+        throw Refusal.conflict(resource.type, resource.uuid)
       }
-      try withConflict(Refusal.conflict(lease.resourceType, node.uuid)) { try LeaseStore.insert(lease, in: session) }
-      return try created(lease, at: now, in: session)
+      var lease = Lease(
+        uuid: Identifier.uuid(), name: name, projectID: project.id, ownerID: right.ownerID,
+        resourceType: resource.type, resourceUUID: resource.uuid, time: range, properties: properties,
+        purpose: purpose, parentUUID: right.parent?.uuid, createdAt: now)
+      lease.resourceClass = resource.resourceClass
+      return try create(lease, else: Refusal.conflict(resource.type, resource.uuid), at: now, in: session)
     }
   }
 
   private func updateLease(_ request: APIRequest) async throws -> APIResponse {
     let actor = try request.actor()
+    try request.allowOnly([])
     let id = try request.parameter("lease")
     let body = try await request.object(limit: 64 << 10)
     guard body.keys == ["end_time"] else { throw APIError.badRequest("Only the end_time field may be updated") }
@@ -222,9 +231,9 @@ extension LeapAPI {
       throw APIError.badRequest("Invalid end_time: a time such as 2026-11-21T08:00:00 (UTC) is expected.")
     }
     let now = request.now
-    let json = try await database.write { session in
-      var lease = try self.lease(id, actor, statuses: Lease.Status.shownByDefault, in: session)
-      guard LeasePolicy.mayMoveEnd(of: lease, actor) else { throw Refusal.access("lease", lease.uuid) }
+    return try await database.write { session in
+      var lease = try self.lease(id, actor, isLive: true, in: session)
+      guard let mover = LeasePolicy.endMover(of: lease, actor) else { throw Refusal.access("lease", lease.uuid) }
       guard !lease.status.isEnding else {
         throw APIError.conflict("The lease \(lease.uuid) is ending: its end cannot move.")
       }
@@ -233,57 +242,60 @@ extension LeapAPI {
       guard end > now else {
         throw APIError.badRequest("The end \(end.pythonText) is past: delete the lease to end it now.")
       }
-      try check(length: range, isGiven: true, actor, from: max(range.start, now))
       if let added = LeaseArithmetic.added(to: lease.time, endingAt: end) {
-        try check(added, isFreeFor: lease, in: session)
+        try require(added, for: lease, mover, now: now, in: session)
       }
-      let subOffers = try self.subOffers(of: lease, in: session)
-      guard subOffers.allSatisfy({ $0.time.end <= end }),
+      guard try OfferStore.open(parent: lease.uuid, in: session).allSatisfy({ $0.time.end <= end }),
         try LeaseStore.children(of: lease.uuid, in: session).allSatisfy({ $0.time.end <= end })
       else {
         throw APIError.conflict(
           "The lease \(lease.uuid) has sub-leases or sub-offers after \(end.pythonText): end them first.")
       }
-      try withConflict(Refusal.conflict(lease.resourceType, lease.resourceUUID)) {
-        try LeaseStore.setEnd(end, of: lease.uuid, in: session)
-      }
       lease.time = range
+      do {
+        try LeaseStore.setEnd(
+          end, of: lease.uuid, noticeAt: LeaseArithmetic.nextNotice(for: range, settings.notices, after: now),
+          in: session)
+      } catch let error as StoreError where error.kind == .conflict {
+        throw Refusal.conflict(lease.resourceType, lease.resourceUUID)
+      }
       try EventStore.append("update.end", lease: lease, at: now, in: session)
       conductor.leaseChanged(in: session)
-      return try leaseBody(lease, in: session)
+      return try answer(.ok, lease: lease.uuid, in: session)
     }
-    return APIResponse(json: json)
   }
-  /// - Throws: 409 when the added time is not to be had, 403 when it leaves the parent lease.
-  private func check(_ added: TimeRange, isFreeFor lease: Lease, in session: any Session) throws {
+  /// What a lease may be made longer by.
+  /// - Throws: 403 beyond the longest length or the parent lease, 409 when the time is not to be had.
+  private func require(
+    _ added: TimeRange, for lease: Lease, _ mover: LeasePolicy.EndMover, now: Timestamp, in session: any Session
+  ) throws {
+    let offer = try lease.offerUUID.flatMap { try OfferStore.get($0, in: session) }
+    switch mover {
+    case .administrator: break
+    case .owner:
+      let rest = TimeRange(max(lease.time.start, now), added.end)
+      guard rest.length <= settings.maximumLength else { throw Refusal.length(rest, settings.maximumLength) }
+    case .lessee:
+      // The whole of it: who extends again and again gets no more than who asks for all at once.
+      let (whole, longest) = (TimeRange(lease.time.start, added.end), longest(offer))
+      guard whole.length <= longest else { throw Refusal.length(whole, longest) }
+      if let offer, offer.status != .available || offer.time.end < added.end {
+        throw Refusal.noAvailability(offer, added)
+      }
+    }
     if let parent = try lease.parentUUID.flatMap({ try LeaseStore.get($0, in: session) }), parent.time.end < added.end {
       throw Refusal.outsideLease(lease.resourceType, lease.resourceUUID, TimeRange(lease.time.start, added.end))
     }
-    if let offer = try lease.offerUUID.flatMap({ try OfferStore.get($0, in: session) }), offer.status == .available {
-      guard offer.time.end >= added.end else { throw Refusal.noAvailability(offer, added) }
+    if lease.isMachine, let node = try NodeStore.get(lease.resourceUUID, in: session) {
+      try requireSettled(LeaseResource(node: node), in: session)
     }
-    let offers = try OfferStore.conflicts(
-      resource: lease.resourceUUID, parent: lease.parentUUID, with: added, in: session)
-    let leases = try LeaseStore.conflicts(
-      resource: lease.resourceUUID, parent: lease.parentUUID, with: added, in: session)
-    guard offers.allSatisfy({ $0.uuid == lease.offerUUID }), leases.allSatisfy({ $0.uuid == lease.uuid }) else {
-      throw Refusal.conflict(lease.resourceType, lease.resourceUUID)
-    }
+    let place = LeaseStore.Place(lease)
+    guard try OfferStore.conflicts(at: place, with: added, in: session).allSatisfy({ $0.uuid == lease.offerUUID }),
+      try LeaseStore.isFree(added, at: place, except: lease.uuid, in: session)
+    else { throw Refusal.conflict(lease.resourceType, lease.resourceUUID) }
   }
-  private func subOffers(of lease: Lease, in session: any Session) throws -> [Offer] {
-    var filter = OfferStore.Filter()
-    filter.parentUUID = lease.uuid
-    filter.statuses = Offer.Status.shownByDefault
-    return try OfferStore.list(filter, in: session)
-  }
-
-  /// Ends a lease, with what was made out of it. One that never had its node is over at once; from another the conductor takes
-  /// the node back, and its lessee has no access from this transaction on.
-  func cancel(_ lease: Lease, at now: Timestamp, in session: any Session) throws {
-    for offer in try subOffers(of: lease, in: session) {
-      try OfferStore.setStatus(.deleted, of: offer.uuid, in: session)
-      try EventStore.append("delete.end", offer: offer, at: now, in: session)
-    }
-    try conductor.endLease(lease, reason: .deleted, in: session)
+  /// The longest lease that somebody else than an administrator may have, from an offer or without one.
+  func longest(_ offer: Offer?) -> Duration {
+    min(offer?.maximumLength ?? settings.maximumLength, settings.maximumLength)
   }
 }

@@ -18,21 +18,17 @@ extension LeapAPI {
           func id(_ name: String) throws -> String? {
             try query[name].map { try ProjectStore.byNameOrID($0, in: session).first?.id ?? "" }
           }
-          let (owner, lessee) = (try id("owner"), try id("lessee"))
-          let nodes = try NodeStore.list(in: session) { narrow in
-            narrow.append("WHERE 1 = 1")
-            if let owner { narrow.append("AND owner = ?", .text(owner)) }
-            if let lessee { narrow.append("AND lessee = ?", .text(lessee)) }
-            if let value = query["resource_class"] { narrow.append("AND resource_class = ?", .text(value)) }
-            narrow.append("ORDER BY created_at, uuid")
-          }.filter { NodePolicy.sees($0, actor) }
-          let plans = try Plans(now: request.now, in: session)
-          var names = LeapNames(session)
+          var filter = LeaseResourceStore.Filter(scope: Self.scope(actor))
+          (filter.owner, filter.lessee) = (try id("owner"), try id("lessee"))
+          filter.resourceClass = query["resource_class"]
+          let nodes = try request.page(try LeaseResourceStore.nodes(filter, in: session), id: \.uuid)
+          let plans = try Plans(of: nodes.count == 1 ? nodes.first : nil, now: request.now, in: session)
+          var names = names(session, .lease)
           var writer = JSONWriter(capacity: 512 * (nodes.count + 1))
           writer.beginObject()
           writer.key("nodes")
           writer.beginArray()
-          for node in try request.page(nodes, id: \.uuid) { try write(node, plans, actor, to: &writer, &names) }
+          for node in nodes { try write(node, plans, actor, to: &writer, &names) }
           writer.endArray()
           writer.endObject()
           return APIResponse(.ok, writer)
@@ -45,31 +41,41 @@ extension LeapAPI {
         try request.allowOnly([])
         let id = try request.parameter("node")
         return try await database.read { session in
-          guard let node = try NodeStore.find(id, in: session), NodePolicy.sees(node, actor) else {
-            throw Refusal.missingNode(id)
+          var filter = LeaseResourceStore.Filter(scope: Self.scope(actor))
+          filter.uuid = try resourceID(id, in: session)
+          guard let node = try LeaseResourceStore.nodes(filter, in: session).first else {
+            throw Refusal.missingResource(Lease.defaultResourceType, id)
           }
-          var names = LeapNames(session)
+          var names = names(session, .lease)
           var writer = JSONWriter()
-          try write(node, try Plans(now: request.now, in: session), actor, to: &writer, &names)
+          try write(node, try Plans(of: node, now: request.now, in: session), actor, to: &writer, &names)
           return APIResponse(.ok, writer)
         }
       },
     ]
   }
+  private static func scope(_ actor: Actor) -> LeaseResourceStore.Scope {
+    if LeasePolicy.isAdmin(actor) || actor.isSiteReader { return .everything }
+    guard let project = actor.projectID, !actor.roles.isEmpty else { return .nothing }
+    return .project(project)
+  }
 
-  /// The offers and leases of all nodes, now and to come.
+  /// The offers and leases of nodes, now and to come.
   private struct Plans {
     var offers: [String: [Offer]] = [:]
     var leases: [String: [Lease]] = [:]
     let now: Timestamp
 
-    init(now: Timestamp, in session: any Session) throws {
+    /// - Parameter node: nil for all.
+    init(of node: Node?, now: Timestamp, in session: any Session) throws {
       self.now = now
       var available = OfferStore.Filter()
-      available.statuses = [.available]
+      available.statuses = .only([.available])
+      available.resourceUUID = node?.uuid
       offers = Dictionary(grouping: try OfferStore.list(available, in: session), by: \.resourceUUID)
       var live = LeaseStore.Filter()
-      live.statuses = Lease.Status.shownByDefault
+      live.statuses = .live
+      live.resourceUUID = node?.uuid
       leases = Dictionary(grouping: try LeaseStore.list(live, in: session), by: \.resourceUUID)
     }
   }
@@ -92,7 +98,7 @@ extension LeapAPI {
     writer.member("target_provision_state", node.targetProvisionState)
     writer.member("power_state", node.powerState?.rawValue)
     writer.member("target_power_state", node.targetPowerState?.rawValue)
-    writer.member("properties", .object(LeapNames.shownProperties(node)))
+    writer.member("properties", .object(LeapNames.visible(node.properties)))
     writer.member("resource_class", node.resourceClass)
     writer.member("uuid", node.uuid)
     if let offer = offers.first(where: { $0.time.contains(plans.now) }) { writer.member("offer_uuid", offer.uuid) }
@@ -121,7 +127,7 @@ extension LeapAPI {
         filter.after = try request.queryTime("last_event_time")
         filter.type = query["event_type"]
         filter.resourceType = query["resource_type"]
-        let limit = try query.int("limit")
+        filter.limit = try request.pageLimit()
         return try await database.read { [filter] session in
           var filter = filter
           if let party = query["lessee_or_owner_id"] {
@@ -131,17 +137,17 @@ extension LeapAPI {
             filter.partyID = project
           }
           if let resource = query["resource_uuid"] {
-            filter.resourceUUID = try NodeStore.find(resource, in: session)?.uuid ?? resource
+            filter.resourceUUID = try resourceID(resource, in: session)
           }
           var writer = JSONWriter(capacity: 4096)
           writer.beginObject()
           writer.key("events")
           writer.beginArray()
-          for event in try EventStore.list(filter, in: session).prefix(max(0, limit ?? .max)) {
+          for event in try EventStore.list(filter, in: session) {
             writer.beginObject()
             writer.member("id", event.id)
             writer.member("event_type", event.type)
-            writer.member("event_time", event.at.iso8601)
+            writer.member("event_time", event.at)
             writer.member("object_type", event.objectType)
             writer.member("object_uuid", event.objectUUID)
             writer.member("resource_type", event.resourceType)

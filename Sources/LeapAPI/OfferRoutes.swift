@@ -19,11 +19,8 @@ extension LeapAPI {
         guard LeasePolicy.mayRead(actor) else { throw Refusal.rule("offer:get") }
         let id = try request.parameter("offer")
         return try await database.read { session in
-          let offer = try self.offer(id, actor, statuses: nil, in: session)
-          var names = LeapNames(session)
-          var writer = JSONWriter()
-          try write(offer, to: &writer, &names, now: request.now, in: session)
-          return APIResponse(.ok, writer)
+          let offer = try self.offer(id, actor, statuses: .all, in: session)
+          return try answer(.ok, offer, now: request.now, in: session)
         }
       },
       Endpoint(
@@ -40,9 +37,10 @@ extension LeapAPI {
   }
 
   /// An offer by UUID or name that the caller may see.
-  /// - Parameter statuses: those that count; nil for all.
   /// - Throws: 404, 409 when several have the name.
-  func offer(_ id: String, _ actor: Actor, statuses: [Offer.Status]?, in session: any Session) throws -> Offer {
+  func offer(_ id: String, _ actor: Actor, statuses: OfferStore.Filter.Statuses, in session: any Session) throws
+    -> Offer
+  {
     var filter = OfferStore.Filter()
     if Identifier.isUUID(id) { filter.uuid = id.lowercased() } else { filter.name = id }
     filter.statuses = statuses
@@ -52,17 +50,17 @@ extension LeapAPI {
     guard let offer = found.first else { throw Refusal.missing("offer", id) }
     return offer
   }
-  /// When an offer's node is leased already.
-  func taken(_ offer: Offer, in session: any Session) throws -> [TimeRange] {
-    try LeaseStore.conflicts(
-      resource: offer.resourceUUID, type: offer.resourceType, parent: offer.parentUUID, with: offer.time, in: session
-    ).map(\.time)
+  private func answer(
+    _ status: HTTPResponse.Status, _ offer: Offer, now: Timestamp, in session: any Session
+  ) throws -> APIResponse {
+    var names = names(session, .offer)
+    var writer = JSONWriter(capacity: 2048)
+    try write(offer, to: &writer, &names, now: now, in: session)
+    return APIResponse(status, writer)
   }
-
-  func write(
+  private func write(
     _ offer: Offer, to writer: inout JSONWriter, _ names: inout LeapNames, now: Timestamp, in session: any Session
   ) throws {
-    let node = try names.node(offer.resourceUUID)
     writer.beginObject()
     writer.member("name", offer.name)
     writer.member("uuid", offer.uuid)
@@ -70,22 +68,19 @@ extension LeapAPI {
     writer.member("project", try names.project(offer.projectID))
     writer.member("lessee_id", offer.lesseeID)
     writer.member("lessee", try names.project(offer.lesseeID))
-    writer.member("resource_type", offer.resourceType)
-    writer.member("resource_uuid", offer.resourceUUID)
-    writer.member("resource", node.map { $0.name ?? "" } ?? "unknown-name")
-    writer.member("resource_class", node.map { $0.resourceClass ?? "" } ?? "unknown-class")
-    writer.member("resource_properties", .object(LeapNames.shownProperties(node)))
-    writer.member("start_time", offer.time.start.iso8601)
-    writer.member("end_time", offer.time.end.iso8601)
+    writer.raw(try names.resource(type: offer.resourceType, id: offer.resourceUUID))
+    writer.member("start_time", offer.time.start)
+    writer.member("end_time", offer.time.end)
     writer.member("status", offer.status.rawValue)
     writer.member("properties", .object(offer.properties))
     writer.key("availabilities")
     writer.beginArray()
     if offer.status == .available {
-      for range in LeaseArithmetic.availabilities(of: offer.time, taken: try taken(offer, in: session), now: now) {
+      let taken = try LeaseStore.taken(at: LeaseStore.Place(offer), within: offer.time, in: session)
+      for range in LeaseArithmetic.availabilities(of: offer.time, taken: taken, now: now) {
         writer.beginArray()
-        writer.value(range.start.iso8601)
-        writer.value(range.end.iso8601)
+        writer.value(range.start)
+        writer.value(range.end)
         writer.endArray()
       }
     }
@@ -114,30 +109,33 @@ extension LeapAPI {
     var filter = OfferStore.Filter()
     filter.covering = covering
     switch query["status"] {
-    case nil: filter.statuses = Offer.Status.shownByDefault
-    case "any"?: break
-    case let word?: filter.statuses = Offer.Status(rawValue: word).map { [$0] } ?? []
+    case nil: filter.statuses = .open
+    case "any"?: filter.statuses = .all
+    case let word?: filter.statuses = .only(Offer.Status(rawValue: word).map { [$0] } ?? [])
     }
     filter.resourceType = query["resource_type"]
+    filter.resourceClass = query["resource_class"]
     return try await database.read { [filter] session in
       var filter = filter
-      // Offers are public, so which project makes some is no secret.
-      if let project = query["project_id"] { filter.projectID = try LeapLookup.project(project, actor, in: session).id }
+      if let project = query["project_id"] {
+        // Who may not look at all projects is not told which there are: one that is not there offers nothing.
+        filter.projectID =
+          LeasePolicy.isAdmin(actor) || actor.isSiteReader
+          ? try LeapLookup.project(project, actor, in: session).id
+          : try ProjectStore.byNameOrID(project, in: session).first?.id ?? ""
+      }
       if let resource = query["resource_uuid"] {
-        filter.resourceUUID = try NodeStore.find(resource, in: session)?.uuid ?? resource
+        filter.resourceUUID = try resourceID(resource, in: session)
       }
       let lineage = try actor.projectID.map { try ProjectStore.lineage($0, in: session) } ?? []
-      var names = LeapNames(session)
+      var names = names(session, .offer)
       var offers = try OfferStore.list(filter, in: session).filter { LeasePolicy.sees($0, actor, lineage: lineage) }
-      if let resourceClass = query["resource_class"] {
-        offers = try offers.filter { try names.node($0.resourceUUID)?.resourceClass == resourceClass }
-      }
       if let available {
         // `--now` asks up to the end of time, by which it means: now.
         let wanted =
           available.end >= Self.endOfTime ? TimeRange(available.start, available.start + .microseconds(1)) : available
         offers = try offers.filter { offer in
-          try offer.time.contains(wanted) && !taken(offer, in: session).contains { $0.overlaps(wanted) }
+          try offer.time.contains(wanted) && LeaseStore.isFree(wanted, at: LeaseStore.Place(offer), in: session)
         }
       }
       var writer = JSONWriter(capacity: 1024 * (offers.count + 1))
@@ -165,64 +163,72 @@ extension LeapAPI {
         "uuid", "project_id", "project", "lessee", "resource", "status", "availabilities", "parent_lease_uuid",
       ])
     let type = try input.text("resource_type", limit: 36)
-    try LeapLookup.check(type: type)
-    let resource = try input.required("resource_uuid", limit: 255)
+    try check(type: type)
+    let asked = try input.required("resource_uuid", limit: 255)
     let name = try input.text("name", limit: 35)
     let lessee = try input.text("lessee_id", limit: 255)
     let properties = try input.object("properties")
+    try checkMaximum(properties)
     let (givenStart, givenEnd) = (try input.time("start_time"), try input.time("end_time"))
     let now = request.now
     return try await database.write { session in
-      let node = try LeapLookup.node(type: type, resource, in: session)
-      let right = try LeapLookup.right(actor, to: node, asked: resource, now: now, in: session)
+      let resource = try resource(type: type, asked, in: session)
       let start = givenStart ?? now
+      let right = try LeapLookup.right(actor, to: resource, asked: asked, start: start, now: now, in: session)
       let range = TimeRange(start, givenEnd ?? right.parent?.time.end ?? .distantFuture)
       guard range.isValid else { throw Refusal.timeRange("an offer", range) }
-      guard range.end > now else {
-        throw APIError.badRequest("The offer would be over: its end \(range.end.pythonText) is past.")
-      }
+      guard range.end > now else { throw Refusal.past("offer", range.end) }
       if let parent = right.parent, !parent.time.contains(range) {
-        throw Refusal.outsideLease(Lease.defaultResourceType, node.uuid, range)
+        throw Refusal.outsideLease(resource.type, resource.uuid, range)
       }
+      try requireSettled(resource, in: session)
+      let place = resource.place(under: right.parent)
+      guard try LeaseStore.isFree(range, at: place, in: session),
+        try OfferStore.conflicts(at: place, with: range, in: session).isEmpty
+      else { throw Refusal.conflict(resource.type, resource.uuid) }
       let offer = Offer(
         uuid: Identifier.uuid(), name: name, projectID: right.ownerID,
-        lesseeID: try lessee.map { try LeapLookup.project($0, actor, in: session).id }, resourceUUID: node.uuid,
-        time: range,
-        properties: properties, parentUUID: right.parent?.uuid, createdAt: now)
-      let isTaken =
-        try !LeaseStore.conflicts(resource: node.uuid, parent: offer.parentUUID, with: range, in: session).isEmpty
-        || !OfferStore.conflicts(resource: node.uuid, parent: offer.parentUUID, with: range, in: session).isEmpty
-      guard !isTaken else { throw Refusal.conflict(offer.resourceType, node.uuid) }
-      try withConflict(Refusal.conflict(offer.resourceType, node.uuid)) { try OfferStore.insert(offer, in: session) }
+        lesseeID: try lessee.map { try LeapLookup.project($0, actor, in: session).id }, resourceType: resource.type,
+        resourceUUID: resource.uuid, time: range, properties: properties, parentUUID: right.parent?.uuid,
+        createdAt: now)
+      do { try OfferStore.insert(offer, in: session) } catch let error as StoreError where error.kind == .conflict {
+        throw Refusal.conflict(resource.type, resource.uuid)
+      }
       try EventStore.append("create.end", offer: offer, at: now, in: session)
       conductor.leaseChanged(in: session)
-      var names = LeapNames(session)
-      var writer = JSONWriter()
-      try write(offer, to: &writer, &names, now: now, in: session)
-      return APIResponse(.created, writer)
+      return try answer(.created, offer, now: now, in: session)
+    }
+  }
+  /// - Throws: 400 when the longest lease of an offer is no length.
+  private func checkMaximum(_ properties: JSONObject) throws {
+    let days: Double
+    switch properties[Offer.maximumLengthProperty] {
+    case nil: return
+    case .int(let number)?: days = Double(number)
+    case .double(let number)?: days = number
+    case let other?:
+      throw APIError.badRequest(
+        "Invalid \(Offer.maximumLengthProperty) \(other): the longest lease that may be claimed is a number of days.")
+    }
+    guard days > 0, days <= 36_525 else {
+      throw APIError.badRequest(
+        "Invalid \(Offer.maximumLengthProperty) \(days): more than 0 and at most 36525 days are expected.")
     }
   }
 
+  /// DELETE /v1/offers/{offer}. What was claimed from it is cancelled with it, as by ESI-Leap; `keep_leases`, an addition,
+  /// lets it run to its end.
   private func deleteOffer(_ request: APIRequest) async throws -> APIResponse {
     let actor = try request.actor()
-    try request.allowOnly([])
+    try request.allowOnly(["keep_leases"])
+    let keepsLeases = try request.query.bool("keep_leases") ?? settings.keepsLeasesOfWithdrawnOffers
     let id = try request.parameter("offer")
     try await database.write { session in
-      let offer = try offer(id, actor, statuses: Offer.Status.shownByDefault, in: session)
+      let offer = try offer(id, actor, statuses: .open, in: session)
       guard LeasePolicy.mayDelete(offer, actor) else { throw Refusal.access("offer", offer.uuid) }
-      try withdraw(offer, at: request.now, in: session)
-      conductor.leaseChanged(in: session)
+      try conductor.withdraw(offer, keepsLeases: keepsLeases, in: session)
     }
     return APIResponse(json: .null)
-  }
-  /// Ends the offer and the leases that came from it.
-  func withdraw(_ offer: Offer, at now: Timestamp, in session: any Session) throws {
-    var filter = LeaseStore.Filter()
-    filter.offerUUID = offer.uuid
-    filter.statuses = Lease.Status.shownByDefault
-    for lease in try LeaseStore.list(filter, in: session) { try cancel(lease, at: now, in: session) }
-    try OfferStore.setStatus(.deleted, of: offer.uuid, in: session)
-    try EventStore.append("delete.end", offer: offer, at: now, in: session)
   }
 
   private func claimOffer(_ request: APIRequest) async throws -> APIResponse {
@@ -237,7 +243,7 @@ extension LeapAPI {
       ignored: ["project_id", "resource_type", "resource_uuid", "resource_class", "resource_properties"],
       readOnly: [
         "uuid", "project", "owner_id", "owner", "resource", "fulfill_time", "expire_time", "status", "offer_uuid",
-        "parent_lease_uuid",
+        "parent_lease_uuid", "status_reason",
       ])
     let (givenStart, givenEnd) = (try input.time("start_time"), try input.time("end_time"))
     let now = request.now
@@ -245,36 +251,40 @@ extension LeapAPI {
     let purpose = try input.text("purpose", limit: 255)
     let properties = try input.object("properties")
     return try await database.write { session in
-      let offer = try offer(id, actor, statuses: [.available], in: session)
-      // The node may have got another owner, or gone, since it was offered.
-      guard let node = try NodeStore.get(offer.resourceUUID, in: session),
-        offer.parentUUID != nil || node.owner == nil || node.owner == offer.projectID
-      else {
-        throw APIError.conflict("The node of offer \(offer.uuid) is no longer its maker's to lease: the offer is void.")
+      let offer = try offer(id, actor, statuses: .only([.available]), in: session)
+      let resource: LeaseResource
+      do {
+        resource = try self.resource(type: offer.resourceType, offer.resourceUUID, in: session)
+      } catch let error as APIError where error.status == .notFound {
+        throw Self.void(offer)
       }
+      // The node may have got another owner since it was offered.
+      guard offer.parentUUID != nil || resource.owner == nil || resource.owner == offer.projectID else {
+        throw Self.void(offer)
+      }
+      try requireSettled(resource, in: session)
       let start = givenStart ?? max(now, offer.time.start)
-      let taken = try taken(offer, in: session)
+      let (place, longest) = (LeaseStore.Place(offer), longest(offer))
+      let next = try LeaseStore.first(at: place, endingAfter: start, in: session)
+      let following = next.flatMap { $0.time.start > start ? $0.time.start : nil }
       let range = TimeRange(
         start,
-        givenEnd ?? LeaseArithmetic.defaultEnd(start: start, settings: settings, limit: offer.time.end, taken: taken))
+        givenEnd
+          ?? LeaseArithmetic.defaultEnd(
+            start: start, settings: settings, longest: longest, limit: offer.time.end, next: following))
       guard range.isValid || givenEnd == nil else { throw Refusal.timeRange("a lease", range) }
-      try check(length: range, isGiven: givenEnd != nil, actor, from: start)
-      guard range.isValid, range.end > now, offer.time.contains(range), !taken.contains(where: { $0.overlaps(range) })
-      else {
-        throw Refusal.noAvailability(offer, range)
-      }
-      let lease = Lease(
+      if givenEnd != nil, !LeasePolicy.isAdmin(actor), range.length > longest { throw Refusal.length(range, longest) }
+      guard range.isValid, range.end > now, offer.time.contains(range), (next?.time.start ?? range.end) >= range.end
+      else { throw Refusal.noAvailability(offer, range) }
+      var lease = Lease(
         uuid: Identifier.uuid(), name: name, projectID: project, ownerID: offer.projectID,
-        resourceType: offer.resourceType,
-        resourceUUID: offer.resourceUUID, time: range, properties: properties, purpose: purpose, offerUUID: offer.uuid,
-        parentUUID: offer.parentUUID, createdAt: now)
-      try withConflict(Refusal.noAvailability(offer, range)) { try LeaseStore.insert(lease, in: session) }
-      return try created(lease, at: now, in: session)
+        resourceType: offer.resourceType, resourceUUID: offer.resourceUUID, time: range, properties: properties,
+        purpose: purpose, offerUUID: offer.uuid, parentUUID: offer.parentUUID, createdAt: now)
+      lease.resourceClass = resource.resourceClass
+      return try create(lease, else: Refusal.noAvailability(offer, range), at: now, in: session)
     }
   }
-}
-
-/// Runs `body`; what the store refuses because of a constraint is answered with `refusal`.
-func withConflict(_ refusal: @autoclosure () -> APIError, _ body: () throws -> Void) throws {
-  do { try body() } catch let error as StoreError where error.kind == .conflict { throw refusal() }
+  private static func void(_ offer: Offer) -> APIError {
+    .conflict("The node of offer \(offer.uuid) is no longer its maker's to lease: the offer is void.")
+  }
 }

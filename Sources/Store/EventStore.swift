@@ -7,26 +7,27 @@ public enum EventStore {
   public static func append(_ verb: String, lease: Lease, at now: Timestamp, in session: any Session) throws {
     try append(
       "esi_leap.lease.\(verb)", object: "lease", uuid: lease.uuid, resourceType: lease.resourceType,
-      resourceUUID: lease.resourceUUID, lessee: lease.projectID, owner: lease.ownerID, at: now, in: session)
+      resourceUUID: lease.resourceUUID, lessee: lease.projectID, owner: lease.ownerID,
+      resourceClass: lease.resourceClass, at: now, in: session)
   }
   public static func append(_ verb: String, offer: Offer, at now: Timestamp, in session: any Session) throws {
     try append(
       "esi_leap.offer.\(verb)", object: "offer", uuid: offer.uuid, resourceType: offer.resourceType,
-      resourceUUID: offer.resourceUUID, lessee: offer.lesseeID, owner: offer.projectID, at: now, in: session)
+      resourceUUID: offer.resourceUUID, lessee: offer.lesseeID, owner: offer.projectID,
+      resourceClass: nil, at: now, in: session)
   }
   private static func append(
     _ type: String, object: String, uuid: String, resourceType: String, resourceUUID: String, lessee: String?,
-    owner: String,
-    at now: Timestamp, in session: any Session
+    owner: String, resourceClass: String?, at now: Timestamp, in session: any Session
   ) throws {
     try session.execute(
       """
-      INSERT INTO lease_events (event_type, event_time, object_type, object_uuid, resource_type, resource_uuid, lessee_id, owner_id) \
-      VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+      INSERT INTO lease_events (event_type, event_time, object_type, object_uuid, resource_type, resource_uuid, lessee_id, owner_id, \
+      resource_class) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
       """,
       [
         .text(type), Value(now), .text(object), .text(uuid), .text(resourceType), .text(resourceUUID), Value(lessee),
-        .text(owner),
+        .text(owner), Value(resourceClass),
       ])
   }
 
@@ -38,14 +39,28 @@ public enum EventStore {
     public var type: String?
     public var resourceType: String?
     public var resourceUUID: String?
+    public var objectUUID: String?
+    public var limit: Int?
     public init() {}
+  }
+  /// The newest event's number; 0 when there is none.
+  public static func lastID(in session: any Session) throws -> Int {
+    try session.first("SELECT MAX(id) FROM lease_events", []) { $0.optionalInt(0) ?? 0 } ?? 0
   }
   /// In the order in which they happened.
   public static func list(_ filter: Filter, in session: any Session) throws -> [LeaseEvent] {
+    try session.query(query(filter)) {
+      LeaseEvent(
+        id: $0.int(0), type: $0.text(1), at: $0.time(2), objectType: $0.text(3), objectUUID: $0.text(4),
+        resourceType: $0.text(5), resourceUUID: $0.text(6), lesseeID: $0.optionalText(7), ownerID: $0.optionalText(8),
+        resourceClass: $0.optionalText(9))
+    }
+  }
+  static func query(_ filter: Filter) -> Query {
     var query = Query(
       """
-      SELECT id, event_type, event_time, object_type, object_uuid, resource_type, resource_uuid, lessee_id, owner_id \
-      FROM lease_events WHERE 1 = 1
+      SELECT id, event_type, event_time, object_type, object_uuid, resource_type, resource_uuid, lessee_id, owner_id, \
+      resource_class FROM lease_events WHERE 1 = 1
       """)
     if let value = filter.afterID { query.append("AND id > ?", .int(value)) }
     if let value = filter.after { query.append("AND event_time > ?", Value(value)) }
@@ -53,12 +68,9 @@ public enum EventStore {
     if let value = filter.type { query.append("AND event_type = ?", .text(value)) }
     if let value = filter.resourceType { query.append("AND resource_type = ?", .text(value)) }
     if let value = filter.resourceUUID { query.append("AND resource_uuid = ?", .text(value)) }
+    if let value = filter.objectUUID { query.append("AND object_uuid = ?", .text(value)) }
     query.append("ORDER BY id")
-    return try session.query(query) {
-      LeaseEvent(
-        id: $0.int(0), type: $0.text(1), at: $0.time(2), objectType: $0.text(3), objectUUID: $0.text(4),
-        resourceType: $0.text(5),
-        resourceUUID: $0.text(6), lesseeID: $0.optionalText(7), ownerID: $0.optionalText(8))
-    }
+    if let value = filter.limit { query.append("LIMIT ?", .int(value)) }
+    return query
   }
 }

@@ -20,15 +20,27 @@ public enum OfferStore {
   }
 
   public struct Filter: Sendable {
+    /// Which states count.
+    public enum Statuses: Sendable, Equatable {
+      case all
+      /// What is on offer, and what should be.
+      case open
+      case only([Offer.Status])
+    }
     public var uuid: String?
     public var name: String?
     public var projectID: String?
-    public var statuses: [Offer.Status]?
+    public var statuses: Statuses = .all
     public var parentUUID: String?
     public var resourceType: String?
     public var resourceUUID: String?
+    /// The node's class now.
+    public var resourceClass: String?
     /// Offers that cover all of it.
     public var covering: TimeRange?
+    /// The last offer of the page before.
+    public var marker: String?
+    public var limit: Int?
     public init() {}
   }
 
@@ -37,31 +49,58 @@ public enum OfferStore {
     filter.uuid = uuid
     return try list(filter, in: session).first
   }
+  /// In the order in which they were made.
   public static func list(_ filter: Filter, in session: any Session) throws -> [Offer] {
+    try session.query(query(filter)) { offer($0) }
+  }
+  static func query(_ filter: Filter) -> Query {
     var query = select()
     if let value = filter.uuid { query.append("AND uuid = ?", .text(value)) }
     if let value = filter.name { query.append("AND name = ?", .text(value)) }
     if let value = filter.projectID { query.append("AND project_id = ?", .text(value)) }
-    if let value = filter.statuses { query.appendIn("AND status IN", value.map { .text($0.rawValue) }) }
+    switch filter.statuses {
+    case .all: break
+    case .open: query.append("AND status IN ('available','error')")
+    case .only(let statuses): query.appendIn("AND status IN", statuses.map { .text($0.rawValue) })
+    }
     if let value = filter.parentUUID { query.append("AND parent_lease_uuid = ?", .text(value)) }
     if let value = filter.resourceType { query.append("AND resource_type = ?", .text(value)) }
     if let value = filter.resourceUUID { query.append("AND resource_uuid = ?", .text(value)) }
     if let value = filter.covering {
       query.append("AND start_time <= ? AND end_time >= ?", Value(value.start), Value(value.end))
     }
+    if let value = filter.resourceClass {
+      query.append(
+        "AND COALESCE((SELECT n.resource_class FROM nodes n WHERE n.uuid = resource_uuid), '') = ?", .text(value))
+    }
+    if let value = filter.marker {
+      query.append(
+        "AND (created_at, uuid) > (SELECT m.created_at, m.uuid FROM offers m WHERE m.uuid = ?)", .text(value))
+    }
     query.append("ORDER BY created_at, uuid")
-    return try session.query(query) { offer($0) }
+    if let value = filter.limit { query.append("LIMIT ?", .int(value)) }
+    return query
   }
-  /// The available offers of a resource with the same parent (nil: with none) that overlap `range`.
-  public static func conflicts(
-    resource: String, type: String = Lease.defaultResourceType, parent: String?, with range: TimeRange,
-    in session: any Session
-  ) throws -> [Offer] {
+  /// What is offered out of a lease.
+  public static func open(parent uuid: String, in session: any Session) throws -> [Offer] {
     var filter = Filter()
-    filter.resourceUUID = resource
-    filter.resourceType = type
-    filter.statuses = [.available]
-    return try list(filter, in: session).filter { $0.parentUUID == parent && $0.time.overlaps(range) }
+    filter.parentUUID = uuid
+    filter.statuses = .open
+    return try list(filter, in: session)
+  }
+  /// The available offers at `place` that overlap `range`.
+  public static func conflicts(at place: LeaseStore.Place, with range: TimeRange, in session: any Session) throws
+    -> [Offer]
+  {
+    try session.query(conflictsQuery(at: place, with: range)) { offer($0) }
+  }
+  static func conflictsQuery(at place: LeaseStore.Place, with range: TimeRange) -> Query {
+    var query = select()
+    query.append(
+      "AND resource_uuid = ? AND resource_type = ? AND status = 'available' AND COALESCE(parent_lease_uuid, '') = ?",
+      .text(place.resourceUUID), .text(place.resourceType), .text(place.parentUUID ?? ""))
+    query.append("AND start_time < ? AND end_time > ?", Value(range.end), Value(range.start))
+    return query
   }
   /// - Throws: ``StoreError`` `.conflict` when it overlaps another available offer of the resource.
   public static func insert(_ offer: Offer, in session: any Session) throws {

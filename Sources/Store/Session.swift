@@ -47,18 +47,28 @@ public struct Query: Sendable {
   public private(set) var arguments: [Value] = []
 
   public init(_ sql: StaticString) { self.sql = "\(sql)" }
+  /// Asks how the database would do it instead, for tests: a row for each step, its text in column 3 (SQLite, "EXPLAIN QUERY
+  /// PLAN").
+  var explained: Query {
+    var query = self
+    query.sql = "EXPLAIN QUERY PLAN " + sql
+    return query
+  }
   /// Appends SQL; each `?` in it takes the next of `values`.
   public mutating func append(_ sql: StaticString, _ values: Value...) { append(sql, values: values) }
   public mutating func append(_ sql: StaticString, values: [Value]) {
-    var next = values.makeIterator()
     self.sql += " "
-    for character in "\(sql)" {
-      if character == "?", let value = next.next() {
+    sql.withUTF8Buffer { text in
+      var rest = text[...]
+      // Literals are long and have few `?`: whole pieces are copied.
+      for value in values {
+        guard let place = rest.firstIndex(of: UInt8(ascii: "?")) else { break }
         arguments.append(value)
+        self.sql += String(decoding: rest[rest.startIndex..<place], as: UTF8.self)
         self.sql += "$\(arguments.count)"
-      } else {
-        self.sql.append(character)
+        rest = rest[(place + 1)...]
       }
+      self.sql += String(decoding: rest, as: UTF8.self)
     }
   }
   /// Appends `column IN (…)`; an empty list matches nothing.

@@ -33,6 +33,15 @@ public struct Timestamp: Sendable, Hashable, Comparable {
   /// "2026-11-21 01:48:24": Python's `str(datetime)`, which ESI-Leap's messages use.
   public var pythonText: String { format(separator: " ", fraction: .whenNotZero) }
 
+  /// The calendar's view, and the microseconds beside it; nil outside the years 0 to 9999.
+  var civil: (date: (year: Int, month: Int, day: Int, hour: Int, minute: Int, second: Int), micros: Int)? {
+    let (seconds, micros) = microseconds.flooredDivision(by: 1_000_000)
+    let (days, secondOfDay) = seconds.flooredDivision(by: 86_400)
+    let date = Self.civil(fromDays: days)
+    guard (0...9999).contains(date.year) else { return nil }
+    return ((date.year, date.month, date.day, secondOfDay / 3600, secondOfDay / 60 % 60, secondOfDay % 60), micros)
+  }
+
   private enum Fraction { case never, always, whenNotZero }
 
   private func format(separator: Character, fraction: Fraction) -> String {

@@ -1,81 +1,160 @@
 import APISupport
+import Conductor
 import Cryptography
 import Domain
+import FakeDriver
 import Glibc
 import HTTPTypes
 import Hummingbird
 import HummingbirdTesting
-import KeystoneAPI
 import LeapAPI
 import Logging
 import Store
 import Synchronization
+import TestSupport
 import Testing
 import Wire
+import Workflows
 
-/// The lease API on a real database. The conductor is a stand-in that does to leases, in the same transaction, what the real
-/// one does with workflows (the real one is tested with them).
+/// The lease API, the real conductor and its workflows on a real database, with machines that do at once what they are told.
+/// Time stands still unless it is advanced.
 final class LeaseSite: Sendable {
-  let database: Database
-  let responder: APIResponder
-  let authority: TokenAuthority
   let clock: Clock
-  private let folder: String
+  let folder: String
+  let settings: LeaseSettings
+  private let box = SecretBox(key: randomBytes(32))
+  private let keys = TokenKeys([randomBytes(32)])
+  private let running: Mutex<Server>
 
   final class Clock: Sendable {
     private let time = Mutex(Timestamp(parsing: "2026-11-21T08:00:00") ?? Timestamp(seconds: 0))
     var now: Timestamp { time.withLock { $0 } }
     func advance(by duration: Duration) { time.withLock { $0 = $0 + duration } }
   }
-  struct StandIn: LeaseConductor {
-    let clock: Clock
-    func leaseChanged(in session: any Session) {}
-    func endLease(_ lease: Lease, reason: LeaseEnd, in session: any Session) throws {
-      guard lease.status.isLive, !lease.status.isEnding else { return }
-      for child in try LeaseStore.children(of: lease.uuid, in: session) {
-        try endLease(child, reason: reason, in: session)
+  /// What a process is: it can be ended and begun again over the same file.
+  private final class Server: Sendable {
+    let database: Database
+    let conductor: Conductor
+    let responder: APIResponder
+    let authority: TokenAuthority
+    let runner: Task<Void, any Error>
+
+    init(_ folder: String, _ box: SecretBox, _ keys: TokenKeys, _ clock: Clock, _ settings: LeaseSettings) async throws
+    {
+      let database = try Database(path: folder + "/site.db", secrets: box)
+      self.database = database
+      let authority = TokenAuthority(keys: keys, clock: { clock.now })
+      let world = try World("\(folder)/world.db")
+      let images = WorldImages(world)
+      var logger = Logger(label: "lease")
+      logger.logLevel = .critical
+      var site = ConductorSettings()
+      site.dataFolder = folder
+      site.leases = settings
+      let conductor = Conductor(
+        database: database, settings: site, hardwareTypes: [try FakeHardware(file: nil)],
+        switches: WorldSwitch(world), boot: WorldBoot(world, machines: [:]), images: images, configDrives: images,
+        logger: logger, clock: { clock.now })
+      self.conductor = conductor
+      try await database.write { session in
+        if try ProjectStore.get("owners", in: session) == nil {
+          try ProjectStore.insert(
+            Project(id: "default", name: "Default", domainID: nil, isDomain: true, createdAt: clock.now), in: session)
+          for (name, parent) in [("owners", "default"), ("alpha", "default"), ("beta", "default"), ("below", "alpha")] {
+            try ProjectStore.insert(
+              Project(id: name, name: "the-\(name)", domainID: "default", parentID: parent, createdAt: clock.now),
+              in: session)
+          }
+        }
+        try authority.load(in: session)
       }
-      try EventStore.append("delete.start", lease: lease, at: clock.now, in: session)
-      try LeaseStore.setEnded(reason, of: lease.uuid, at: clock.now, in: session)
-      try EventStore.append("delete.end", lease: lease, at: clock.now, in: session)
+      self.authority = authority
+      let facade = LeapAPI(
+        database: database, conductor: conductor, settings: settings, consoleURL: "ws://console.example:6083")
+      responder = APIResponder(services: [facade.service], authenticator: authority, clock: { clock.now })
+      runner = Task { try await conductor.runner.run() }
+    }
+    func end() async {
+      runner.cancel()
+      _ = await runner.result
+      database.close()
     }
   }
 
-  init() async throws {
+  init(_ settings: LeaseSettings = LeaseSettings()) async throws {
     var template = Array("/tmp/steelyard-leap-XXXXXX".utf8CString)
     folder = try #require(mkdtemp(&template).map { String(cString: $0) })
-    let clock = Clock()
-    self.clock = clock
-    let database = try Database(path: folder + "/site.db", secrets: SecretBox(key: randomBytes(32)))
-    self.database = database
-    let authority = TokenAuthority(keys: TokenKeys([randomBytes(32)]), clock: { clock.now })
-    try await database.write { session in
-      try IdentityBootstrap.initialise(in: session, adminPassword: "secret", now: clock.now)
-      for (name, parent) in [("owners", "default"), ("alpha", "default"), ("beta", "default")] {
-        try ProjectStore.insert(
-          Project(id: name, name: "the-\(name)", domainID: "default", parentID: parent, createdAt: clock.now),
-          in: session)
-      }
-      try ProjectStore.insert(
-        Project(id: "below", name: "the-below", domainID: "default", parentID: "alpha", createdAt: clock.now),
-        in: session)
-      try authority.load(in: session)
-    }
-    self.authority = authority
-    let facade = LeapAPI(database: database, conductor: StandIn(clock: clock))
-    responder = APIResponder(services: [facade.service], authenticator: authority, clock: { clock.now })
+    clock = Clock()
+    self.settings = settings
+    running = Mutex(try await Server(folder, box, keys, clock, settings))
   }
   deinit {
-    database.close()
-    for name in ["site.db", "site.db-wal", "site.db-shm"] { unlink(folder + "/" + name) }
+    let server = running.withLock { $0 }
+    server.runner.cancel()
+    server.database.close()
+    for name in ["site.db", "world.db"] { for suffix in ["", "-wal", "-shm"] { unlink("\(folder)/\(name)\(suffix)") } }
     rmdir(folder)
   }
+  private var server: Server { running.withLock { $0 } }
+  var database: Database { server.database }
+  var conductor: Conductor { server.conductor }
+  var authority: TokenAuthority { server.authority }
+  var responder: APIResponder { server.responder }
 
-  func node(_ name: String, owner: String? = "owners") async throws -> String {
+  /// Ends the server wherever its workflows are, and begins another over the same file.
+  func crash() async throws {
+    await server.end()
+    let next = try await Server(folder, box, keys, clock, settings)
+    running.withLock { $0 = next }
+  }
+
+  /// Does what is due and waits until nothing more happens by itself.
+  func settle() async throws {
+    let conductor = conductor
+    let limit = ContinuousClock.now + .seconds(30)
+    while true {
+      _ = try await conductor.runLeases()
+      while try await isBusy() {
+        if ContinuousClock.now > limit {
+          let open = try await database.read { try WorkflowStore.open(in: $0) }
+          Issue.record("the workflows do not come to rest: \(open)")
+          return
+        }
+        try await Task.sleep(for: .microseconds(500))
+        // The lease timer is woken when a machine is free; here it is this.
+        _ = try await conductor.runLeases()
+      }
+      // What has just ended may be what another lease waited for.
+      let before = try await lastEvent()
+      _ = try await conductor.runLeases()
+      if try await !isBusy(), try await lastEvent() == before { return }
+    }
+  }
+  private func lastEvent() async throws -> Int { try await database.read { try EventStore.lastID(in: $0) } }
+  /// Something is under way that is not waiting for a machine to be free.
+  private func isBusy() async throws -> Bool {
+    try await database.read { session in
+      var waiting = LeaseStore.Filter()
+      waiting.statuses = .only([.waitFulfill])
+      for lease in try LeaseStore.list(waiting, in: session) where try Conductor.obstacle(to: lease, in: session) == nil
+      {
+        return true
+      }
+      return try WorkflowStore.open(in: session).contains { workflow in
+        workflow.state != .stuck && !(workflow.state == .waiting && workflow.wakeOn == "machine-freed")
+      }
+    }
+  }
+  func advance(by duration: Duration) async throws {
+    clock.advance(by: duration)
+    try await settle()
+  }
+
+  func enrol(_ name: String, owner: String? = "owners") async throws -> String {
     let uuid = Identifier.uuid()
     let now = clock.now
     try await database.write { [database] session in
-      var node = Node(uuid: uuid, name: name, driver: "ipmi", createdAt: now)
+      var node = Node(uuid: uuid, name: name, driver: "fake-hardware", createdAt: now)
       node.owner = owner
       node.resourceClass = "metal"
       node.properties = ["cpus": 4, "capabilities": "secret:1"]
@@ -84,17 +163,22 @@ final class LeaseSite: Sendable {
     }
     return uuid
   }
-  /// What the lease timer does when a lease's time has come.
-  func start(_ lease: String) async throws {
-    let now = clock.now
+  func change(_ uuid: String, _ body: @escaping @Sendable (inout Node) -> Void) async throws {
     try await database.write { session in
-      try LeaseStore.setActive(lease, at: now, in: session)
-      guard let lease = try LeaseStore.get(lease, in: session),
-        var node = try NodeStore.get(lease.resourceUUID, in: session)
-      else { return }
-      node.lessee = lease.projectID
-      node.leaseUUID = lease.uuid
+      var node = try #require(try NodeStore.get(uuid, in: session))
+      body(&node)
       try NodeStore.update(node, in: session)
+    }
+  }
+  func node(_ uuid: String) async throws -> Node {
+    try #require(try await database.read { try NodeStore.get(uuid, in: $0) })
+  }
+  /// The types of the events that concern a lease or offer.
+  func events(of uuid: String) async throws -> [String] {
+    var filter = EventStore.Filter()
+    filter.objectUUID = uuid
+    return try await database.read { [filter] in try EventStore.list(filter, in: $0) }.map {
+      String($0.type.dropFirst("esi_leap.".count))
     }
   }
 
@@ -118,6 +202,7 @@ final class LeaseSite: Sendable {
     var body: JSON
     var fault: String { body["faultstring"]?.string ?? "" }
     var uuid: String { body["uuid"]?.string ?? "" }
+    var shown: String { "\(status) \(body)" }
     func uuids(_ collection: String) -> [String] { body[collection]?.array?.compactMap { $0["uuid"]?.string } ?? [] }
   }
   func call(_ method: HTTPRequest.Method, _ path: String, _ body: JSON? = nil, as token: String?) async throws -> Answer

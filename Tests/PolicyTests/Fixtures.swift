@@ -416,6 +416,7 @@ enum Fixtures {
     "glance POST /v2/images": ["name": "new"],
     "glance POST /v2/images/{image}/members": ["member": .string(MatrixSite.id("project-stranger"))],
     "glance PUT /v2/images/{image}/members/{member}": ["status": "accepted"],
+    "esi-leap POST /v1/console_auth_tokens": ["node_uuid_or_name": .string(MatrixSite.uuid("node-tenant"))],
     "esi-leap POST /v1/offers": ["resource_uuid": .string(MatrixSite.uuid("node-tenant"))],
     "esi-leap POST /v1/leases": [
       "resource_uuid": .string(MatrixSite.uuid("offered-tenant")), "project_id": .string(MatrixSite.tenant),

@@ -5,59 +5,142 @@ import Wire
 import Workflows
 
 extension Conductor {
-  /// Starts and ends leases on time: sleeps until the next one is due, or until a lease changes.
+  /// Starts and ends leases on time, and tells their parties before the end: sleeps until the next of these is due, or until
+  /// a lease changes.
   struct LeaseTimer: Service {
     let conductor: Conductor
 
     func run() async throws {
       await cancelWhenGracefulShutdown {
+        do { try await conductor.planNotices() } catch { conductor.logger.error("lease notices: \(error)") }
         while !Task.isCancelled {
+          // A change that commits between the look and the wait must not be slept through.
+          let count = conductor.wakeups.count(of: Conductor.leaseTimerName)
           var pause: Duration = .seconds(30)
           do { pause = min(pause, try await conductor.runLeases()) } catch is CancellationError { return } catch {
             conductor.logger.error("lease timer: \(error)")
             pause = .seconds(2)
           }
-          await conductor.wakeups.wait(for: Conductor.leaseTimerName, limit: pause)
+          await conductor.wakeups.wait(for: Conductor.leaseTimerName, limit: pause, since: count)
         }
       }
     }
   }
 
-  /// Does what is due.
+  /// Leases that are changed in one transaction: enough to be quick, few enough to let others in between.
+  private static let leasesAtOnce = 200
+
+  /// Does what is due: ends before starts, so that a machine goes from one lease to the next in the right order.
   /// - Returns: how long nothing more is due; at least 20 ms, so that a clock that stands still does not spin.
   public func runLeases() async throws -> Duration {
     let now = clock()
-    let next = try await database.write { session -> Timestamp? in
-      for lease in try LeaseStore.dueToEnd(now, in: session) { try self.endLease(lease, reason: .expired, in: session) }
+    try await batches("end", { try LeaseStore.dueToEnd(now, limit: Self.leasesAtOnce, in: $0) }) { uuid, session in
+      // One that ended with another of the batch must be read anew.
+      guard let lease = try LeaseStore.get(uuid, in: session) else { return }
+      try self.endLease(lease, reason: .expired, in: session)
+    }
+    try await database.write { session in
       for offer in try OfferStore.dueToExpire(now, in: session) {
-        try OfferStore.setStatus(.expired, of: offer.uuid, in: session)
-        try EventStore.append("expire", offer: offer, at: now, in: session)
+        try self.endOffer(offer, reason: .expired, in: session)
       }
-      for lease in try LeaseStore.dueToStart(now, in: session) {
-        try LeaseStore.setStatus(.waitFulfill, of: lease.uuid, in: session)
-        _ = try self.start(
-          "start-lease", subject: lease.resourceUUID, params: ["lease": .string(lease.uuid)], by: .system, in: session)
-      }
+    }
+    try await batches("start", { try LeaseStore.dueToStart(now, limit: Self.leasesAtOnce, in: $0) }) { uuid, session in
+      try self.startLease(uuid, now, in: session)
+    }
+    let next = try await database.write { session -> Timestamp? in
+      for lease in try LeaseStore.dueToNotify(now, in: session) { try self.notify(lease, now, in: session) }
+      try self.judgeMachines(now, in: session)
       try self.concludeRepaired(at: now, in: session)
+      try self.changeOwners(in: session)
       return try LeaseStore.nextDue(in: session)
     }
+    runner.signal(Self.machineFreed)
     return max(next.map { $0 - clock() } ?? .seconds(30), .milliseconds(20))
   }
 
-  /// Leases whose machine could not be cleaned are over when an administrator has made it available again, or when the
-  /// workflow of a lease that ended with them has taken the machine back.
-  private func concludeRepaired(at now: Timestamp, in session: any Session) throws {
-    var filter = LeaseStore.Filter()
-    filter.statuses = [.waitCancel, .waitExpire]
-    for lease in try LeaseStore.list(filter, in: session) {
-      let isUnderWay = try WorkflowStore.open(subject: lease.resourceUUID, in: session).contains {
-        $0.kind == "end-lease"
+  /// Does `body` to every lease that `due` finds, many in one transaction. When one fails, each gets a transaction of its own,
+  /// so that it does not hold up the others.
+  private func batches(
+    _ what: String, _ due: @escaping @Sendable (any Session) throws -> [String],
+    _ body: @escaping @Sendable (String, any Session) throws -> Void
+  ) async throws {
+    while true {
+      let found = try await database.read { try due($0) }
+      do {
+        try await database.write { session in for uuid in found { try body(uuid, session) } }
+      } catch {
+        for uuid in found {
+          do { try await database.write { try body(uuid, $0) } } catch {
+            logger.error("lease timer: \(what) of lease \(uuid): \(error)")
+          }
+        }
+        return
       }
-      let node = try NodeStore.get(lease.resourceUUID, in: session)
+      if found.count < Self.leasesAtOnce { return }
+    }
+  }
+  private func startLease(_ uuid: String, _ now: Timestamp, in session: any Session) throws {
+    guard let lease = try LeaseStore.get(uuid, in: session), lease.status == .created else { return }
+    guard lease.isMachine else {
+      try EventStore.append("fulfill.start", lease: lease, at: now, in: session)
+      try LeaseStore.setActive(uuid, at: now, in: session)
+      try EventStore.append("fulfill.end", lease: lease, at: now, in: session)
+      return
+    }
+    try LeaseStore.setStatus(.waitFulfill, of: uuid, in: session)
+    _ = try start(
+      "start-lease", subject: lease.resourceUUID, params: ["lease": .string(uuid)], by: .system, in: session)
+  }
+
+  // MARK: Notices
+
+  /// Tells the parties, through an event that webhooks take further, and plans the next time.
+  private func notify(_ lease: Lease, _ now: Timestamp, in session: any Session) throws {
+    try EventStore.append("expire.notice", lease: lease, at: now, in: session)
+    try LeaseStore.setNotice(
+      LeaseArithmetic.nextNotice(for: lease.time, settings.leases.notices, after: now), of: lease.uuid, in: session)
+  }
+  /// The configuration may have changed since the leases were made. A notice that was missed while the server was away is
+  /// still given.
+  func planNotices() async throws {
+    let now = clock(), notices = settings.leases.notices
+    try await database.write { session in
+      for lease in try LeaseStore.pending(in: session) {
+        if let planned = lease.noticeAt, planned <= now, !notices.isEmpty { continue }
+        let next = LeaseArithmetic.nextNotice(for: lease.time, notices, after: now)
+        if next != lease.noticeAt { try LeaseStore.setNotice(next, of: lease.uuid, in: session) }
+      }
+    }
+  }
+
+  // MARK: Machines
+
+  /// A lease whose machine broke says so (`error`), and says so no more when it is whole again. The lessee keeps it.
+  private func judgeMachines(_ now: Timestamp, in session: any Session) throws {
+    let (broken, repaired) = try LeaseStore.misjudged(in: session)
+    for uuid in broken {
+      guard let lease = try LeaseStore.get(uuid, in: session),
+        let node = try NodeStore.get(lease.resourceUUID, in: session)
+      else { continue }
+      let why = (node.lastError ?? node.maintenanceReason)?.sentence ?? node.fault ?? "its state is error"
+      try LeaseStore.setStatus(.error, of: uuid, reason: "The machine is broken: \(why)", in: session)
+      try EventStore.append("machine.error", lease: lease, at: now, in: session)
+    }
+    for uuid in repaired {
+      guard let lease = try LeaseStore.get(uuid, in: session) else { continue }
+      try LeaseStore.setStatus(.active, of: uuid, in: session)
+      try EventStore.append("machine.repaired", lease: lease, at: now, in: session)
+    }
+  }
+  /// Leases whose machine could not be cleaned are over when an administrator has made it available again, or when it is gone.
+  private func concludeRepaired(at now: Timestamp, in session: any Session) throws {
+    for uuid in Set(try LeaseStore.ending(in: session).filter(\.isMachine).map(\.resourceUUID)) {
+      let isUnderWay = try WorkflowStore.open(subject: uuid, in: session).contains { $0.kind == "end-lease" }
+      let node = try NodeStore.get(uuid, in: session)
       guard !isUnderWay, node == nil || (node?.provisionState == .available && node?.reservation == nil) else {
         continue
       }
-      try concludeLease(lease, lease.status == .waitExpire ? .expired : .deleted, at: now, in: session)
+      try concludeLeases(of: uuid, at: now, in: session)
     }
   }
 }

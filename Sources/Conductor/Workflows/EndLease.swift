@@ -39,6 +39,9 @@ extension Conductor {
           "release",
           commit: { context, _, session in
             try releaseVIFs(node: context.subject, at: context.now, in: session)
+            if let node = try NodeStore.get(context.subject, in: session) {
+              try deletePortsMade(for: node, in: session)
+            }
             try forgetVolumes(context, session)
             try change(context.subject, session) { node in
               if let allocation = node.allocationUUID { try AllocationStore.delete(allocation, in: session) }
@@ -52,7 +55,8 @@ extension Conductor {
       ] + parts.cleaningSteps(),
       done: { context, session in
         try finish(context, session, .done, "The lease has ended; the machine is clean and available.")
-        try endedLease(context, session)
+        try concludeLeases(of: context.subject, at: context.now, in: session)
+        session.afterCommit { parts.wakeups.signal(Conductor.leaseTimerName) }
       },
       undone: { context, session in
         // The machine stays blocked by the waiting lease until an administrator has cleaned it (lease timer).
@@ -62,6 +66,10 @@ extension Conductor {
         try cleaningFailed(context, session)
       },
       stuck: giveToOperator)
+        for lease in try LeaseStore.ending(resource: context.subject, in: session) {
+          try LeaseStore.setReason(
+            "The machine could not be taken back: \(context.failure?.sentence ?? "")", of: lease.uuid, in: session)
+        }
   }
 }
 
@@ -74,24 +82,5 @@ private func forgetVolumes(_ context: StepContext, _ session: any Session) throw
     // The lease that it came out of ends with it: one workflow takes the machine back for both.
     let parent = try lease.parentUUID.flatMap { try LeaseStore.get($0, in: session) }
     next = parent?.status.isEnding == true ? parent : nil
-  }
-}
-
-private func endedLease(_ context: StepContext, _ session: any Session) throws {
-  let end = LeaseEnd(rawValue: context.params["end"]?.string ?? "") ?? .deleted
-  guard let lease = try LeaseStore.get(context.params["lease"]?.string ?? "", in: session) else { return }
-  try concludeLease(lease, end, at: context.now, in: session)
-}
-
-/// The machine was taken back: the lease is over, and the lease that it came out of has the machine again.
-func concludeLease(_ lease: Lease, _ end: LeaseEnd, at now: Timestamp, in session: any Session) throws {
-  try LeaseStore.setEnded(end, of: lease.uuid, at: now, in: session)
-  try EventStore.append("delete.end", lease: lease, at: now, in: session)
-  guard let parentID = lease.parentUUID, let parent = try LeaseStore.get(parentID, in: session),
-    parent.status == .active
-  else { return }
-  try change(lease.resourceUUID, session) { node in
-    node.lessee = parent.projectID
-    node.leaseUUID = parent.uuid
   }
 }

@@ -4,7 +4,9 @@ import Wire
 public struct Lease: Sendable, Equatable {
   /// The words are ESI-Leap's.
   public enum Status: String, Sendable, CaseIterable {
-    case created, active, error, deleted, expired
+    case created, active, deleted, expired
+    /// The lessee has it, and the machine is broken.
+    case error
     /// Its start is being brought about.
     case waitFulfill = "wait fulfill"
     /// It was deleted, and its resource is being taken back.
@@ -30,7 +32,8 @@ public struct Lease: Sendable, Equatable {
   public var resourceUUID: String
   /// Half-open: a lease may begin in the instant in which another ends.
   public var time: TimeRange
-  /// When the resource was handed over, and when it was taken back.
+  /// When the resource was handed over, and when the lessee's access to it ended. What lies between is what is charged:
+  /// taking a machine back and cleaning it is not the lessee's time.
   public var fulfilledAt: Timestamp?
   public var endedAt: Timestamp?
   public var status: Status
@@ -40,6 +43,12 @@ public struct Lease: Sendable, Equatable {
   /// The lease out of which the lessee sub-leases.
   public var parentUUID: String?
   public var createdAt: Timestamp
+  /// The resource's class when the lease was made; what usage is counted by.
+  public var resourceClass: String?
+  /// Why it waits, or what is wrong with its machine; a sentence for both parties.
+  public var statusReason: String?
+  /// When its parties are next told that it is about to end; nil when they have been, or are not to be.
+  public var noticeAt: Timestamp?
 
   public init(
     uuid: String, name: String? = nil, projectID: String, ownerID: String,
@@ -63,8 +72,13 @@ public struct Lease: Sendable, Equatable {
     self.createdAt = createdAt
   }
 
-  /// A bare-metal node of this site; the only type there is.
+  /// A bare-metal node of this site.
   public static let defaultResourceType = "ironic_node"
+  /// True when what is leased is a machine that somebody must be given and taken from; false for the things that tests and
+  /// rehearsals lease.
+  public var isMachine: Bool { resourceType == Self.defaultResourceType }
+  /// The resource is the lessee's now.
+  public var isHeld: Bool { status == .active || status == .error }
 }
 
 /// Why a lease ends.
@@ -76,13 +90,27 @@ public enum LeaseEnd: String, Sendable {
   public var final: Lease.Status { self == .deleted ? .deleted : .expired }
 }
 
-/// How long leases are. Source: ESI-Leap's configuration `default_lease_time`, `max_lease_time`.
+/// How long leases are, and what else a site decides about them. Source: ESI-Leap's configuration `default_lease_time`,
+/// `max_lease_time`, `dummy_node_dir`.
 public struct LeaseSettings: Sendable {
   public var defaultLength: Duration
-  /// Only the site's administrators may exceed it.
+  /// Only the site's administrators may exceed it. An offer may set less (``Offer/maximumLength``).
   public var maximumLength: Duration
-  public init(defaultLength: Duration = .seconds(7 * 86_400), maximumLength: Duration = .seconds(21 * 86_400)) {
+  /// How long before a lease's end its parties are told, longest first.
+  public var notices: [Duration]
+  /// Whether the leases of a withdrawn offer run to their end when the caller does not say.
+  public var keepsLeasesOfWithdrawnOffers = false
+  /// The folder of `dummy_node` resources, one JSON file each; nil when there are none.
+  public var dummyFolder: String?
+  /// Whether every name is a `test_node` resource. For load tests.
+  public var hasTestNodes = false
+
+  public init(
+    defaultLength: Duration = .seconds(7 * 86_400), maximumLength: Duration = .seconds(21 * 86_400),
+    notices: [Duration] = [.seconds(86_400), .seconds(3_600)]
+  ) {
     self.defaultLength = defaultLength
     self.maximumLength = maximumLength
+    self.notices = notices.filter { $0 > .zero }.sorted(by: >)
   }
 }

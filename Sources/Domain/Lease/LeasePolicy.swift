@@ -1,8 +1,8 @@
 import Wire
 
 /// Who may offer, claim and lease. Source: design notes, compat-esi §1.3 (ESI-Leap's default policy), with two changes: the
-/// role `member` may do what owners and lessees may, because the site's tenants are members of their projects; and the
-/// owner may move a lease's end.
+/// role `member` may do what owners and lessees may, because the site's tenants are members of their projects; and both
+/// parties may move a lease's end, the lessee within the longest length that a lease may have.
 public enum LeasePolicy {
   public static func isAdmin(_ actor: Actor) -> Bool {
     actor.isSiteAdmin || (actor.has("esi_leap_admin") && (actor.isAdminProject || actor.scope == .system))
@@ -29,8 +29,17 @@ public enum LeasePolicy {
     guard let project = actor.projectID, !isAdmin(actor) else { return isAdmin(actor) }
     return mayLease(actor) && (lease.projectID == project || lease.ownerID == project)
   }
-  public static func mayMoveEnd(of lease: Lease, _ actor: Actor) -> Bool {
-    isAdmin(actor) || (mayOwn(actor) && lease.ownerID == actor.projectID)
+  /// Whose hand moves a lease's end, and so how far.
+  public enum EndMover: Sendable, Equatable {
+    case administrator, owner
+    /// May not make it longer than a lease may be in all, however often.
+    case lessee
+  }
+  public static func endMover(of lease: Lease, _ actor: Actor) -> EndMover? {
+    if isAdmin(actor) { return .administrator }
+    guard let project = actor.projectID else { return nil }
+    if mayOwn(actor) && lease.ownerID == project { return .owner }
+    return mayLease(actor) && lease.projectID == project ? .lessee : nil
   }
   /// - Parameter lineage: the actor's project and those above it.
   public static func sees(_ offer: Offer, _ actor: Actor, lineage: [String]) -> Bool {

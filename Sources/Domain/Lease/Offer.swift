@@ -17,6 +17,16 @@ public struct Offer: Sendable, Equatable {
   public var time: TimeRange
   public var status: Status
   public var properties: JSONObject
+  /// The longest lease that may be claimed from it; nil when only the site's limit holds. The unmodified client has no
+  /// option for it, so it is the property `max_lease_time`, in days, as ESI-Leap's setting of that name.
+  public var maximumLength: Duration? {
+    switch properties[Self.maximumLengthProperty] {
+    case .int(let days)?: .seconds(days * 86_400)
+    case .double(let days)?: .seconds(days * 86_400)
+    default: nil
+    }
+  }
+  public static let maximumLengthProperty = "max_lease_time"
   /// The lease out of which the lessee offers.
   public var parentUUID: String?
   public var createdAt: Timestamp
@@ -55,11 +65,13 @@ public struct LeaseEvent: Sendable, Equatable {
   public var resourceUUID: String
   public var lesseeID: String?
   public var ownerID: String?
+  /// The resource's class, for counting usage; not on the wire.
+  public var resourceClass: String?
 
   public init(
     id: Int, type: String, at: Timestamp, objectType: String, objectUUID: String, resourceType: String,
     resourceUUID: String,
-    lesseeID: String?, ownerID: String?
+    lesseeID: String?, ownerID: String?, resourceClass: String? = nil
   ) {
     self.id = id
     self.type = type
@@ -70,5 +82,6 @@ public struct LeaseEvent: Sendable, Equatable {
     self.resourceUUID = resourceUUID
     self.lesseeID = lesseeID
     self.ownerID = ownerID
+    self.resourceClass = resourceClass
   }
 }

@@ -31,13 +31,22 @@ public enum LeaseArithmetic {
     return free
   }
 
-  /// When a lease ends that was asked for without an end: after the default length, but not after `limit` (the parent
-  /// lease's end) and, for a claim, not into the next lease that is `taken`.
+  /// When a lease ends that was asked for without an end: after the default length, but not after `limit` (the end of the
+  /// parent lease or of the offer), not beyond the longest length, and, for a claim, not into the `next` lease.
   public static func defaultEnd(
-    start: Timestamp, settings: LeaseSettings, limit: Timestamp = .distantFuture, taken: [TimeRange] = []
+    start: Timestamp, settings: LeaseSettings, longest: Duration? = nil, limit: Timestamp = .distantFuture,
+    next: Timestamp? = nil
   ) -> Timestamp {
-    let next = taken.filter { $0.start > start }.map(\.start).min() ?? .distantFuture
-    return min(start + settings.defaultLength, limit, next)
+    let length = min(settings.defaultLength, longest ?? settings.defaultLength)
+    // Beyond the calendar's end there is nothing.
+    let end = start > .distantFuture - length ? .distantFuture : start + length
+    return min(end, limit, next ?? .distantFuture)
+  }
+
+  /// When the parties of a lease are told next that it ends: the first of `notices` before its end that is after both its
+  /// start and `now`.
+  public static func nextNotice(for time: TimeRange, _ notices: [Duration], after now: Timestamp) -> Timestamp? {
+    notices.map { time.end - $0 }.filter { $0 > now && $0 > time.start }.min()
   }
 
   /// The time that moving a lease's end adds to it; nil when it only gets shorter.

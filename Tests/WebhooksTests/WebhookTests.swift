@@ -1,0 +1,185 @@
+import Conductor
+import Cryptography
+import Domain
+import DriverInterfaces
+import Glibc
+import HTTPTypes
+import Hummingbird
+import Logging
+import NIOCore
+import ServiceLifecycle
+import Store
+import Synchronization
+import Testing
+import Wire
+
+@testable import Webhooks
+
+/// Somebody who is told, over a real socket.
+private final class Receiver: Sendable {
+  struct Message: Sendable {
+    var headers: HTTPFields
+    var body: String
+  }
+  private let got = Mutex<[Message]>([])
+  /// What it answers, first to last; 200 when there is no more.
+  private let answers: Mutex<[Int]>
+  var messages: [Message] { got.withLock { $0 } }
+
+  init(answers: [Int] = []) { self.answers = Mutex(answers) }
+
+  func serve(_ body: @escaping @Sendable (_ url: String) async throws -> Void) async throws {
+    let router = Router()
+    router.post("/**") { request, _ -> Response in
+      let text = String(buffer: try await request.body.collect(upTo: 1 << 20))
+      self.got.withLock { $0.append(Message(headers: request.headers, body: text)) }
+      let code = self.answers.withLock { $0.isEmpty ? 200 : $0.removeFirst() }
+      var headers: HTTPFields = [:]
+      if code / 100 == 3 { headers[.location] = "http://127.0.0.1:1/elsewhere" }
+      return Response(status: .init(code: code), headers: headers)
+    }
+    let (ports, told) = AsyncStream<Int>.makeStream()
+    var logger = Logger(label: "receiver")
+    logger.logLevel = .critical
+    let application = Application(
+      router: router, configuration: .init(address: .hostname("127.0.0.1", port: 0)),
+      onServerRunning: { channel in told.yield(channel.localAddress?.port ?? 0) }, logger: logger)
+    let services = ServiceGroup(configuration: .init(services: [application], logger: logger))
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { try await services.run() }
+      var result: Result<Void, any Error> = .success(())
+      for await port in ports {
+        do { try await body("http://localhost:\(port)/hook") } catch { result = .failure(error) }
+        break
+      }
+      await services.triggerGracefulShutdown()
+      try await group.waitForAll()
+      try result.get()
+    }
+  }
+}
+
+private final class Clock: Sendable {
+  private let time = Mutex(Timestamp(seconds: 1_800_000_000))
+  var now: Timestamp { time.withLock { $0 } }
+  func advance(by duration: Duration) { time.withLock { $0 = $0 + duration } }
+}
+
+@Suite struct WebhookTests {
+  private func database() throws -> Database {
+    try Database(path: "/tmp/steelyard-webhook-\(Identifier.uuid()).db", secrets: SecretBox(key: randomBytes(32)))
+  }
+  private func remove(_ database: Database) {
+    database.close()
+    for suffix in ["", "-wal", "-shm"] { unlink(database.path + suffix) }
+  }
+  private func lease(_ now: Timestamp) -> Lease {
+    Lease(
+      uuid: Identifier.uuid(), name: "l1", projectID: "p", ownerID: "o", resourceUUID: "r",
+      time: TimeRange(now, now + .seconds(3600)), createdAt: now)
+  }
+  private func service(_ database: Database, _ webhook: Webhook, _ clock: Clock) -> WebhookService {
+    var logger = Logger(label: "webhook")
+    logger.logLevel = .critical
+    return WebhookService(
+      database: database, webhooks: [webhook], sender: HTTPWebhooks(), logger: logger, clock: { clock.now })
+  }
+
+  @Test func aNoticeIsSignedSentOnceTakenAndTriedAgainUntilThen() async throws {
+    let receiver = Receiver(answers: [500, 302])
+    let clock = Clock()
+    let database = try database()
+    defer { remove(database) }
+    try await receiver.serve { url in
+      let webhook = Webhook(url: url, secret: Array("between us".utf8), isLocalAllowed: true)
+      let service = service(database, webhook, clock)
+      let lease = lease(clock.now)
+      // What happened before the webhook was configured is not told.
+      try await database.write { try EventStore.append("expire.notice", lease: lease, at: clock.now, in: $0) }
+      try await service.deliver(to: webhook)
+      try await database.write { session in
+        try LeaseStore.insert(lease, in: session)
+        try EventStore.append("create.end", lease: lease, at: clock.now, in: session)
+        try EventStore.append("expire.notice", lease: lease, at: clock.now, in: session)
+      }
+
+      try await service.deliver(to: webhook)
+      #expect(receiver.messages.count == 1, "refused")
+      try await service.deliver(to: webhook)
+      #expect(receiver.messages.count == 1, "not before its time")
+      clock.advance(by: .seconds(5))
+      try await service.deliver(to: webhook)
+      #expect(receiver.messages.count == 2, "sent elsewhere, where it does not go")
+      clock.advance(by: .seconds(9))
+      try await service.deliver(to: webhook)
+      #expect(receiver.messages.count == 2, "later each time")
+      clock.advance(by: .seconds(1))
+      // Another process goes on where this one was.
+      try await self.service(database, webhook, clock).deliver(to: webhook)
+      #expect(receiver.messages.count == 3)
+      clock.advance(by: .seconds(1000))
+      try await service.deliver(to: webhook)
+      #expect(receiver.messages.count == 3, "taken is taken")
+
+      let message = try #require(receiver.messages.last)
+      let body = try JSON(parsing: message.body)
+      #expect(body["event_type"] == "esi_leap.lease.expire.notice" && body["object_uuid"]?.string == lease.uuid)
+      #expect(body["lease"]?["end_time"]?.string == lease.time.end.iso8601 && body["lease"]?["name"] == "l1")
+      func header(_ name: String) -> String? { HTTPField.Name(name).flatMap { message.headers[$0] } }
+      let time = try #require(header("X-Steelyard-Time"))
+      let expected = Digest.hex(Digest.hmacSHA256(key: Array("between us".utf8), Array("\(time).\(message.body)".utf8)))
+      #expect(header("X-Steelyard-Signature") == "sha256=\(expected)")
+      #expect(header("X-Steelyard-Event") == body["id"]?.int.map { String($0) })
+    }
+  }
+
+  @Test func aDeadReceiverIsGivenUpAfterThreeDays() async throws {
+    let clock = Clock()
+    let database = try database()
+    defer { remove(database) }
+    let webhook = Webhook(url: "http://127.0.0.1:1/", isLocalAllowed: true)
+    let service = service(database, webhook, clock)
+    try await service.deliver(to: webhook)
+    let lease = lease(clock.now)
+    try await database.write { try EventStore.append("expire.notice", lease: lease, at: clock.now, in: $0) }
+    for _ in 0..<400 {
+      try await service.deliver(to: webhook)
+      clock.advance(by: .seconds(900))
+    }
+    let place = try await database.write { try WebhookStore.place(of: webhook.url, in: $0) }
+    #expect(place.lastEventID == 1 && place.attempt == 0)
+  }
+
+  /// Abuse 9 and 10: whatever a receiver's address looks like, this machine and its links are not told.
+  @Test(arguments: [
+    "http://127.0.0.1/", "http://127.1/", "http://2130706433/", "http://0x7f000001/", "http://0177.0.0.1/",
+    "http://localhost/",
+    "http://[::1]/", "http://[::ffff:127.0.0.1]/", "http://[::ffff:7f00:1]/", "http://169.254.169.254/latest",
+    "http://0.0.0.0/",
+    "http://[::]/", "http://[fe80::1]/", "http://[64:ff9b::7f00:1]/", "http://[2002:7f00:1::]/", "http://224.0.0.1/",
+    "http://255.255.255.255/", "HTTPS://LOCALHOST:5000/",
+  ])
+  func abuse09_thisMachineAndItsLinksAreNotTold(url: String) async throws {
+    let error = await #expect(throws: WebhookError.self) {
+      try await HTTPWebhooks().post(Array("{}".utf8), headers: [], to: Webhook(url: url))
+    }
+    #expect(error?.description.contains("this machine or its link") == true, "\(url): \(error?.description ?? "")")
+  }
+  @Test(arguments: [
+    "file:///etc/passwd", "ftp://example.org/", "http://", "http:///x", "http://user@host/", "http://a\\@b/",
+    "gopher://x",
+  ])
+  func whatIsNoReceiverIsRefused(url: String) async throws {
+    let error = await #expect(throws: WebhookError.self) {
+      try await HTTPWebhooks().post([], headers: [], to: Webhook(url: url, isLocalAllowed: true))
+    }
+    #expect(error?.description.contains("is no URL of a receiver") == true)
+  }
+  @Test func ordinaryAddressesAreOrdinary() {
+    for bytes: [UInt8] in [[10, 0, 0, 1], [192, 168, 1, 1], [172, 16, 0, 1], [198, 51, 100, 7], [128, 0, 0, 1]] {
+      #expect(ReceiverAddress.kind(v4: bytes) == .ordinary, "\(bytes)")
+    }
+    #expect(ReceiverAddress.kind(v6: [0x20, 1, 0x0d, 0xb8] + [UInt8](repeating: 0, count: 11) + [1]) == .ordinary)
+    #expect(ReceiverAddress.kind(v6: [0xfd] + [UInt8](repeating: 0, count: 14) + [1]) == .ordinary)
+  }
+}
