@@ -61,15 +61,17 @@ extension Conductor {
       undone: { context, session in
         // The machine stays blocked by the waiting lease until an administrator has cleaned it (lease timer).
         try change(context.subject, session) { node in
+          // Also when it failed before it took the machine: what could not be cut off is the operator's.
+          if node.reservation == nil { node.reservation = context.workflow }
           if node.reservation == context.workflow, !node.provisionState.isTransient { node.provisionState = .cleaning }
         }
         try cleaningFailed(context, session)
-      },
-      stuck: giveToOperator)
         for lease in try LeaseStore.ending(resource: context.subject, in: session) {
           try LeaseStore.setReason(
             "The machine could not be taken back: \(context.failure?.sentence ?? "")", of: lease.uuid, in: session)
         }
+      },
+      stuck: giveToOperator)
   }
 }
 
