@@ -1,7 +1,8 @@
 """Runs the main job of docs/usage.md, command by command, with the unmodified upstream clients.
 
-The table in docs/usage.md ("The main job, command by command") is the test: each row is a role, a command, what it does and
-what must hold then. Run by the Python of the clients' virtual environment; scripts/story and scripts/demo set the scene.
+The table in docs/usage.md ("The main job, command by command", or the one that --table names) is the test: each row is a
+role, a command, what it does and what must hold then. Run by the Python of the clients' virtual environment; scripts/story
+and scripts/demo set the scene.
 
 The column "Then" holds conditions, separated by semicolons:
   saves KEY as NAME           keeps a value of the JSON answer for later rows, which write it {NAME}
@@ -26,7 +27,6 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TABLE = os.path.join(HERE, '..', '..', 'docs', 'usage.md')
-HEADING = '## The main job, command by command'
 
 
 class Row:
@@ -39,14 +39,14 @@ class Row:
         self.then = [part for part in self.then if part != 'full']
 
 
-def read_table(path):
-    """The rows of the table, with the chapter that each stands under."""
+def read_table(path, title):
+    """The rows of the table under a title, with the chapter that each stands under."""
     rows, inside, chapter = [], False, ''
     with open(path) as f:
         for number, line in enumerate(f, 1):
             line = line.strip()
             if line.startswith('## '):
-                inside = line == HEADING
+                inside = line == '## ' + title
             elif inside and line.startswith('### '):
                 chapter = line[4:]
             elif inside and line.startswith('|'):
@@ -54,7 +54,7 @@ def read_table(path):
                 if len(cells) == 4 and cells[0] != 'Role' and not set(cells[0]) <= set('-: '):
                     rows.append(Row(chapter, cells, number))
     if not rows:
-        sys.exit('story: %s has no table under "%s"' % (path, HEADING))
+        sys.exit('story: %s has no table under "%s"' % (path, title))
     return rows
 
 
@@ -258,9 +258,9 @@ class Story:
                 if self.options.kill and patience:
                     self.restart_server(out)
                 progress = self.progress(out) or progress
-                if time.time() - shown > 2:
+                if time.time() - shown > max(2, (shown - begun) / 20):
                     shown = time.time()
-                    self.say('      … %3.0f s  %s%s' % (shown - begun, str(reason)[:90], progress))
+                    self.say('      … %3.0f s  %s%s' % (shown - begun, str(reason).split(' but: ')[0][:90], progress))
                 time.sleep(1)
 
     def restart_server(self, out):
@@ -285,11 +285,12 @@ class Story:
         self.say('      the server was killed while %s%s, and started again' % (moment, step))
 
     def progress(self, out):
-        """The step, percent and estimate of a node that is worked on, from its documented fields."""
+        """The step, percent and estimate of a node that is worked on, from its documented fields; or the last line of a console."""
         try:
             node = json.loads(out)
         except ValueError:
-            return ''
+            lines = [re.sub(r'\x1b?\[[0-9;?]*m|\x1b\[[0-9;?]*[A-Za-z]|[^\x20-\x7e\u2026]', '', line).strip() for line in out.splitlines()]
+            return next(('  [%s]' % line[:80] for line in reversed(lines) if line), '')
         for field in ('deploy_step', 'clean_step'):
             step = self.member(node, field)
             if isinstance(step, str):
@@ -357,11 +358,12 @@ def main():
     parser.add_argument('--short', action='store_true', help='leave out the rows marked "full"')
     parser.add_argument('--kill', default='', help='moments of the first deployment at which the server is killed: preparing,booting,writing')
     parser.add_argument('--limit', type=int, default=300, help='seconds for one command')
+    parser.add_argument('--table', default='The main job, command by command', help='title of the table in docs/usage.md')
     options = parser.parse_args()
     options.kill = [moment for moment in options.kill.split(',') if moment]
     wanted = list(options.kill)
     story = Story(options)
-    rows = [row for row in read_table(TABLE) if not (options.short and row.full)]
+    rows = [row for row in read_table(TABLE, options.table) if not (options.short and row.full)]
     story.tell(rows)
     if options.kill and not story.failed:
         story.failed += 1
@@ -375,4 +377,7 @@ def main():
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit('story: interrupted')

@@ -1,38 +1,64 @@
 # scene.sh   sourced by scripts/demo and scripts/story: a lab, a site on it, and a server
 #
-# scene_up FOLDER NAMESPACE PORT MACHINES ROOM   everything up to a server that answers
+# scene_up FOLDER NAMESPACE PORT MACHINES ROOM [MEMORY]   everything up to a server that answers; MEMORY of each machine in MiB
 # scene_down FOLDER NAMESPACE               everything gone
-# The caller is in the project's folder. Progress goes to standard output.
+# scene_port_free FOLDER PORT               fails, and says who it is, when the port is taken by anything but the scene's own server
+# slowly LOG COMMAND…                       runs a program with its output in LOG, and tells how long it takes and what it says
+# The caller is in the project's folder. Progress goes to standard output. A caller that is interrupted calls slowly_end.
 
 cache=${STEELYARD_CACHE:-$HOME/.cache/steelyard}
 products=.build/debug
+
+slow=
+slowly() {
+  local log=$1 begun=$SECONDS next=2; shift
+  # In a group of its own: what it has started ends with it.
+  setsid "$@" >"$log" 2>&1 </dev/null &
+  slow=$!
+  while kill -0 "$slow" 2>/dev/null; do
+    sleep 0.2
+    [ $((SECONDS - begun)) -ge $next ] || continue
+    echo "  … $((SECONDS - begun)) s  $(tail -n 1 "$log" | tr -cd '[:print:]' | cut -c1-120)"
+    next=$((SECONDS - begun + (next < 10 ? 4 : 15)))
+  done
+  local status=0
+  wait "$slow" || status=$?
+  slow=
+  return $status
+}
+slowly_end() { [ -z "$slow" ] || kill -- "-$slow" 2>/dev/null || true; }
 
 scene_build() {
   echo "building the server (the first build takes minutes)"
   local log=.build/scene-build.log
   mkdir -p .build
-  { swift build --product steelyard && swift build --product steelyard-simulator; } >"$log" 2>&1 &
-  local build=$! begun=$SECONDS
-  while kill -0 $build 2>/dev/null; do
-    sleep 2
-    [ $(((SECONDS - begun) % 20)) -lt 2 ] && [ $((SECONDS - begun)) -gt 5 ] && echo "  … $((SECONDS - begun)) s  $(tail -n 1 "$log" | cut -c1-100)"
-  done
-  wait $build || { grep -E 'error' "$log" | head -20; echo "the build failed; the log is $log"; return 1; }
+  slowly "$log" sh -c 'swift build --product steelyard && swift build --product steelyard-simulator' ||
+    { grep -E 'error' "$log" | head -20; echo "the build failed; the log is $log"; return 1; }
 }
 
 scene_images() { # FOLDER
   echo "building the deploy ramdisk and the tiny operating system"
   # One kernel and one busybox for both.
-  nice ramdisk/build "$cache/ramdisk" "$cache/lab" >"$1/ramdisk.log" 2>&1 || { tail -5 "$1/ramdisk.log"; return 1; }
-  lab/mk-tiny-image "$1/tiny-a.raw" marker-of-tenant-a "$cache/lab"
-  lab/mk-tiny-image "$1/tiny-b.qcow2" marker-of-tenant-b "$cache/lab"
+  slowly "$1/ramdisk.log" nice ramdisk/build "$cache/ramdisk" "$cache/lab" || { tail -5 "$1/ramdisk.log"; return 1; }
+  lab/mk-tiny-image "$1/tiny-a.raw" marker-of-tenant-a "$cache/lab" || return 1
+  lab/mk-tiny-image "$1/tiny-b.qcow2" marker-of-tenant-b "$cache/lab" || return 1
 }
 
-scene_up() { # FOLDER NAMESPACE PORT MACHINES ROOM
-  local folder=$1 namespace=$2 port=$3 machines=$4 room=$5
+scene_port_free() { # FOLDER PORT
+  scene_server_runs "$1" || ! (exec 3<>"/dev/tcp/127.0.0.1/$2") 2>/dev/null ||
+    { echo "port $2 of 127.0.0.1 is taken: $(ss -Hltnp "sport = :$2" | sed -n 's/.*users:((//p' | head -1 | tr -d '()')"; return 1; }
+}
+scene_server_runs() { # FOLDER
+  [ -s "$1/server.pid" ] && grep -qa "$1/site" "/proc/$(cat "$1/server.pid")/cmdline" 2>/dev/null
+}
+
+scene_up() { # FOLDER NAMESPACE PORT MACHINES ROOM [MEMORY]
+  local folder=$1 namespace=$2 port=$3 machines=$4 room=$5 memory=${6:-384}
   mkdir -p "$folder"
+  touch "$folder/.scene"
+  scene_port_free "$folder" "$port" || return 1
   scene_images "$folder" || return 1
-  "$products/steelyard" lab up --data "$folder/lab" --namespace "$namespace" --machines "$machines" --room "$room" || return 1
+  "$products/steelyard" lab up --data "$folder/lab" --namespace "$namespace" --machines "$machines" --room "$room" --memory "$memory" || return 1
   python3 - "$folder" "$port" "$cache/ramdisk" <<'CONFIGURATION'
 import json, sys
 folder, port, ramdisk = sys.argv[1:4]
@@ -56,7 +82,7 @@ CONFIGURATION
 }
 
 serve() { # FOLDER PORT
-  "$products/steelyard" serve --data "$1/site" --log-level "${STEELYARD_LOG:-info}" >>"$1/server.log" 2>&1 &
+  setsid "$products/steelyard" serve --data "$1/site" --log-level "${STEELYARD_LOG:-info}" >>"$1/server.log" 2>&1 </dev/null &
   echo $! >"$1/server.pid"
   local tries=0
   until (exec 3<>"/dev/tcp/127.0.0.1/$2") 2>/dev/null; do
@@ -74,7 +100,8 @@ import json, secrets, sys
 folder, program, clients = sys.argv[1:4]
 lab = json.load(open(folder + '/lab/lab.json'))
 values = {'steelyard': program, 'clients': clients, 'lab': folder + '/lab', 'namespace': lab['namespace'], 'folder': folder, 'clouds': folder + '/clouds.yaml',
-          'site': folder + '/site', 'switch': lab['switch']['name'], 'image_a': folder + '/tiny-a.raw', 'image_b': folder + '/tiny-b.qcow2'}
+          'site': folder + '/site', 'switch': lab['switch']['name'], 'image_a': folder + '/tiny-a.raw', 'image_b': folder + '/tiny-b.qcow2',
+          'image_debian': folder + '/debian.qcow2'}
 for machine in lab['machines']:
     name = 'm%d' % machine['index']
     for key in ('name', 'address', 'username', 'password', 'driver', 'url', 'fingerprint', 'index'):
@@ -94,21 +121,35 @@ for role, user, project in (('admin', 'admin', 'admin'), ('owner', 'owner', 'own
                % (role, url, user, password, project))
 with open(values['clouds'], 'w') as f:
     f.write(clouds)
-drive = {'meta_data': {'hostname': 'alice-1', 'public_keys': {'mine': 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKkxZx alice'}}, 'user_data': '#!/bin/sh\necho USER-DATA-RAN\n'}
-with open(folder + '/config-drive.json', 'w') as f:
-    json.dump(drive, f)
-values['config_drive'] = folder + '/config-drive.json'
+# (Debian runs it after the login prompt, which would scroll away)
+whole = 'echo "USER-DATA-RAN $(ip -4 -br addr show eth0)" >/dev/console\nsystemctl restart serial-getty@ttyS0\n'
+for name, host, script in (('config_drive', 'alice-1', 'echo USER-DATA-RAN\n'), ('config_drive_debian', 'alice-debian', whole)):
+    drive = {'meta_data': {'hostname': host, 'public_keys': {'mine': 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKkxZx alice'}},
+             'user_data': '#!/bin/sh\n' + script}
+    values[name] = '%s/%s.json' % (folder, name.replace('_', '-'))
+    with open(values[name], 'w') as f:
+        json.dump(drive, f)
 json.dump(values, sys.stdout, indent=1)
 VALUES
 }
 
 scene_down() { # FOLDER NAMESPACE
-  if [ -s "$1/server.pid" ] && grep -qa "$1/site" "/proc/$(cat "$1/server.pid")/cmdline" 2>/dev/null; then
+  if [ -n "$(ls -A "$1" 2>/dev/null)" ] && [ ! -e "$1/.scene" ] && [ ! -e "$1/site.json" ]; then echo "$1 was not made by this script; it stays"; return 1; fi
+  local tries=0 process
+  if scene_server_runs "$1"; then
     kill "$(cat "$1/server.pid")"
-    local tries=0
-    while kill -0 "$(cat "$1/server.pid")" 2>/dev/null && [ $tries -lt 50 ]; do sleep 0.1; tries=$((tries + 1)); done
-    kill -9 "$(cat "$1/server.pid")" 2>/dev/null || true
+    while scene_server_runs "$1" && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done
+    if scene_server_runs "$1"; then kill -9 "$(cat "$1/server.pid")"; fi
   fi
-  [ -x "$products/steelyard" ] && "$products/steelyard" lab down --data "$1/lab" --namespace "$2"
+  # What a server that was killed has left.
+  for process in $(ip netns pids "$2" 2>/dev/null); do
+    if grep -qsa "$1/site" "/proc/$process/cmdline"; then kill "$process"; fi
+  done
+  if [ -x "$products/steelyard" ]; then
+    "$products/steelyard" lab down --data "$1/lab" --namespace "$2" || return 1
+  elif [ -e "$1/lab" ]; then
+    echo "the lab in $1/lab is ended by $products/steelyard, which is not there: swift build --product steelyard, and again"
+    return 1
+  fi
   rm -rf "$1"
 }
