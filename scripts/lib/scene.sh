@@ -33,7 +33,7 @@ scene_build() {
   local log=.build/scene-build.log
   mkdir -p .build
   slowly "$log" sh -c 'swift build --product steelyard && swift build --product steelyard-simulator' ||
-    { grep -E 'error' "$log" | head -20; echo "the build failed; the log is $log"; return 1; }
+    { grep -m 20 'error:' "$log" || tail -n 5 "$log"; echo "the build failed; the log is $log"; return 1; }
 }
 
 scene_images() { # FOLDER
