@@ -211,7 +211,10 @@ let package = Package(
       ], exclude: ["roles.txt", "uncovered.txt"]),
     tests(
       "WebhooksTests",
-      ["Webhooks", "Conductor", "DriverInterfaces", "Store", "Domain", "Wire", "Cryptography", hummingbird, logging, lifecycle]),
+      [
+        "Webhooks", "Conductor", "DriverInterfaces", "Store", "Domain", "Wire", "Cryptography", hummingbird, logging,
+        lifecycle,
+      ]),
     tests("LabTests", ["Lab", "Processes", "Wire", "steelyard", "steelyard-simulator"]),
     tests("NeutronAPITests", ["NeutronAPI", hummingbirdTesting]),
     tests("GlanceAPITests", ["GlanceAPI", "TestSupport", "Processes", "Cryptography", hummingbirdTesting]),

@@ -62,7 +62,9 @@ public final class ConsoleProxy: ServiceLifecycle.Service {
           try await server.executeThenClose { connections in
             for try await connection in connections {
               group.addTask {
-                guard let result = try? await connection.get(), case .reader(let channel, let node) = result else { return }
+                guard let result = try? await connection.get(), case .reader(let channel, let node) = result else {
+                  return
+                }
                 await self.serve(channel, node)
               }
             }
@@ -138,7 +140,8 @@ public final class ConsoleProxy: ServiceLifecycle.Service {
     typealias OutboundOut = HTTPServerResponsePart
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
       guard case .head = unwrapInboundIn(data) else { return }
-      let text = "A console is opened with a WebSocket and an unused token: `openstack esi console auth token create`.\n"
+      let text =
+        "A console is opened with a WebSocket and an unused token: `openstack esi console auth token create`.\n"
       let headers: HTTPHeaders = [
         "Content-Type": "text/plain; charset=utf-8", "Content-Length": "\(text.utf8.count)", "Connection": "close",
       ]
