@@ -78,6 +78,8 @@ struct CloudClient {
   func stream(_ url: String, _ body: (ByteBuffer) throws -> Void) async throws {
     var request = HTTPClientRequest(url: url)
     request.headers.add(name: "X-Auth-Token", value: token)
+    // Without a version Ironic's first one is meant, in which nodes have no names.
+    request.headers.add(name: "X-OpenStack-Ironic-API-Version", value: "latest")
     let answer = try await http.execute(request, deadline: .distantFuture)
     guard answer.status == .ok else {
       let text = String(buffer: try await answer.body.collect(upTo: 1 << 20))

@@ -17,7 +17,6 @@ final class SerialPort: Sendable {
   let port: Int
 
   init() throws {
-    port = freePort(SOCK_STREAM)
     interruption = try Interruption()
     listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     var one: Int32 = 1
@@ -25,12 +24,13 @@ final class SerialPort: Sendable {
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
     address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-    address.sin_port = UInt16(port).bigEndian
-    let bound = withUnsafePointer(to: &address) {
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    let bound = withUnsafeMutablePointer(to: &address) {
       $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        bind(listener, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+        bind(listener, $0, length) == 0 ? getsockname(listener, $0, &length) : -1
       }
     }
+    port = Int(UInt16(bigEndian: address.sin_port))
     guard bound == 0, listen(listener, 4) == 0 else {
       throw CommandError(program: "serial port", reason: .notStarted(errno))
     }
