@@ -59,7 +59,7 @@ public struct IPMILimits: Sendable {
   /// Seconds that `ipmitool` waits for one answer (`-N`), and how often it asks again (`-R`).
   public var answerSeconds = 2
   public var retries = 2
-  /// Pause between two looks at a machine that is changing its power.
+  /// Longest pause between two looks at a machine that is changing its power.
   public var poll: Duration = .seconds(1)
   /// Until a serial session is up.
   public var consoleStart: Duration = .seconds(30)

@@ -42,6 +42,8 @@ struct IPMIPower: PowerInterface {
   /// Looks until the machine is there. One look at least; a controller that does not answer now may do so at the next.
   private func reached(_ power: Power, before deadline: ContinuousClock.Instant) async throws -> Bool {
     var failure: DriverError?
+    // Short at first: most controllers are there at the second look, and a deployment waits for each.
+    var pause = min(.milliseconds(100), tool.limits.poll)
     repeat {
       do {
         if try await observePower() == power { return true }
@@ -50,7 +52,8 @@ struct IPMIPower: PowerInterface {
         failure = error
       }
       let left = deadline - ContinuousClock.now
-      if left > .zero { try await Task.sleep(for: min(left, tool.limits.poll)) }
+      if left > .zero { try await Task.sleep(for: min(left, pause)) }
+      pause = min(pause * 3 / 2, tool.limits.poll)
     } while ContinuousClock.now < deadline
     if let failure { throw failure }
     return false

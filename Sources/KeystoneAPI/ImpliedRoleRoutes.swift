@@ -71,14 +71,14 @@ extension KeystoneFacade {
         let (id, impliedID) = (try request.parameter("role"), try request.parameter("implied"))
         let body = try await change { session in
           let (prior, implied) = (try role(id, in: session), try role(impliedID, in: session))
-          guard try impliedID != id && !RoleStore.expanded([impliedID], in: session).contains(id) else {
-            throw APIError.badRequest("A role cannot imply itself.")
-          }
           guard implied.domainID != nil || implied.name != "admin" else {
             throw APIError.forbidden("\(impliedID) cannot be an implied roles.")
           }
           guard implied.domainID == nil || prior.domainID != nil else {
             throw APIError.forbidden("Global role cannot imply a domain-specific role")
+          }
+          guard try impliedID != id && !RoleStore.expanded([impliedID], in: session).contains(id) else {
+            throw APIError.badRequest("A role cannot imply itself.")
           }
           try RoleStore.addImplication(id, implies: impliedID, in: session)
           return inference(prior, implied, request)

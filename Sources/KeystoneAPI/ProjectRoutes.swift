@@ -16,7 +16,10 @@ extension KeystoneFacade {
 
   var projectEndpoints: [Endpoint] {
     [
-      Endpoint(.get, "/v3/projects", anyRule("list_projects", Self.readers), "list projects", handler: listProjects),
+      Endpoint(
+        .get, "/v3/projects",
+        anyRule("list_projects", "readers of the site and of the domain; others their own by name"), "list projects",
+        handler: listProjects),
       Endpoint(.post, "/v3/projects", managerRule("create_project"), "make a project", handler: createProject),
       Endpoint(
         .get, "/v3/projects/{project}", anyRule("get_project", Self.readers), "show a project", handler: showProject),
@@ -89,6 +92,10 @@ extension KeystoneFacade {
   }
 
   /// One statement, rows written straight into the answer.
+  ///
+  /// Who reads neither the site nor a domain asks for one of its own projects by name or id; everything else is 403, as
+  /// upstream: the clients then take what they were given for an id, such as that of the project to share an image with.
+  /// A foreign name and none at all give the same. One's own projects are listed by `/v3/auth/projects`.
   private func listProjects(_ request: APIRequest) async throws -> APIResponse {
     let query = request.query
     let tagFilters: Set<String> = ["tags", "tags-any", "not-tags", "not-tags-any"]
@@ -102,6 +109,10 @@ extension KeystoneFacade {
     filter.isEnabled = try list.flag("enabled")
     filter.marker = page.marker
     let id = list.exact("id")
+    let forbidden = APIError.forbidden(
+      "You are not authorized to perform the requested action: identity:list_projects.")
+    let isReader = IdentityPolicy.read(by: try request.actor()) != .nothing
+    guard isReader || filter.name != nil || id != nil else { throw forbidden }
     let looksAtTags = query.contains { tagFilters.contains($0.name) }
     // What the store does not narrow by is counted here.
     let limit = page.limit ?? Int.max
@@ -127,6 +138,7 @@ extension KeystoneFacade {
         if count == limit { last = row.text(0) }
         Self.write(row, linkPrefix: path, &writer)
       }
+      guard isReader || count > 0 else { throw forbidden }
       writer.endArray()
       let next = count > limit ? page.next(request, after: last) : nil
       writer.member("links", ["next": JSON(next), "self": .string(fullURL(request)), "previous": nil])

@@ -204,6 +204,7 @@ public struct Laboratory: Sendable {
       throw Failure("the lab in \(folder) has network namespace \(own ?? ""), not \(namespace)")
     }
     let isThere = own != nil || Files.exists("\(folder)/machines.json")
+    let wasBegun = !isThere && removeBeginning()
     for name in fileNames(in: "\(folder)/machines") {
       await Files.end("\(folder)/machines/\(name)/pid", naming: folder)
       await Files.end("\(folder)/machines/\(name)/controller.pid", naming: folder)
@@ -217,7 +218,13 @@ public struct Laboratory: Sendable {
     let users = own != nil ? [] : await namespaceUsers()
     if isLeft, users.isEmpty { try await runChecked("ip", ["netns", "del", namespace]) }
     if isThere { try await runChecked("rm", ["-rf", "--", folder]) }
-    return isThere || stragglers > 0 || (isLeft && users.isEmpty)
+    return isThere || wasBegun || stragglers > 0 || (isLeft && users.isEmpty)
+  }
+
+  /// Removes a folder in which ``takeNamespace()`` was interrupted: nothing of anybody's is in it.
+  private func removeBeginning() -> Bool {
+    unlink("\(folder)/namespace.new")
+    return rmdir(folder) == 0
   }
 
   // MARK: Processes

@@ -91,6 +91,22 @@ import Wire
     }
   }
 
+  @Test func downRemovesABarelyBegunFolderAndNobodyElsesFile() async throws {
+    try await Room.with { room in
+      for names in [[], ["namespace.new"]] {
+        try Files.makeFolder(room.lab.folder)
+        for name in names { try Files.write("\(room.lab.folder)/\(name)", "") }
+        #expect(try await room.lab.down(), "\(names)")
+        #expect(!Files.exists(room.lab.folder), "\(names)")
+      }
+      try Files.makeFolder(room.lab.folder)
+      try Files.write("\(room.lab.folder)/letter", "somebody's")
+      #expect(try await room.lab.down() == false)
+      #expect(Files.exists("\(room.lab.folder)/letter"))
+      try await runChecked("rm", ["-rf", "--", room.lab.folder])
+    }
+  }
+
   @Test func downFindsALabWhoseFolderWasRemoved() async throws {
     try await Room.with { room in
       try await room.lab.up([LabMachine(index: 1, room: room.number)])
