@@ -5,6 +5,8 @@ import Glibc
 ///
 /// Seals secrets at rest and tokens. A nonce is 12 random bytes; one key seals far fewer than 2^32 messages.
 public struct SecretBox: Sendable {
+  /// Fetched once: `EVP_aes_256_gcm()` has OpenSSL 3 look for its implementation at each use. Never changed, never freed.
+  nonisolated(unsafe) private static let aes = EVP_CIPHER_fetch(nil, "AES-256-GCM", nil)
   private let key: [UInt8]
   /// Tells keys apart without revealing them; written before each sealed text so that keys can rotate.
   public let keyID: String
@@ -64,7 +66,7 @@ public struct SecretBox: Sendable {
     defer { EVP_CIPHER_CTX_free(cipher) }
     var out = [UInt8](repeating: 0, count: message.count + 16)
     var length: Int32 = 0
-    EVP_EncryptInit_ex(cipher, EVP_aes_256_gcm(), nil, key, nonce)
+    EVP_EncryptInit_ex(cipher, Self.aes, nil, key, nonce)
     let extra = Array(context.utf8)
     EVP_EncryptUpdate(cipher, nil, &length, extra, Int32(extra.count))
     EVP_EncryptUpdate(cipher, &out, &length, message, Int32(message.count))
@@ -77,22 +79,31 @@ public struct SecretBox: Sendable {
 
   /// - Returns: nil when it was not sealed under this key and context, or was changed.
   public func open(_ sealed: [UInt8], context: String = "") -> [UInt8]? {
-    guard sealed.count >= 28 else { return nil }
-    let body = Array(sealed[12..<(sealed.count - 16)])
-    var tag = Array(sealed.suffix(16))
+    sealed.withUnsafeBufferPointer { open($0, context: context) }
+  }
+  /// The same of bytes that lie somewhere: each request brings a token that is opened here.
+  public func open(_ sealed: UnsafeBufferPointer<UInt8>, context: String = "") -> [UInt8]? {
+    guard sealed.count >= 28, let nonce = sealed.baseAddress else { return nil }
+    let count = sealed.count - 28
     let cipher = EVP_CIPHER_CTX_new()
     defer { EVP_CIPHER_CTX_free(cipher) }
-    var out = [UInt8](repeating: 0, count: body.count + 16)
     var length: Int32 = 0
-    EVP_DecryptInit_ex(cipher, EVP_aes_256_gcm(), nil, key, Array(sealed.prefix(12)))
-    let extra = Array(context.utf8)
-    EVP_DecryptUpdate(cipher, nil, &length, extra, Int32(extra.count))
-    EVP_DecryptUpdate(cipher, &out, &length, body, Int32(body.count))
-    EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_SET_TAG, 16, &tag)
-    var rest: Int32 = 0
-    var scratch = [UInt8](repeating: 0, count: 16)
-    guard EVP_DecryptFinal_ex(cipher, &scratch, &rest) == 1 else { return nil }
-    return Array(out.prefix(body.count))
+    EVP_DecryptInit_ex(cipher, Self.aes, nil, key, nonce)
+    var context = context
+    context.withUTF8 { extra in
+      _ = EVP_DecryptUpdate(cipher, nil, &length, extra.baseAddress, Int32(extra.count))
+    }
+    var isAuthentic = false
+    let message = [UInt8](unsafeUninitializedCapacity: count) { out, filled in
+      EVP_DecryptUpdate(cipher, out.baseAddress, &length, nonce + 12, Int32(count))
+      EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_SET_TAG, 16, UnsafeMutablePointer(mutating: nonce + 12 + count))
+      var scratch: (UInt64, UInt64) = (0, 0)
+      isAuthentic = withUnsafeMutableBytes(of: &scratch) { scratch in
+        EVP_DecryptFinal_ex(cipher, scratch.bindMemory(to: UInt8.self).baseAddress, &length) == 1
+      }
+      filled = isAuthentic ? count : 0
+    }
+    return isAuthentic ? message : nil
   }
 
   /// Sealed text for a database column: "sealed:KEYID:base64url".

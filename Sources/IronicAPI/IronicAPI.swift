@@ -19,11 +19,14 @@ public struct IronicAPI: Sendable {
   let conductor: Conductor
   /// The one conductor's name in `GET /v1/conductors` and in each node's `conductor`.
   let hostname: String
+  let implementations: NodeView.Implementations
 
   public init(database: Database, conductor: Conductor, hostname: String = "steelyard") {
     self.database = database
     self.conductor = conductor
     self.hostname = hostname
+    implementations = Dictionary(
+      conductor.hardwareTypes.map { ($0.name, $0.interfaces.compactMapValues(\.first)) }, uniquingKeysWith: { $1 })
   }
 
   public var service: Service {
@@ -55,12 +58,17 @@ public struct IronicAPI: Sendable {
   func node(
     _ request: APIRequest, to action: NodePolicy.Action? = nil, in session: any Session
   ) throws -> Node {
-    let ident = try ident(request, "node"), actor = try request.actor()
+    try node(named: nodeIdent(request), request.actor(), to: action, in: session)
+  }
+  /// The node's UUID or name in the path.
+  /// - Throws: 400 for what cannot be either, 404 for a name before there were names.
+  func nodeIdent(_ request: APIRequest) throws -> String {
+    let ident = try ident(request, "node")
     // Names came with 1.5.
     guard try Identifier.isUUID(ident) || Microversion(request.headers).minor >= 5 else {
       throw APIError.notFound("Node \(ident) could not be found.")
     }
-    return try node(named: ident, actor, to: action, in: session)
+    return ident
   }
   func node(named ident: String, _ actor: Actor, to action: NodePolicy.Action? = nil, in session: any Session) throws
     -> Node

@@ -2,6 +2,7 @@ import APISupport
 import Domain
 import DriverInterfaces
 import Store
+import Synchronization
 import Wire
 
 /// One member of a node as the API shows it.
@@ -129,22 +130,58 @@ struct NodeField: Sendable {
 ///
 /// Writes straight from rows. The first four columns are always there: uuid, driver, owner, lessee.
 struct NodeView: Sendable {
-  private let fields: [(field: NodeField, column: Int)]
-  let columns: [NodeColumn]
-  private let base: String
-  private let bookmark: String
+  /// Which fields, and the statement that reads them: the same for every request that asks for the same.
+  private struct Plan: Sendable {
+    let fields: [(field: NodeField, column: Int)]
+    let selection: NodeSelection
+    let hasInterfaces: Bool
+
+    init(_ version: Microversion, _ wanted: Set<String>?) {
+      var columns: [NodeColumn] = [.uuid, .driver, .owner, .lessee]
+      var fields: [(NodeField, Int)] = []
+      for field in NodeField.all where field.since <= version.minor && (wanted?.contains("\(field.name)") ?? true) {
+        // Links to what lies below are shown only with everything.
+        if case .below = field.content, wanted != nil { continue }
+        if case .interface = field.content, let known = fields.first(where: { $0.0.isInterface }) {
+          // One column for all of them.
+          fields.append((field, known.1))
+        } else {
+          fields.append((field, columns.count))
+          columns += field.columns
+        }
+      }
+      self.fields = fields
+      selection = NodeSelection(columns)
+      hasInterfaces = fields.contains { $0.0.isInterface }
+    }
+  }
+  private struct PlanKey: Hashable {
+    var minor: Int
+    var defaults: Set<String>?
+  }
+  /// Of the requests that name no fields: two for each version.
+  private static let plans = Mutex<[PlanKey: Plan]>([:])
+
+  private let plan: Plan
+  var selection: NodeSelection { plan.selection }
+  /// The value of `links` up to the node's UUID, and from there on up to the second one.
+  private let linkHead: [UInt8]
+  private let linkMiddle: [UInt8]
   private let hostname: String
   private let actor: Actor
-  /// By driver.
-  private let implementations: [String: [InterfaceKind: String]]
+  /// The caller's relation to every node, when it is the same.
+  private let relation: NodePolicy.Relation?
+  private let implementations: Implementations
+
+  /// What nodes have that were not told otherwise, by driver.
+  typealias Implementations = [String: [InterfaceKind: String]]
   private let version: Microversion
 
   /// - Parameters:
-  ///   - types: the hardware types there are, for what nodes were not told.
   ///   - names: nil shows `defaults`, or all.
   /// - Throws: 400 for a field that does not exist, 406 for one of a later version.
   init(
-    _ request: APIRequest, hostname: String, types: [any HardwareType], fields names: [String]?,
+    _ request: APIRequest, hostname: String, implementations: Implementations, fields names: [String]?,
     defaults: Set<String>? = nil
   ) throws {
     let version = try Microversion(request.headers)
@@ -155,44 +192,39 @@ struct NodeView: Sendable {
         }
         try version.require(field.since, "the field \(name)")
       }
-    }
-    let wanted = names.map { Set($0) } ?? defaults
-    var columns: [NodeColumn] = [.uuid, .driver, .owner, .lessee]
-    var fields: [(NodeField, Int)] = []
-    for field in NodeField.all where field.since <= version.minor && (wanted?.contains("\(field.name)") ?? true) {
-      // Links to what lies below are shown only with everything.
-      if case .below = field.content, wanted != nil { continue }
-      if case .interface = field.content, let known = fields.first(where: { $0.0.isInterface }) {
-        // One column for all of them.
-        fields.append((field, known.1))
-      } else {
-        fields.append((field, columns.count))
-        columns += field.columns
+      plan = Plan(version, Set(names))
+    } else {
+      let key = PlanKey(minor: version.minor, defaults: defaults)
+      plan = Self.plans.withLock { plans in
+        if let known = plans[key] { return known }
+        let made = Plan(version, defaults)
+        plans[key] = made
+        return made
       }
     }
-    self.fields = fields
-    self.columns = columns
-    base = "\(request.serviceURL)/v1/nodes/"
-    bookmark = "\(request.serviceURL)/nodes/"
+    /// The text of a JSON string without its end.
+    func begun(_ text: String) -> [UInt8] { Array(JSON.string(text).description.utf8.dropLast()) }
+    linkHead = Array("[{\"href\":".utf8) + begun("\(request.serviceURL)/v1/nodes/")
+    linkMiddle = Array("\",\"rel\":\"self\"},{\"href\":".utf8) + begun("\(request.serviceURL)/nodes/")
     self.hostname = hostname
+    self.implementations = implementations
     actor = try request.actor()
-    let hasInterfaces = fields.contains { $0.0.isInterface }
-    implementations =
-      hasInterfaces
-      ? Dictionary(types.map { ($0.name, $0.interfaces.compactMapValues(\.first)) }, uniquingKeysWith: { $1 }) : [:]
+    relation = actor.isSiteAdmin ? .administrator : nil
     self.version = version
   }
 
+  func relation(_ row: borrowing Row) -> NodePolicy.Relation {
+    relation ?? NodePolicy.relation(actor, owner: row.optionalText(2), lessee: row.optionalText(3))
+  }
+
   func write(_ row: borrowing Row, _ writer: inout JSONWriter) {
-    let relation = NodePolicy.relation(actor, owner: row.optionalText(2), lessee: row.optionalText(3))
-    let uuid = row.text(0)
-    let defaults = implementations.isEmpty ? nil : implementations[row.text(1)]
+    let seesSite = NodePolicy.seesSite(relation(row))
+    let defaults = plan.hasInterfaces ? implementations[row.text(1)] : nil
     writer.beginObject()
-    for (field, column) in fields {
+    for (field, column) in plan.fields {
       writer.key(field.name)
       switch field.content {
-      case .text:
-        if row.isNull(column) { writer.null() } else { row.withText(column) { writer.text($0) } }
+      case .text: text(row, column, &writer)
       case .state:
         if version.minor >= 39 {
           row.withText(column) { writer.text($0) }
@@ -210,37 +242,39 @@ struct NodeView: Sendable {
       case .masked:
         row.withText(column) { SecretMask.write($0, &writer) }
       case .hidden:
-        if NodePolicy.seesSite(relation) {
-          row.withText(column) { SecretMask.write($0, &writer) }
-        } else {
-          writer.raw("{}")
-        }
-      case .reason:
-        let chosen = NodePolicy.seesSite(relation) ? column + 1 : column
-        if row.isNull(chosen) { writer.null() } else { row.withText(chosen) { writer.text($0) } }
-      case .constant(let json): writer.raw("\(json)")
+        if seesSite { row.withText(column) { SecretMask.write($0, &writer) } } else { writer.constant("{}") }
+      case .reason: text(row, seesSite ? column + 1 : column, &writer)
+      case .constant(let json): writer.constant(json)
       case .interface(let kind):
         let isChosen = row.withText(column) { $0.count > 2 }
         let name = isChosen ? row.object(column)[kind.rawValue]?.string ?? defaults?[kind] : defaults?[kind]
         if let name { writer.value(name) } else { writer.null() }
       case .conductor: writer.value(hostname)
-      case .below(let name): links("\(uuid)/\(name)", &writer)
+      case .below(let name): links(row, below: name, &writer)
       }
     }
     writer.key("links")
-    links(uuid, &writer)
+    links(row, below: nil, &writer)
     writer.endObject()
   }
-  private func links(_ path: String, _ writer: inout JSONWriter) {
-    writer.beginArray()
-    writer.beginObject()
-    writer.member("href", base + path)
-    writer.member("rel", "self" as String)
-    writer.endObject()
-    writer.beginObject()
-    writer.member("href", bookmark + path)
-    writer.member("rel", "bookmark" as String)
-    writer.endObject()
-    writer.endArray()
+  private func text(_ row: borrowing Row, _ column: Int, _ writer: inout JSONWriter) {
+    // An empty text has a place, NULL has none.
+    row.withText(column) { $0.baseAddress == nil ? writer.null() : writer.text($0) }
+  }
+  private func links(_ row: borrowing Row, below: StaticString?, _ writer: inout JSONWriter) {
+    row.withText(0) { uuid in
+      writer.beginPieces()
+      writer.piece(linkHead)
+      place(uuid, below, &writer)
+      writer.piece(linkMiddle)
+      place(uuid, below, &writer)
+      writer.piece("\",\"rel\":\"bookmark\"}]")
+    }
+  }
+  private func place(_ uuid: UnsafeBufferPointer<UInt8>, _ below: StaticString?, _ writer: inout JSONWriter) {
+    writer.piece(uuid)
+    guard let below else { return }
+    writer.piece("/")
+    writer.piece(below)
   }
 }

@@ -58,7 +58,7 @@ extension IronicAPI {
       filter.chassisUUID = chassis
     }
     let view = try NodeView(
-      request, hostname: hostname, types: conductor.hardwareTypes, fields: query.fields,
+      request, hostname: hostname, implementations: implementations, fields: query.fields,
       defaults: query.isDetailed ? nil : NodeField.listed)
     let actor = try request.actor()
     return try await database.read { [filter] session in
@@ -78,7 +78,7 @@ extension IronicAPI {
       writer.beginObject()
       writer.key("nodes")
       writer.beginArray()
-      try NodeStore.rows(view.columns, filter, in: session) { row in
+      try NodeStore.rows(view.selection, filter, in: session) { row in
         count += 1
         guard count <= query.limit else { return }
         if count == query.limit { last = row.text(0) }
@@ -148,16 +148,31 @@ extension IronicAPI {
     return filter
   }
 
-  /// One node as the caller may see it.
-  /// - Parameter fields: nil shows all.
-  func show(
-    _ uuid: String, _ request: APIRequest, fields: [String]? = nil, in session: any Session
-  ) throws -> JSONWriter {
-    let view = try NodeView(request, hostname: hostname, types: conductor.hardwareTypes, fields: fields)
-    var filter = NodeFilter(scope: .everything)
-    filter.uuid = uuid
+  /// GET /v1/nodes/{node} → 200 the node: one statement, its row written straight into the answer.
+  func showNode(_ request: APIRequest) async throws -> APIResponse {
+    let view = try NodeView(
+      request, hostname: hostname, implementations: implementations, fields: askedFields(request))
+    let ident = try nodeIdent(request)
+    return try await database.read { session in
+      var writer = JSONWriter(capacity: 4096)
+      let seen: Void? = try found(ident) { name in
+        var seen: Void?
+        try NodeStore.row(view.selection, of: name, in: session) { row in
+          guard view.relation(row) != .stranger else { return }
+          seen = view.write(row, &writer)
+        }
+        return seen
+      }
+      guard seen != nil else { throw APIError.notFound("Node \(ident) could not be found.") }
+      return APIResponse(.ok, writer)
+    }
+  }
+
+  /// A node that the caller has just made or changed, whole.
+  func show(_ uuid: String, _ request: APIRequest, in session: any Session) throws -> JSONWriter {
+    let view = try NodeView(request, hostname: hostname, implementations: implementations, fields: nil)
     var writer = JSONWriter(capacity: 4096)
-    try NodeStore.rows(view.columns, filter, in: session) { view.write($0, &writer) }
+    try NodeStore.row(view.selection, of: uuid, in: session) { view.write($0, &writer) }
     return writer
   }
 }

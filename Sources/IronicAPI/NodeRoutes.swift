@@ -63,14 +63,6 @@ extension IronicAPI {
     }
   }
 
-  private func showNode(_ request: APIRequest) async throws -> APIResponse {
-    let fields = request.query["fields"].map { $0.split(separator: ",").map { String($0) } }
-    return try await database.read { session in
-      let node = try node(request, in: session)
-      return APIResponse(.ok, try show(node.uuid, request, fields: fields, in: session))
-    }
-  }
-
   /// PATCH /v1/nodes/{node}?reset_interfaces=true → 200 the node. With a new driver, interfaces that the patch does not name
   /// become the driver's defaults.
   ///

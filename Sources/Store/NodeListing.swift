@@ -208,19 +208,41 @@ public struct NodeFilter: Sendable {
   }
 }
 
-extension NodeStore {
-  /// Hands each row that `filter` leaves to `body`, with the columns in the given order: answers are written straight
-  /// from rows, because a list of a thousand nodes must not become a thousand objects first.
-  public static func rows(
-    _ columns: [NodeColumn], _ filter: NodeFilter, in session: any Session, _ body: (borrowing Row) throws -> Void
-  ) throws {
+/// The columns that an answer reads, in their order. Made once and kept: the text of the statement is most of the work.
+public struct NodeSelection: Sendable {
+  let query: Query
+
+  public init(_ columns: [NodeColumn]) {
     var query = Query("SELECT")
     for (index, column) in columns.enumerated() {
       if index > 0 { query.append(",") }
       query.append(column.sql)
     }
     query.append("FROM nodes")
+    self.query = query
+  }
+}
+
+extension NodeStore {
+  /// Hands each row that `filter` leaves to `body`: answers are written straight from rows, because a list of a thousand
+  /// nodes must not become a thousand objects first.
+  public static func rows(
+    _ selection: NodeSelection, _ filter: NodeFilter, in session: any Session, _ body: (borrowing Row) throws -> Void
+  ) throws {
+    var query = selection.query
     filter.apply(to: &query)
+    _ = try session.query(query) { try body($0) }
+  }
+  /// Hands the row of one node to `body`, if there is one of this UUID or name.
+  public static func row(
+    _ selection: NodeSelection, of uuidOrName: String, in session: any Session, _ body: (borrowing Row) throws -> Void
+  ) throws {
+    var query = selection.query
+    if Identifier.isUUID(uuidOrName) {
+      query.append("WHERE uuid = ?", .text(uuidOrName.lowercased()))
+    } else {
+      query.append("WHERE name = ?", .text(uuidOrName))
+    }
     _ = try session.query(query) { try body($0) }
   }
   /// The shards that nodes are in, and how many are in each; the largest first.

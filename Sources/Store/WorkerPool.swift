@@ -71,11 +71,12 @@ private final class JobQueue: @unchecked Sendable {
   /// - Returns: false when the queue is closed.
   func put(_ job: @escaping WorkerPool.Job) -> Bool {
     pthread_mutex_lock(mutex)
-    defer { pthread_mutex_unlock(mutex) }
-    if isClosed { return false }
-    jobs.append(job)
-    pthread_cond_signal(condition)
-    return true
+    let isAccepted = !isClosed
+    if isAccepted { jobs.append(job) }
+    pthread_mutex_unlock(mutex)
+    // After the unlocking: who is woken would only wait for the mutex.
+    if isAccepted { pthread_cond_signal(condition) }
+    return isAccepted
   }
   func next() -> WorkerPool.Job? {
     pthread_mutex_lock(mutex)

@@ -1,20 +1,9 @@
 /// Ids are UUIDs made by us.
 public enum Identifier {
   /// A random UUID (RFC 9562, version 4), lower case, with dashes: what every API but Keystone shows.
-  public static func uuid() -> String {
-    var generator = SystemRandomNumberGenerator()
-    let high = (generator.next() & 0xffff_ffff_ffff_0fff) | 0x4000
-    let low = (generator.next() & 0x3fff_ffff_ffff_ffff) | 0x8000_0000_0000_0000
-    let digits = hexText(high) + hexText(low)
-    var out = ""
-    for (index, character) in digits.enumerated() {
-      if index == 8 || index == 12 || index == 16 || index == 20 { out.append("-") }
-      out.append(character)
-    }
-    return out
-  }
+  public static func uuid() -> String { random(dashes: true) }
   /// The same without dashes: ids of projects, users, roles and domains.
-  public static func hex() -> String { uuid().filter { $0 != "-" } }
+  public static func hex() -> String { random(dashes: false) }
 
   /// True for the 36-character text of a UUID, in either case.
   public static func isUUID(_ text: String) -> Bool {
@@ -29,8 +18,22 @@ public enum Identifier {
     }
     return true
   }
-  private static func hexText(_ value: UInt64) -> String {
-    let text = String(value, radix: 16)
-    return String(repeating: "0", count: 16 - text.count) + text
+  private static func random(dashes: Bool) -> String {
+    var generator = SystemRandomNumberGenerator()
+    let high = (generator.next() & 0xffff_ffff_ffff_0fff) | 0x4000
+    let low = (generator.next() & 0x3fff_ffff_ffff_ffff) | 0x8000_0000_0000_0000
+    return String(unsafeUninitializedCapacity: 36) { out in
+      var at = 0
+      for index in 0..<32 {
+        if dashes && (index == 8 || index == 12 || index == 16 || index == 20) {
+          out[at] = UInt8(ascii: "-")
+          at += 1
+        }
+        let digit = UInt8((index < 16 ? high : low) >> UInt64(60 - index % 16 * 4) & 15)
+        out[at] = digit < 10 ? 48 + digit : 87 + digit
+        at += 1
+      }
+      return at
+    }
   }
 }

@@ -32,7 +32,11 @@ struct JSONReader {
   private var peek: UInt8 { at < bytes.count ? bytes[at] : 0 }
 
   mutating func skipSpace() {
-    while at < bytes.count, [0x20, 0x0a, 0x0d, 0x09].contains(bytes[at]) { at += 1 }
+    while at < bytes.count {
+      let byte = bytes[at]
+      guard byte == 0x20 || byte == 0x0a || byte == 0x0d || byte == 0x09 else { return }
+      at += 1
+    }
   }
 
   private mutating func literal(_ text: StaticString, _ value: JSON) throws(JSONError) -> JSON {

@@ -69,8 +69,9 @@ import Wire
       // and nothing arrives at one, from a network, a trunk, or the uplink
       let fromAccess = try await reach(from: "n1", taps, 3)
       #expect(Set(fromAccess.keys) == ["n2", "t1", "up"])
-      // A priority tag counts as none (IEEE 802.1Q), so what is behind it is payload, also when it looks like a tag.
-      #expect(Set(fromAccess["n2"]?.map(\.tags) ?? []) == [[], [102]])
+      // A priority tag counts as none (IEEE 802.1Q); a tag behind it must not become one of the trunk's networks.
+      #expect(Set(fromAccess["n2"]?.map(\.tags) ?? []) == [[]])
+      #expect(Set(fromAccess["t1"]?.map(\.tags) ?? []) == [[]])
       #expect(fromAccess["up"]?.allSatisfy { $0.tags.first == 101 } == true)
       let fromTrunk = try await reach(from: "t1", taps, 4)
       #expect(Set(fromTrunk.keys) == ["n1", "n2", "n3", "up"])
@@ -86,6 +87,56 @@ import Wire
       #expect(table.contains { $0.port == "n1" && $0.vlan == 101 && $0.mac.description == "52:54:00:77:00:01" })
       // Of quarantined machines it saw only what they tagged 4095 themselves, and took it nowhere.
       #expect(table.filter { $0.port == "q1" || $0.port == "q2" }.allSatisfy { $0.vlan == 4095 })
+    }
+  }
+
+  @Test func twoTagsDoNotChangeNetworksAlsoAfterTheDaemonHasForgottenItsRules() async throws {
+    try await VirtualSwitch.with(taps: ["n1", "t1", "t2", "witness-a", "witness-b"]) { home, taps in
+      let driver = try home.driver()
+      try await driver.apply(
+        [
+          "n1": PortConfiguration(native: 101), "witness-a": PortConfiguration(native: 999),
+          "witness-b": PortConfiguration(native: 999),
+        ], label: nil)
+      // Nobody needs rules while every port has one network.
+      #expect(try await home.rules().isEmpty)
+      try await driver.apply(
+        ["t1": PortConfiguration(native: 101, tagged: [102]), "t2": PortConfiguration(native: 102, tagged: [101])],
+        label: nil)
+      #expect(try await home.rules().count == 2)
+
+      /// A priority tag around 102, from the trunk's native network; and 101 around 102 from the other trunk.
+      func hops(_ mark: UInt32) async throws -> Bool {
+        let fromAccess = try await reach(from: "n1", taps, mark)
+        let fromTrunk = try await reach(from: "t2", taps, mark + 1)
+        #expect(fromAccess["t1"]?.contains { $0.tags.isEmpty } == true, "the network itself works")
+        return fromAccess["t1"]?.contains { $0.tags == [102] } == true
+          || fromTrunk["t1"]?.contains { $0.tags.count > 1 } == true
+      }
+      #expect(try await hops(1) == false)
+
+      // The rules are what does it: without them the frame comes through.
+      try await home.killDaemon()
+      try await home.startDaemon()
+      #expect(try await hops(3))
+      // The next look at the switch puts them back, as the audit does.
+      _ = try await driver.listPorts()
+      #expect(try await home.rules().count == 2)
+      #expect(try await hops(5) == false)
+    }
+  }
+
+  @Test func aTrunkIsRefusedWhereDoubleTagsCannotBeKeptOff() async throws {
+    try await VirtualSwitch.with { home, _ in
+      try await home.addPorts(["n1"], type: "dummy")
+      let driver = try home.driver(hasControl: false)
+      #expect(!driver.capabilities.contains(.trunk))
+      let error = await #expect(throws: DriverError.self) {
+        try await driver.apply(["n1": PortConfiguration(native: 101, tagged: [102])], label: nil)
+      }
+      #expect(error?.code == .unsupported && error?.detail.contains("`control`") == true)
+      #expect(try await driver.readPort("n1").native == 0)
+      try await driver.apply(["n1": PortConfiguration(native: 101)], label: nil)
     }
   }
 

@@ -99,10 +99,16 @@ final class VirtualSwitch: Sendable {
   }
 
   /// The driver under test.
-  func driver(uplinks: Set<String> = [], limit: Duration = .seconds(5)) throws -> OpenVSwitch {
+  func driver(uplinks: Set<String> = [], limit: Duration = .seconds(5), hasControl: Bool = true) throws -> OpenVSwitch {
     OpenVSwitch(
       name: "tor-1", endpoint: try #require(OVSDBEndpoint("unix:\(databaseSocket)")), bridge: bridge,
-      uplinks: uplinks, control: controlSocket, logger: .init(label: "test"), limit: limit)
+      uplinks: uplinks, control: hasControl ? controlSocket : nil, logger: .init(label: "test"), limit: limit)
+  }
+
+  /// The bridge's OpenFlow rules that drop something.
+  func rules() async throws -> [String] {
+    try await runChecked("ovs-ofctl", ["dump-flows", "unix:\(folder)/\(bridge).mgmt"]).text.split(separator: "\n")
+      .map { String($0) }.filter { $0.contains("actions=drop") }
   }
 
   private func pid(_ name: String) throws -> pid_t {

@@ -7,7 +7,7 @@
 # The caller is in the project's folder. Progress goes to standard output. A caller that is interrupted calls slowly_end.
 
 cache=${STEELYARD_CACHE:-$HOME/.cache/steelyard}
-products=.build/debug
+products=${STEELYARD_PRODUCTS:-.build/debug}
 
 slow=
 slowly() {

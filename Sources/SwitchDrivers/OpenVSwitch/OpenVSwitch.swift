@@ -15,6 +15,7 @@ public final class OpenVSwitch: BatchingSwitch {
   let uplinks: Set<String>
   private let client: OVSDBClient
   private let control: ControlSocket?
+  private let doubleTags: DoubleTagGuard?
   private let logger: Logger
   /// How long each of the three parts of a visit may take: the database, the daemon, reading back.
   private let limit: Duration
@@ -36,10 +37,11 @@ public final class OpenVSwitch: BatchingSwitch {
     self.bridge = bridge
     self.uplinks = uplinks
     self.control = control.map { ControlSocket(path: $0) }
+    doubleTags = control.map { DoubleTagGuard(control: $0, bridge: bridge, limit: limit) }
     self.logger = logger
     self.limit = limit
     client = OVSDBClient(endpoint, limit: limit)
-    capabilities = control == nil ? [.trunk, .lldp, .watch] : [.trunk, .lldp, .watch, .macTable]
+    capabilities = control == nil ? [.lldp, .watch] : [.trunk, .lldp, .watch, .macTable]
   }
 
   // MARK: Reading
@@ -58,7 +60,26 @@ public final class OpenVSwitch: BatchingSwitch {
   public func hazards() async throws -> [String] { try await snapshot().hazards }
 
   public func listPorts() async throws -> [String: PortConfiguration] {
-    try await snapshot().machinePorts.mapValues(\.settings.configuration)
+    let ports = try await snapshot().machinePorts.mapValues(\.settings.configuration)
+    // A daemon that was started again has forgotten its rules.
+    if doubleTags != nil, ports.values.contains(where: Self.needsGuard) { try await guardTrunks() }
+    return ports
+  }
+
+  /// A port where a second tag would come out as a first one.
+  private static func needsGuard(_ configuration: PortConfiguration) -> Bool {
+    configuration.native.map { $0 > 0 } == true && !configuration.tagged.isEmpty
+  }
+  private func guardTrunks() async throws(DriverError) {
+    guard let doubleTags else {
+      throw DriverError(
+        .unsupported, device: .networkSwitch(name),
+        detail: "a port with a native and tagged networks needs the switch's `control` in the configuration: without "
+          + "it frames with two tags cannot be kept from changing networks")
+    }
+    do { try await doubleTags.ensure() } catch {
+      throw DriverError(.unreachable, device: .networkSwitch(name), detail: "\(error)")
+    }
   }
 
   public func readPort(_ port: String) async throws -> PortConfiguration {
@@ -127,6 +148,10 @@ public final class OpenVSwitch: BatchingSwitch {
       }
     }
     guard !wanted.isEmpty else { return checks.map { $0.map { .failure($0) } ?? .success(()) } }
+    // Before such a port is there.
+    if zip(requests, checks).contains(where: { $1 == nil && $0.ports.values.contains(where: Self.needsGuard) }) {
+      try await guardTrunks()
+    }
     applied.withLock { $0.merge(wanted) { $1 } }
     let target = try await commit(operations)
     try await waitUntilTaken(target)

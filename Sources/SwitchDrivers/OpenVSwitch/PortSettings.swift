@@ -38,9 +38,7 @@ struct PortSettings: Sendable, Equatable {
 
   /// What brings a port to `configuration`, which must be one without a ``PortConfiguration/problem``.
   ///
-  /// Known limit, as of every switch with native VLANs: a member of the native VLAN that sends a priority tag around a
-  /// tag of VLAN n reaches a native-untagged port with a frame that looks like one of VLAN n. It gets no answer there,
-  /// and ports that carry n alone never see it.
+  /// On a native-untagged port a frame with two tags could come out as one of a tagged VLAN: ``DoubleTagGuard``.
   init(_ configuration: PortConfiguration) {
     guard let native = configuration.native else {
       self = .quarantine
