@@ -159,7 +159,7 @@ public struct Laboratory: Sendable {
       "namespace": .string(namespace),
       "switch": [
         "name": .string(Self.switchName), "kind": "openvswitch", "endpoint": .string("unix:\(switchSocket)"),
-        "bridge": .string(Self.switchName), "uplinks": ["prov"],
+        "bridge": .string(Self.switchName), "uplinks": ["prov"], "control": .string("\(folder)/switch/vswitchd.ctl"),
       ],
       "provisioning": [
         "address": .string(Self.provisioningAddress), "prefix": 24, "interface": "prov",

@@ -19,6 +19,7 @@ import RedfishDriver
 import ServiceLifecycle
 import Store
 import SwitchDrivers
+import Webhooks
 import Wire
 
 /// The whole server put together: the only place that knows every part.
@@ -81,6 +82,7 @@ struct Composition {
   init(site: SiteOptions, configuration: Configuration, logger: Logger) async throws {
     let parts = try await Self.parts(site: site, configuration: configuration, logger: logger)
     self.parts = parts
+    try configuration.checkLeases()
     let database = parts.database, conductor = parts.conductor
     // Uploads and conversions that a stopped server left half done.
     try await parts.imageFolder.prepare(database)
@@ -126,7 +128,10 @@ struct Composition {
     let others = [
       IronicAPI(database: database, conductor: conductor).service, neutron.service,
       GlanceAPI(database: database, folder: parts.imageFolder).service,
-      LeapAPI(database: database, conductor: conductor).service,
+      LeapAPI(
+        database: database, conductor: conductor, settings: configuration.leaseSettings,
+        consoleURL: Self.consoleURL(configuration)
+      ).service,
     ]
     let keystone = KeystoneFacade(
       database: database, authority: authority, passwords: passwords, passwordRules: passwordRules,
@@ -163,10 +168,31 @@ struct Composition {
         "no provisioning network is configured: machines can be leased and wired, but not inspected, cleaned or deployed"
       )
     }
+    if let port = configuration.console.websocket_port {
+      services.append(
+        try ConsoleProxy(
+          socket: try ListeningSocket.open(host: configuration.console.address, port: port), database: database,
+          consoles: parts.consoles, tls: tls, logger: Logger(label: "console-proxy"), clock: systemClock))
+    }
+    let webhooks = try configuration.webhookReceivers()
+    if !webhooks.isEmpty {
+      services.append(
+        WebhookService(
+          database: database, webhooks: webhooks, sender: HTTPWebhooks(), logger: Logger(label: "webhooks"),
+          clock: systemClock))
+    }
     self.services = [parts.consoles] + parts.boot.services + conductor.services() + services
   }
 
   func close() async { await parts.close() }
+
+  /// Where console tokens are taken; nil without a proxy.
+  private static func consoleURL(_ configuration: Configuration) -> String? {
+    let console = configuration.console
+    guard let port = console.websocket_port else { return nil }
+    let host = console.public_host ?? console.address
+    return "\(configuration.listen.certificate == nil ? "ws" : "wss")://\(host):\(port)"
+  }
 
   /// Ends this process at the N-th point of its workflows when the crash tests ask for it.
   private static func crashProbe() -> @Sendable (String) -> Void {

@@ -1,5 +1,6 @@
 import Conductor
 import Domain
+import DriverInterfaces
 import Glibc
 import Wire
 import Yams
@@ -52,6 +53,33 @@ struct Configuration: Codable, Sendable {
     var public_host: String?
     var first_port = 7600
     var last_port = 7699
+    /// Of the console proxy, which carries consoles to browsers; absent when there is none.
+    var websocket_port: Int?
+  }
+  /// How long leases are, who is told of their end, and what may be leased beside machines.
+  struct Leases: Codable, Sendable {
+    /// Of a lease that is asked for without an end.
+    var default_days = 7
+    /// The longest; not for administrators.
+    var maximum_days = 21
+    /// Seconds before a lease's end at which its parties are told, by events and webhooks.
+    var notices = [86_400, 3_600]
+    /// The leases of a withdrawn offer run to their end unless the caller says otherwise.
+    var keep_on_offer_delete = false
+    /// A folder of `dummy_node` resources, one JSON file each; for tests and rehearsals.
+    var dummy_nodes: String?
+    /// Every name is a `test_node` resource; for load tests.
+    var test_nodes = false
+  }
+  /// Somebody who is told what happens to leases.
+  struct WebhookEntry: Codable, Sendable {
+    var url: String
+    /// A file whose content signs the messages.
+    var secret_file: String?
+    /// Beginnings of event types; the notices alone when absent.
+    var events: [String]?
+    /// The receiver may be on this machine or on a link-local address.
+    var allow_local: Bool?
   }
   /// Hardware type `fake-hardware`: machines that do not exist, for tests and rehearsals.
   struct FakeHardware: Codable, Sendable {
@@ -130,6 +158,8 @@ struct Configuration: Codable, Sendable {
   /// "full" (every byte, read back) or "metadata".
   var erase = "full"
   var limits = Limits()
+  var leases = Leases()
+  var webhooks: [WebhookEntry]?
   var fake_hardware = FakeHardware()
 
   static func read(_ path: String) throws -> Configuration {
@@ -169,12 +199,14 @@ struct Configuration: Codable, Sendable {
         "listen": (try defaults(of: Listen()), ["certificate", "key"]), "public_url": nil,
         "provisioning": (try defaults(of: Provisioning()), ["namespace"]), "ramdisk": ([:], ["kernel", "initrd"]),
         "switches": nil,
-        "networks": (try defaults(of: Networks()), []), "console": (try defaults(of: Console()), ["public_host"]),
+        "networks": (try defaults(of: Networks()), []),
+        "console": (try defaults(of: Console()), ["public_host", "websocket_port"]),
         "erase": nil,
         "identity": (
           try defaults(of: Identity()), ["password_pattern", "password_pattern_description"]
         ),
         "limits": (try defaults(of: Limits()), []),
+        "leases": (try defaults(of: Leases()), ["dummy_nodes"]), "webhooks": nil,
         "fake_hardware": (try defaults(of: FakeHardware()), ["driver_info"]),
       ]
     }
@@ -197,7 +229,48 @@ struct Configuration: Codable, Sendable {
     settings.switchAuditPeriod = .seconds(limits.switch_audit)
     settings.eraseMode = erase
     settings.dataFolder = dataFolder
+    settings.leases = leaseSettings
     return settings
+  }
+
+  var leaseSettings: LeaseSettings {
+    var settings = LeaseSettings(
+      defaultLength: .seconds(leases.default_days * 86_400), maximumLength: .seconds(leases.maximum_days * 86_400),
+      notices: leases.notices.map { .seconds($0) })
+    settings.keepsLeasesOfWithdrawnOffers = leases.keep_on_offer_delete
+    settings.dummyFolder = leases.dummy_nodes
+    settings.hasTestNodes = leases.test_nodes
+    return settings
+  }
+  /// - Throws: ``Failure`` for a value that cannot be meant.
+  func checkLeases() throws {
+    guard (1...36_525).contains(leases.default_days), (1...36_525).contains(leases.maximum_days),
+      leases.default_days <= leases.maximum_days
+    else {
+      throw Failure("leases: 1 <= default_days <= maximum_days <= 36525 is expected")
+    }
+    guard leases.notices.allSatisfy({ (1...3_155_760_000).contains($0) }), leases.notices.count <= 16 else {
+      throw Failure("leases.notices: at most 16 numbers of seconds are expected, each above 0")
+    }
+  }
+  /// - Throws: ``Failure`` for a secret that cannot be read, or that is empty.
+  func webhookReceivers() throws -> [Webhook] {
+    let entries = webhooks ?? []
+    guard Set(entries.map(\.url)).count == entries.count else { throw Failure("webhooks: a url is given twice") }
+    return try entries.map { entry in
+      guard entry.url.hasPrefix("https://") || entry.url.hasPrefix("http://") else {
+        throw Failure("webhooks: '\(entry.url)' is no http or https URL")
+      }
+      var webhook = Webhook(url: entry.url, isLocalAllowed: entry.allow_local ?? false)
+      if let events = entry.events { webhook.events = events }
+      if let file = entry.secret_file {
+        var secret = Array(try readFile(file).utf8)
+        while secret.last == 0x0a { secret.removeLast() }
+        guard secret.count >= 16 else { throw Failure("\(file): a secret of at least 16 bytes is expected") }
+        webhook.secret = secret
+      }
+      return webhook
+    }
   }
 }
 
