@@ -7,7 +7,7 @@ struct IPMIManagement: ManagementInterface {
   let tool: Ipmitool
 
   func verify() async throws -> JSONObject {
-    let values = IPMIReply.values(try await tool.run("mc", "info"))
+    let values = IPMIReply.values(try await tool.namingManufacturers.run("mc", "info"))
     // Also the rights: a user that may not look at the chassis is of no use here.
     try await tool.run("power", "status")
     var result = JSONObject()

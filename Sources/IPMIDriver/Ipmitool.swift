@@ -9,6 +9,15 @@ struct Ipmitool: Sendable {
   let settings: IPMISettings
   let limits: IPMILimits
   let turns: Turns
+  /// What ``ManufacturerRegistry/makeShort(in:)`` made.
+  var home: String?
+
+  /// The same, for commands whose answer names a manufacturer.
+  var namingManufacturers: Ipmitool {
+    var tool = self
+    tool.home = nil
+    return tool
+  }
 
   /// Runs one command when it is this controller's turn.
   /// - Returns: its standard output.
@@ -48,7 +57,11 @@ struct Ipmitool: Sendable {
   }
 
   /// Set even when empty: without it `-E` is an error.
-  var environment: [String: String] { ["IPMI_PASSWORD": settings.password] }
+  var environment: [String: String] {
+    var environment = ["IPMI_PASSWORD": settings.password]
+    environment["HOME"] = home
+    return environment
+  }
 }
 
 /// Tells from `ipmitool -v`'s words what went wrong.

@@ -50,6 +50,25 @@ final class SQLiteSession: Session {
     committed.removeAll()
     _ = try? execute("ROLLBACK", [])
   }
+  /// Whether a transaction is open: SQLite ends one by itself when it runs out of disk or memory.
+  var isInTransaction: Bool { sqlite3_get_autocommit(handle) == 0 }
+  /// Runs `body` so that an error of it takes back what it did, and nothing else of the transaction.
+  func withSavepoint<T>(_ body: () throws -> T) throws -> T {
+    let count = committed.count
+    try execute("SAVEPOINT one", [])
+    do {
+      let value = try body()
+      try execute("RELEASE one", [])
+      return value
+    } catch {
+      committed.removeSubrange(count...)
+      if isInTransaction {
+        try execute("ROLLBACK TO one", [])
+        try execute("RELEASE one", [])
+      }
+      throw error
+    }
+  }
   func afterCommit(_ action: @escaping @Sendable () -> Void) { committed.append(action) }
 
   private func failure(_ sql: String) -> StoreError {

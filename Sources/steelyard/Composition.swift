@@ -63,7 +63,9 @@ struct Composition {
     consoleSettings.ports =
       configuration.console.first_port...max(configuration.console.first_port, configuration.console.last_port)
     let consoles = try Consoles(settings: consoleSettings, logger: Logger(label: "consoles"))
-    var hardwareTypes: [any HardwareType] = [IPMIHardwareType(), redfish]
+    var hardwareTypes: [any HardwareType] = [
+      IPMIHardwareType(folder: "\(site.data)/ipmitool"), redfish,
+    ]
     let fakes = configuration.fake_hardware
     if fakes.enabled {
       let defaults = (fakes.driver_info ?? [:]).reduce(into: JSONObject()) { $0[$1.key] = $1.value.json }

@@ -78,6 +78,24 @@ func failure(_ body: () async throws -> Void) async -> DriverError? {
 }
 
 @Suite struct IPMIPowerTests {
+  @Test func commandsDoNotReadTheListOfManufacturersAndTheVendorIsStillNamed() async throws {
+    let controller = try await SimulatedController.start()
+    let folder = "/tmp/syipmi\(getpid())-\(UInt32.random(in: 0 ... .max))"
+    let without = try IPMIHardwareType(limits: quick).driver(node: "n", driverInfo: info(controller))
+    let with = try IPMIHardwareType(limits: quick, folder: folder).driver(node: "n", driverInfo: info(controller))
+    let vendor = try await without.management.verify()["vendor"]
+    #expect(try await with.management.verify()["vendor"] == vendor && vendor != nil)
+    #expect(try await with.power.observePower() == .off)
+    // The short list is the one that is read: an empty one is an error to ipmitool.
+    #expect(truncate("\(folder)/.local/usr/share/misc/enterprise-numbers.txt", 0) == 0)
+    await #expect(throws: DriverError.self) { try await with.power.observePower() }
+    let homeless = try IPMIHardwareType(limits: quick, folder: "/nowhere/at/all").driver(
+      node: "n", driverInfo: info(controller))
+    #expect(try await homeless.power.observePower() == .off)
+    try await runChecked("rm", ["-rf", "--", folder])
+    try await controller.remove()
+  }
+
   @Test func powerIsBroughtThereOnceAndLeftAloneAfterwards() async throws {
     let controller = try await SimulatedController.start()
     let driver = try IPMIHardwareType(limits: quick).driver(node: "n", driverInfo: info(controller))

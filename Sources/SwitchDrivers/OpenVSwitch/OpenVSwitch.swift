@@ -154,7 +154,9 @@ public final class OpenVSwitch: BatchingSwitch {
     }
     applied.withLock { $0.merge(wanted) { $1 } }
     let target = try await commit(operations)
-    try await waitUntilTaken(target)
+    // Out of quarantine no flow can have been left: nothing passed there.
+    let leavesFlows = wanted.keys.contains { before[$0].map { $0.settings != .quarantine } ?? true }
+    try await waitUntilTaken(target, leavesFlows: leavesFlows)
     let after = try await snapshot().portsByName
     return zip(requests, checks).map { request, failure in
       if let failure { return .failure(failure) }
@@ -201,7 +203,9 @@ public final class OpenVSwitch: BatchingSwitch {
   }
 
   /// Waits for ovs-vswitchd to have taken configuration number `target`: the database alone moves no frame.
-  private func waitUntilTaken(_ target: Int) async throws(DriverError) {
+  ///
+  /// - Parameter leavesFlows: whether what the ports could do before may go on for a moment.
+  private func waitUntilTaken(_ target: Int, leavesFlows: Bool) async throws(DriverError) {
     let deadline = ContinuousClock.now + limit
     let read: JSON = ["op": "select", "table": "Open_vSwitch", "where": [], "columns": ["cur_cfg"]]
     while true {
@@ -224,8 +228,8 @@ public final class OpenVSwitch: BatchingSwitch {
       // Whatever it answers, the number is read again.
       _ = try? await client.transact(Self.database, [wait], limit: left + .milliseconds(200))
     }
-    // Flows of the old configuration may live on in the datapath for milliseconds: let them be gone.
-    if let control { _ = try? await control.call("revalidator/wait", [], limit: limit) }
+    // Flows of the old configuration may live on in the datapath, for half a second at most: let them be gone.
+    if leavesFlows, let control { _ = try? await control.call("revalidator/wait", [], limit: limit) }
   }
 
   /// What the database holds otherwise than was asked.
