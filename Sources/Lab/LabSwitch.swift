@@ -48,6 +48,8 @@ struct LabSwitch {
       "--may-exist", "add-br", bridge, "--", "set", "bridge", bridge, "datapath_type=netdev",
       "other_config:hwaddr=\"\(Laboratory.switchID)\"",
     ]
+    // So long flows of a port's old networks may live on: the driver waits for that.
+    commands += ["--", "set", "Open_vSwitch", ".", "other_config:max-revalidator=100"]
     commands += ["--", "--may-exist", "add-port", bridge, "prov", "tag=\(Laboratory.provisioningVLAN)"]
     commands += ["--", "set", "interface", "prov", "type=internal"]
     for tap in machines.flatMap(\.taps) {
