@@ -80,13 +80,26 @@ public enum ProjectStore {
       """, [.text(name), .text(domain)]
     ) { project($0) }
   }
+  /// A domain by its name; by one that differs only in the case of ASCII letters when there is no other such domain, because
+  /// to upstream's usual database they are one, and clients' files say "default".
   public static func domain(named name: String, in session: any Session) throws -> Project? {
-    try session.first(
-      """
-      SELECT id, name, domain_id, parent_id, is_domain, is_enabled, description, tags, options, extra, created_at \
-      FROM identity_projects WHERE name = $1 AND domain_id IS NULL
-      """, [.text(name)]
-    ) { project($0) }
+    func find(isExact: Bool) throws -> [Project] {
+      var query = Query(
+        """
+        SELECT id, name, domain_id, parent_id, is_domain, is_enabled, description, tags, options, extra, created_at \
+        FROM identity_projects WHERE domain_id IS NULL
+        """)
+      if isExact {
+        query.append("AND name = ?", .text(name))
+      } else {
+        query.append("AND lower(name) = lower(?)", .text(name))
+      }
+      query.append("LIMIT 2")
+      return try session.query(query) { project($0) }
+    }
+    if let exact = try find(isExact: true).first { return exact }
+    let similar = try find(isExact: false)
+    return similar.count == 1 ? similar[0] : nil
   }
   /// Only what is given narrows the list. Sorted by name.
   public static func list(

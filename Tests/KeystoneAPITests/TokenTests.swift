@@ -49,6 +49,31 @@ import Wire
     }
   }
 
+  @Test func aDomainIsFoundInAnotherCaseUnlessSeveralAreMeant() async throws {
+    let site = try await Site()
+    let admin = try await site.admin()
+    func logIn(_ domain: String) async throws -> Int {
+      let place: JSON = ["name": .string(domain)]
+      let body: JSON = [
+        "auth": [
+          "identity": [
+            "methods": ["password"],
+            "password": ["user": ["name": "admin", "password": .string(Site.adminPassword), "domain": place]],
+          ],
+          "scope": ["project": ["name": "admin", "domain": place]],
+        ]
+      ]
+      return try await site.call(.post, "/v3/auth/tokens", body).status
+    }
+    for domain in ["Default", "default", "DEFAULT"] { #expect(try await logIn(domain) == 201, "\(domain)") }
+    for domain in ["defaul", "default ", "d%", ""] { #expect(try await logIn(domain) == 401, "\(domain)") }
+
+    _ = try await site.make("domain", "/v3/domains", ["name": "DEFAULT"], admin)
+    #expect(try await logIn("Default") == 201)
+    #expect(try await logIn("DEFAULT") == 401, "another domain, without this user")
+    #expect(try await logIn("default") == 401, "two are meant")
+  }
+
   @Test func systemDomainAndDefaultScopesAndRescoping() async throws {
     let site = try await Site()
     let admin = try await site.admin()
