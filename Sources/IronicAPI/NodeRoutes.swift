@@ -66,12 +66,17 @@ extension IronicAPI {
   /// PATCH /v1/nodes/{node}?reset_interfaces=true → 200 the node. With a new driver, interfaces that the patch does not name
   /// become the driver's defaults.
   ///
-  /// Answers: 403 for a field that the caller's relation to the node does not include, 409 while a workflow works with it.
+  /// `?force=true`, an addition, with another owner: the node's leases and offers end now, and it is the new owner's when
+  /// they are over. The answer still shows the old one where a machine has to be taken back first.
+  ///
+  /// Answers: 403 for a field that the caller's relation to the node does not include, 409 while a workflow works with it, and
+  /// for another owner while there are leases or offers.
   private func patchNode(_ request: APIRequest) async throws -> APIResponse {
     let patch = try PatchOperation.parse(try await request.json())
     let version = try Microversion(request.headers)
     let resets = try request.query.bool("reset_interfaces") ?? false
     if resets { try version.require(45, "reset_interfaces") }
+    let isForced = try request.query.bool("force") ?? false
     return try await database.write { session in
       let actor = try request.actor()
       var node = try node(request, in: session)
@@ -79,6 +84,9 @@ extension IronicAPI {
       let fields = try patchedFields(patch, node, actor, version)
       guard !resets || fields.contains("driver") else {
         throw APIError.badRequest("The reset_interfaces parameter can only be used when changing the node's driver.")
+      }
+      guard !isForced || fields.contains("owner") else {
+        throw APIError.badRequest("The force parameter can only be used when changing the node's owner.")
       }
       if resets { node.interfaces = [:] }
       try apply(patch, fields, to: &node)
@@ -90,7 +98,10 @@ extension IronicAPI {
         }
       }
       try checkReasons(from: before, to: &node)
-      try checkChange(from: before, to: node, fields, in: session)
+      // Ending a lease stops what is under way for its lessee, so an owner that is forced need not wait for it.
+      try checkChange(from: before, to: node, isForced ? fields.subtracting(["owner"]) : fields, in: session)
+      let owner = node.owner
+      node.owner = before.owner
       if let allocation = before.allocationUUID, node.instanceUUID == nil, before.instanceUUID != nil {
         try AllocationStore.delete(allocation, in: session)
         node.allocationUUID = nil
@@ -106,8 +117,17 @@ extension IronicAPI {
           node.driverInfo, of: node.uuid, secrets: conductor.secretNames(driver: node.driver), box: database.secrets,
           in: session)
       }
+      if fields.contains("owner") {
+        if owner != before.owner { try requireUnallocated(node, isForced: isForced) }
+        try conductor.setOwner(owner, of: node, isForced: isForced, in: session)
+      }
       return APIResponse(.ok, try show(node.uuid, request, in: session))
     }
+  }
+  /// - Throws: 409 for a node with an allocation, unless that ends with a lease.
+  private func requireUnallocated(_ node: Node, isForced: Bool) throws {
+    guard node.allocationUUID != nil, !isForced || node.leaseUUID == nil else { return }
+    throw APIError.conflict("Node \(node.uuid) is allocated: its owner cannot change now.")
   }
 
   /// The top-level fields that a patch touches, each allowed to the caller.
@@ -200,9 +220,6 @@ extension IronicAPI {
     }
     if let name = node.name, name != before.name, try NodeStore.find(name, in: session) != nil {
       throw APIError.conflict("A node with name \(name) already exists.")
-    }
-    if node.owner != before.owner && (before.leaseUUID != nil || before.allocationUUID != nil) {
-      throw APIError.conflict("Node \(node.uuid) is leased or allocated: its owner cannot change now.")
     }
     if node.lessee != before.lessee {
       guard before.leaseUUID == nil else {

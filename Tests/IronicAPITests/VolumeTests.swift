@@ -204,20 +204,8 @@ import Wire
       _ = try await connector(site, node, "iqn.lessee", as: site.token(Site.lessee))
       let owned = try await connector(site, node, "iqn.owner", as: site.token(Site.owner)).json["uuid"]?.string
       let conductor = site.conductor, database = site.database
-      try await database.write { session in
-        let now = Site.now()
-        let lease = Lease(
-          uuid: Identifier.uuid(), projectID: Site.lessee, ownerID: Site.owner, resourceUUID: node,
-          time: TimeRange(now - .seconds(60), now + .seconds(3600)), createdAt: now)
-        try LeaseStore.insert(lease, in: session)
-        try LeaseStore.setActive(lease.uuid, at: now, in: session)
-        guard var leased = try NodeStore.get(node, in: session) else { return }
-        leased.leaseUUID = lease.uuid
-        try NodeStore.update(leased, in: session)
-        if let active = try LeaseStore.get(lease.uuid, in: session) {
-          try conductor.endLease(active, reason: .deleted, in: session)
-        }
-      }
+      let lease = try await site.lease(node)
+      try await database.write { try conductor.endLease(lease, reason: .deleted, in: $0) }
 
       try await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask { try await conductor.runner.run() }

@@ -320,11 +320,11 @@ import Wire
     let before = try await site.node(node)
     await #expect(throws: (any Error).self) {
       try await site.database.write { [conductor = site.conductor] session in
-        try conductor.requireUnleased(before, "Its owner cannot change", in: session)
+        try conductor.setOwner("beta", of: before, isForced: false, in: session)
       }
     }
     try await site.database.write { [conductor = site.conductor] session in
-      try conductor.forceOwner("beta", of: before, in: session)
+      try conductor.setOwner("beta", of: before, isForced: true, in: session)
     }
     #expect(try await site.node(node).owner == "owners", "not while the machine is being taken back")
     let meanwhile = try await lease(site, "n1", to: "alpha", "2026-11-25T00:00:00", "2026-11-26T00:00:00")

@@ -106,6 +106,7 @@ extension Conductor {
     if node.lessee != nil {
       throw ConductorError(.conflict, "Node \(node.uuid) is leased: delete the lease first.")
     }
+    try requireForgettable(node, in: session)
     let ports = try PortStore.list(node: node.uuid, in: session)
     if let vif = ports.compactMap(\.vifPortID).first {
       throw ConductorError(.conflict, "Node \(node.uuid) has network port \(vif) attached: detach it first.")

@@ -102,13 +102,42 @@ extension Conductor {
     guard leases.isEmpty, offers.isEmpty else {
       throw ConductorError(
         .conflict,
-        "Node \(node.uuid) has \(leases.count) leases that are not over and \(offers.count) offers. \(change) before they have ended: end them with `openstack esi lease delete` and `openstack esi offer delete`."
+        "Node \(node.uuid) has leases that are not over (\(leases.count)) or offers (\(offers.count)). \(change) before they have ended: end them with `openstack esi lease delete` and `openstack esi offer delete`."
       )
+    }
+  }
+  /// What must be over before a node is forgotten. A lease that only waits for its machine, which could not be cleaned, is
+  /// not in the way: it is over when the node is gone.
+  func requireForgettable(_ node: Node, in session: any Session) throws {
+    if try WorkflowStore.open(subject: node.uuid, in: session).contains(where: { $0.kind == "end-lease" }) {
+      throw ConductorError(.conflict, "Node \(node.uuid) is being taken back from a lease: it cannot be deleted now.")
+    }
+    let (leases, offers) = try commitments(of: node, in: session)
+    if !offers.isEmpty || leases.contains(where: { !$0.status.isEnding }) {
+      try requireUnleased(node, "It cannot be deleted", in: session)
+    }
+  }
+  /// Gives a node to another owner in the caller's transaction, or takes back that it shall get one.
+  /// - Parameters:
+  ///   - owner: the project; nil for none.
+  ///   - node: as it is in the store.
+  ///   - isForced: leases and offers of the node end now, and the owner changes when they are over; otherwise they are in the
+  ///     way.
+  /// - Throws: ``ConductorError`` `.conflict` while the node has leases or offers and it is not forced.
+  public func setOwner(_ owner: String?, of node: Node, isForced: Bool, in session: any Session) throws {
+    try OwnerChangeStore.remove(node: node.uuid, in: session)
+    guard owner != node.owner else { return }
+    if isForced { return try forceOwner(owner, of: node, in: session) }
+    try requireUnleased(node, "Its owner cannot change", in: session)
+    let now = clock()
+    try change(node.uuid, session) { node in
+      node.owner = owner
+      node.updatedAt = now
     }
   }
   /// Gives the node to another owner, in the caller's transaction, whatever its leases: they and its offers end now, and the
   /// owner changes when the machine was taken back and is clean; at once when there is nothing to take back.
-  public func forceOwner(_ owner: String?, of node: Node, in session: any Session) throws {
+  func forceOwner(_ owner: String?, of node: Node, in session: any Session) throws {
     let (leases, offers) = try commitments(of: node, in: session)
     for offer in offers where offer.parentUUID == nil { try withdraw(offer, keepsLeases: true, in: session) }
     for lease in leases where lease.parentUUID == nil { try endLease(lease, reason: .deleted, in: session) }
