@@ -57,8 +57,9 @@ public struct CleanStepOffer: Sendable, Equatable {
 }
 
 extension HardwareType {
+  public var interfaces: [InterfaceKind: [String]] { usualInterfaces }
   /// One implementation of each interface. The switch always follows the node's networks, by whichever name.
-  public var interfaces: [InterfaceKind: [String]] {
+  public var usualInterfaces: [InterfaceKind: [String]] {
     [
       .bios: ["no-bios"], .boot: ["ipxe"], .console: ["steelyard"], .deploy: ["direct"], .firmware: ["no-firmware"],
       .inspect: ["agent"], .management: [name], .network: ["neutron", "flat", "noop"], .power: [name],

@@ -157,6 +157,42 @@ import Workflows
     }
   }
 
+  @Test func aRetiredMachineIsErasedAndOfferedToNobody() async throws {
+    try await withFolder("fake-life") { folder in
+      try await withLife(folder) { life in
+        _ = try await life.does(.provide)
+        try await life.set { $0.instanceInfo = Self.image }
+        _ = try await life.does(.active)
+        try await life.set { $0.isRetired = true }
+        try await life.ask(.deleted)
+        #expect(try await life.node().targetProvisionState ?? "manageable" == "manageable")
+        var node = try await life.settled()
+        #expect(node.provisionState == .manageable && node.driverInternalInfo["last_erase"] != nil)
+        #expect(node.instanceInfo.isEmpty && node.lastError == nil)
+
+        // The same at the end of a lease.
+        try await life.set { $0.isRetired = false }
+        _ = try await life.does(.provide)
+        let now = CrashSite.now()
+        let lease = Lease(
+          uuid: Identifier.uuid(), projectID: "tenant", ownerID: "p", resourceUUID: CrashSite.node,
+          time: TimeRange(now - .seconds(1), now + .seconds(3600)), createdAt: now)
+        try await life.database.write { try LeaseStore.insert(lease, in: $0) }
+        _ = try await life.conductor.runLeases()
+        _ = try await life.settled()
+        try await life.set { $0.isRetired = true }
+        try await life.database.write { [conductor = life.conductor] session in
+          if let active = try LeaseStore.get(lease.uuid, in: session) {
+            try conductor.endLease(active, reason: .deleted, in: session)
+          }
+        }
+        node = try await life.settled()
+        #expect(node.provisionState == .manageable && node.lessee == nil)
+        #expect(try await life.database.read { try LeaseStore.get(lease.uuid, in: $0)?.status } == .deleted)
+      }
+    }
+  }
+
   @Test func aNetworkIsAttachedAndNoSwitchIsAsked() async throws {
     try await withFolder("fake-life") { folder in
       try await withLife(folder) { life in

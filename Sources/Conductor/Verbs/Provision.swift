@@ -110,7 +110,8 @@ extension Conductor {
       closeConsole(node.uuid, in: session)
     }
     guard node.provisionState == .available else {
-      try begin("undeploy-node", .delete, "available", &node, [:], by: requester, in: session)
+      let target = node.isRetired ? "manageable" : "available"
+      try begin("undeploy-node", .delete, target, &node, [:], by: requester, in: session)
       return
     }
     // Nothing runs there: only what was recorded for a deployment is forgotten.

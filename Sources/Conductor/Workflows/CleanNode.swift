@@ -13,7 +13,8 @@ extension Conductor {
       kind: "clean-node",
       steps: parts.cleaningSteps(),
       done: { context, session in
-        try finish(context, session, isManual(context.params) ? .cleaned : .done, "Cleaning finished.")
+        try finish(
+          context, session, after: { isManual(context.params) ? .cleaned : cleaned($0) }, "Cleaning finished.")
       },
       undone: cleaningFailed, stuck: giveToOperator)
   }
@@ -58,6 +59,9 @@ private func erasure(_ mode: String, shownAs step: CleanStep? = nil) -> Parts.Ag
   Parts.AgentCommand(
     "erase", ["mode": .string(mode), "disks": nil], shownAs: step ?? CleanStep(.deploy, "erase"))
 }
+
+/// Whether an erased machine is for anybody to have: a retired one is not. Source: Ironic, "Node retirement".
+func cleaned(_ node: Node) -> ProvisionEvent { node.isRetired ? .cleaned : .done }
 
 /// A machine that could not be cleaned is nobody's until an administrator has looked: maintenance, `clean failed`.
 @Sendable func cleaningFailed(_ context: StepContext, _ session: any Session) throws {

@@ -26,7 +26,7 @@ extension Conductor {
               guard var node = try NodeStore.get(context.subject, in: session) else { return nil }
               if let holder = node.reservation, holder != context.workflow { return holder }
               node.reservation = context.workflow
-              node.targetProvisionState = "available"
+              node.targetProvisionState = node.isRetired ? "manageable" : "available"
               try NodeStore.update(node, in: session)
               return nil
             }
@@ -54,7 +54,7 @@ extension Conductor {
           }),
       ] + parts.cleaningSteps(),
       done: { context, session in
-        try finish(context, session, .done, "The lease has ended; the machine is clean and available.")
+        try finish(context, session, after: cleaned, "The lease has ended; the machine is clean.")
         try concludeLeases(of: context.subject, at: context.now, in: session)
         session.afterCommit { parts.wakeups.signal(Conductor.leaseTimerName) }
       },

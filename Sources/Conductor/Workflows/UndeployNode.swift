@@ -4,7 +4,7 @@ import Wire
 import Workflows
 
 extension Conductor {
-  /// `deleted`: power off, networks off and read back, disks erased, available again. Params: what the hardware does without.
+  /// `deleted`: power off, networks off and read back, disks erased, available again (a retired machine: manageable). Params: what the hardware does without.
   static func undeployNode(_ parts: Parts) -> WorkflowDefinition {
     WorkflowDefinition(
       kind: "undeploy-node",
@@ -21,7 +21,7 @@ extension Conductor {
             }
           }),
       ] + parts.cleaningSteps(),
-      done: { context, session in try finish(context, session, .done, "The machine is clean and available.") },
+      done: { context, session in try finish(context, session, after: cleaned, "The machine is clean.") },
       undone: { context, session in
         // Before the release the machine is still the tenant's (`error`); after it, it could not be cleaned.
         if context.outputs["release"] == nil {

@@ -41,10 +41,17 @@ func finish(
   _ context: StepContext, _ session: any Session, _ event: ProvisionEvent, _ message: Reason?,
   _ more: (inout Node) throws -> Void = { _ in }
 ) throws {
+  try finish(context, session, after: { _ in event }, message, more)
+}
+/// - Parameter event: what the end means for a node like this one.
+func finish(
+  _ context: StepContext, _ session: any Session, after event: (Node) -> ProvisionEvent, _ message: Reason?,
+  _ more: (inout Node) throws -> Void = { _ in }
+) throws {
   let failed = context.failure != nil
   try change(context.subject, session) { node in
     guard node.reservation == context.workflow else { return }
-    _ = node.apply(event, at: context.now)
+    _ = node.apply(event(node), at: context.now)
     node.targetProvisionState = nil
     node.reservation = nil
     node.deployStep = [:]
