@@ -33,6 +33,53 @@ public protocol ManagementInterface: Sendable {
   func inventory() async throws -> JSONObject
 }
 
+/// The lamps of one node that its controller knows.
+public protocol IndicatorInterface: Sendable {
+  /// Those that there are; empty when the controller knows none.
+  func indicators() async throws -> [Indicator]
+  /// - Throws: ``DriverError`` `.unsupported` when there is no such lamp.
+  func observeIndicator(_ name: Indicator.Name) async throws -> Indicator.State
+  /// Returns once the controller shows the state; safe to repeat.
+  /// - Throws: ``DriverError`` `.unsupported` when there is no such lamp, or it does not do this.
+  func ensureIndicator(_ name: Indicator.Name, _ state: Indicator.State) async throws
+}
+
+/// The non-maskable interrupt (NMI) of one node, which makes an operating system that hangs write down what it can.
+public protocol InterruptInterface: Sendable {
+  /// Sends one. It is a pulse, so nothing but a caller who waits for it may ask; it is never repeated on its own.
+  /// - Throws: ``DriverError`` `.unsupported` when the controller has none.
+  func sendInterrupt() async throws
+}
+
+/// The BIOS settings of one node that its controller knows.
+public protocol BIOSInterface: Sendable {
+  /// What holds now, by name; empty when the controller knows none.
+  /// - Parameter isDetailed: with ``BIOSSetting/details``, which may take the controller longer.
+  func biosSettings(isDetailed: Bool) async throws -> [BIOSSetting]
+  /// Has the settings hold from the next boot on; others stay. Safe to repeat.
+  /// - Throws: ``DriverError`` `.refused` naming the setting that there is not, or that cannot have the value; nothing is
+  ///   changed then.
+  func applyBIOSSettings(_ wanted: [BIOSSetting.Choice]) async throws
+  /// Has the maker's settings hold from the next boot on. Safe to repeat.
+  func resetBIOSSettings() async throws
+}
+
+extension BIOSInterface {
+  /// Does one of ``CleanStepOffer/bios(_:)``; safe to repeat.
+  public func perform(_ step: CleanStep) async throws {
+    if step.step == "factory_reset" {
+      try await resetBIOSSettings()
+    } else if let choices = BIOSSetting.choices(step.arguments["settings"]) {
+      try await applyBIOSSettings(choices)
+    }
+  }
+}
+
+/// The firmware of one node's parts, as far as its controller knows it.
+public protocol FirmwareInterface: Sendable {
+  func firmware() async throws -> [FirmwareComponent]
+}
+
 /// A live serial console. One instance per node, owned by the server for as long as the node exists.
 public protocol ConsoleInterface: Sendable {
   /// Opens the controller's one serial session and gives what it prints; ends when the session drops (the caller reopens
@@ -55,10 +102,21 @@ public struct NodeDriver: Sendable {
   public var console: (any ConsoleInterface)?
   /// Nil when the agent in the ramdisk does that work.
   public var provisioning: (any ProvisioningInterface)?
+  /// These are nil when the hardware type has no such thing.
+  public var indicators: (any IndicatorInterface)?
+  public var interrupt: (any InterruptInterface)?
+  public var bios: (any BIOSInterface)?
+  public var firmware: (any FirmwareInterface)?
   public init(
     power: any PowerInterface, management: any ManagementInterface, console: (any ConsoleInterface)?,
-    provisioning: (any ProvisioningInterface)? = nil
+    provisioning: (any ProvisioningInterface)? = nil, indicators: (any IndicatorInterface)? = nil,
+    interrupt: (any InterruptInterface)? = nil, bios: (any BIOSInterface)? = nil,
+    firmware: (any FirmwareInterface)? = nil
   ) {
+    self.bios = bios
+    self.firmware = firmware
+    self.indicators = indicators
+    self.interrupt = interrupt
     self.power = power
     self.management = management
     self.console = console

@@ -45,7 +45,7 @@ public struct CleanStepOffer: Sendable, Equatable {
   /// The implementation of that interface which has it: "fake".
   public var implementation: String
   public var step: String
-  /// Names of the arguments that it takes; there is none that it must be given.
+  /// Names of the arguments that it takes; it must be given all of them.
   public var arguments: Set<String>
 
   public init(_ interface: InterfaceKind, _ implementation: String, _ step: String, arguments: Set<String> = []) {
@@ -53,6 +53,16 @@ public struct CleanStepOffer: Sendable, Equatable {
     self.implementation = implementation
     self.step = step
     self.arguments = arguments
+  }
+}
+
+extension CleanStepOffer {
+  /// What can be asked of a BIOS. Source: Ironic, "BIOS configuration".
+  public static func bios(_ implementation: String) -> [CleanStepOffer] {
+    [
+      CleanStepOffer(.bios, implementation, "apply_configuration", arguments: ["settings"]),
+      CleanStepOffer(.bios, implementation, "factory_reset"),
+    ]
   }
 }
 
@@ -68,8 +78,9 @@ extension HardwareType {
   }
   public var unwiredNetworks: Set<String> { [] }
   public var needsAgent: Bool { true }
+  public var cleanSteps: [CleanStepOffer] { agentSteps }
   /// What the agent can do.
-  public var cleanSteps: [CleanStepOffer] {
+  public var agentSteps: [CleanStepOffer] {
     [CleanStepOffer(.deploy, "direct", "erase_devices"), CleanStepOffer(.deploy, "direct", "erase_devices_metadata")]
   }
 

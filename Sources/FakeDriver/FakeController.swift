@@ -2,7 +2,7 @@ import Domain
 import DriverInterfaces
 import Wire
 
-struct FakeController: PowerInterface, ManagementInterface {
+struct FakeController: PowerInterface, ManagementInterface, IndicatorInterface, InterruptInterface {
   let node: String
   let machines: FakeMachines
   let conduct: FakeConduct
@@ -33,4 +33,50 @@ struct FakeController: PowerInterface, ManagementInterface {
   }
   func supportedBootDevices() async throws -> [BootDevice] { BootDevice.allCases }
   func inventory() async throws -> JSONObject { [:] }
+
+  // MARK: Lamps and the interrupt
+
+  private static let lamp = Indicator.Name(.system, "led"), powerLamp = Indicator.Name(.chassis, "led-0")
+
+  /// The names are those of Ironic's fake.
+  func indicators() async throws -> [Indicator] {
+    [
+      Indicator(Self.powerLamp, isReadOnly: true, states: [.off, .on]),
+      Indicator(Self.lamp, states: [.blinking, .off, .on]),
+    ]
+  }
+  func observeIndicator(_ name: Indicator.Name) async throws -> Indicator.State {
+    let machine = try await conduct.call(.management) { machines.machine(node) }
+    switch name {
+    case Self.lamp: return machine.lamp
+    case Self.powerLamp: return machine.power == .on ? .on : .off
+    default: throw conduct.error(.unsupported, "it has no indicator \(name.unique)")
+    }
+  }
+  func ensureIndicator(_ name: Indicator.Name, _ state: Indicator.State) async throws {
+    guard name == Self.lamp else { throw conduct.error(.unsupported, "it has no indicator \(name.unique) to set") }
+    try await conduct.call(.management) { try await machines.change(node) { $0.lamp = state } }
+  }
+  func sendInterrupt() async throws {
+    try await conduct.call(.management) {
+      guard machines.machine(node).power == .on else { throw conduct.error(.refused, "the machine is off") }
+      machines.say("interrupted", of: node)
+    }
+  }
+}
+
+/// A fake has the settings that it was told, and the firmware that `driver_info` says.
+extension FakeController: BIOSInterface, FirmwareInterface {
+  func biosSettings(isDetailed: Bool) async throws -> [BIOSSetting] {
+    let settings = try await conduct.call(.management) { machines.machine(node).bios }
+    return settings.sorted { $0.key < $1.key }.map { BIOSSetting($0.key, $0.value) }
+  }
+  func applyBIOSSettings(_ wanted: [BIOSSetting.Choice]) async throws {
+    try await machines.change(node) { machine in for choice in wanted { machine.bios[choice.name] = choice.value } }
+  }
+  func resetBIOSSettings() async throws { try await machines.change(node) { $0.bios = [:] } }
+
+  func firmware() async throws -> [FirmwareComponent] {
+    try await conduct.call(.management) { conduct.settings.firmware }
+  }
 }

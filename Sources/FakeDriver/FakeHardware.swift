@@ -45,21 +45,24 @@ public struct FakeHardware: HardwareType {
         "fake_inventory",
         help:
           "What an inspection finds, an object as in docs/agent-protocol.md; what the node's properties say by default."
-      )
+      ),
+      DriverProperty(
+        "fake_firmware", help: "The machine's firmware, an object of versions by component: {\"bios\": \"1.0\"}."),
     ]
 
   public let interfaces: [InterfaceKind: [String]] = [
     .bios: ["fake", "no-bios"], .boot: ["fake"], .console: ["fake"], .deploy: ["fake"],
-    .firmware: ["no-firmware"], .inspect: ["fake"], .management: ["fake"], .network: ["noop", "neutron", "flat"],
+    .firmware: ["fake", "no-firmware"], .inspect: ["fake"], .management: ["fake"],
+    .network: ["noop", "neutron", "flat"],
     .power: ["fake"], .raid: ["fake", "no-raid"], .rescue: ["no-rescue"], .storage: ["noop"], .vendor: ["no-vendor"],
   ]
   public let unwiredNetworks: Set<String> = ["noop"]
   public let needsAgent = false
-  public let cleanSteps: [CleanStepOffer] = [
-    CleanStepOffer(.bios, "fake", "factory_reset"),
-    CleanStepOffer(.raid, "fake", "delete_configuration"),
-    CleanStepOffer(.deploy, "fake", "erase_devices"), CleanStepOffer(.deploy, "fake", "erase_devices_metadata"),
-  ]
+  public let cleanSteps =
+    CleanStepOffer.bios("fake") + [
+      CleanStepOffer(.raid, "fake", "delete_configuration"),
+      CleanStepOffer(.deploy, "fake", "erase_devices"), CleanStepOffer(.deploy, "fake", "erase_devices_metadata"),
+    ]
 
   public func problems(in driverInfo: JSONObject) -> [String] {
     switch FakeSettings.read(whole(driverInfo)) {
@@ -80,7 +83,8 @@ public struct FakeHardware: HardwareType {
       return NodeDriver(
         power: controller, management: controller,
         console: FakeConsole(node: node, machines: machines, conduct: conduct),
-        provisioning: FakeProvisioning(conduct: conduct, inventory: settings.inventory))
+        provisioning: FakeProvisioning(conduct: conduct, inventory: settings.inventory, bios: controller),
+        indicators: controller, interrupt: controller, bios: controller, firmware: controller)
     }
   }
 

@@ -9,6 +9,10 @@ import Wire
 struct FakeMachine: Sendable, Equatable {
   var power = Power.off
   var boot: BootOverride?
+  /// The lamp of the system; the chassis' shows whether there is power.
+  var lamp = Indicator.State.off
+  /// By name.
+  var bios: [String: String] = [:]
 }
 
 /// All fake machines, and the file that remembers them.
@@ -86,6 +90,11 @@ final class FakeMachines: Sendable {
     }
   }
 
+  /// A line on the machine's console for something that is not remembered.
+  func say(_ line: String, of node: String) {
+    state.withLock { state in for reader in (state.readers[node] ?? [:]).values { reader.yield("\(node): \(line)") } }
+  }
+
   /// What happens to a machine, as lines of text, beginning with how it is.
   func follow(_ node: String) -> AsyncStream<String> {
     AsyncStream(bufferingPolicy: .bufferingNewest(512)) { continuation in
@@ -106,6 +115,8 @@ final class FakeMachines: Sendable {
   private static func lines(from before: FakeMachine, to after: FakeMachine) -> [String] {
     var lines: [String] = []
     if before.power != after.power { lines.append(after.power.rawValue) }
+    if before.bios != after.bios { lines.append("\(after.bios.count) BIOS settings") }
+    if before.lamp != after.lamp { lines.append("lamp \(after.lamp.rawValue)") }
     if before.boot != after.boot { lines.append("boots from \(after.boot?.device.rawValue ?? "what it has")") }
     return lines
   }
@@ -150,6 +161,10 @@ final class FakeMachines: Sendable {
         "mode": JSON(boot.mode?.rawValue),
       ]
     }
+    if !machine.bios.isEmpty {
+      json["bios"] = .object(machine.bios.reduce(into: JSONObject()) { $0[$1.key] = .string($1.value) })
+    }
+    if machine.lamp != .off { json["lamp"] = .string(machine.lamp.rawValue) }
     return "\(JSON.object(json))\n"
   }
 
@@ -175,6 +190,8 @@ final class FakeMachines: Sendable {
           device, persistent: json["boot"]?["persistent"]?.bool ?? false,
           mode: json["boot"]?["mode"]?.string.flatMap { BootMode(rawValue: $0) })
       }
+      machine.lamp = json["lamp"]?.string.flatMap { Indicator.State(rawValue: $0) } ?? .off
+      for setting in json["bios"]?.object ?? [:] { machine.bios[setting.key] = setting.value.string }
       machines[node] = machine
     }
   }

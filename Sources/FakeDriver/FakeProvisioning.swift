@@ -2,10 +2,11 @@ import Domain
 import DriverInterfaces
 import Wire
 
-/// Inspection, cleaning and deployment that take as long as they are told to and do nothing else.
+/// Inspection, cleaning and deployment that take as long as they are told to and do nothing else but remember BIOS settings.
 struct FakeProvisioning: ProvisioningInterface {
   let conduct: FakeConduct
   let inventory: JSONObject?
+  let bios: any BIOSInterface
 
   func advance(_ work: ProvisioningWork, key: String, elapsed: Duration) async throws -> WorkProgress {
     switch work {
@@ -14,7 +15,9 @@ struct FakeProvisioning: ProvisioningInterface {
       return try conduct.advance(.inspect, key: key, elapsed: elapsed) ?? .done(["inventory": .object(found)])
     case .erase: return try conduct.advance(.clean, key: key, elapsed: elapsed) ?? .done(["disks": []])
     case .clean(let steps):
-      return try conduct.advance(.clean, key: key, elapsed: elapsed, times: steps.count) ?? .done(["disks": []])
+      if let going = try conduct.advance(.clean, key: key, elapsed: elapsed, times: steps.count) { return going }
+      for step in steps where step.interface == .bios { try await bios.perform(step) }
+      return .done(["disks": []])
     case .deploy: return try conduct.advance(.deploy, key: key, elapsed: elapsed) ?? .done([:])
     }
   }

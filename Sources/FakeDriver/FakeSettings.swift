@@ -1,3 +1,4 @@
+import Domain
 import DriverInterfaces
 import Wire
 
@@ -8,7 +9,7 @@ enum FakePart: String, CaseIterable, Sendable {
   var words: String {
     switch self {
     case .power: "a look at the power or a change of it"
-    case .management: "the verification, or a look at the boot device or a change of it"
+    case .management: "the verification, or a look at the boot device or an indicator or a change of them"
     case .console: "opening the console"
     case .inspect: "an inspection"
     case .clean: "cleaning, each step of a manual one"
@@ -52,6 +53,7 @@ struct FakeSettings: Sendable, Equatable {
   var faults: [FakePart: FakeFault] = [:]
   /// What an inspection finds; nil is what the node's properties say.
   var inventory: JSONObject?
+  var firmware: [FirmwareComponent] = []
 
   struct Problems: Error, Equatable { var sentences: [String] }
   /// Seconds.
@@ -96,11 +98,21 @@ struct FakeSettings: Sendable, Equatable {
         problems.append("fake_inventory is not an object.")
       }
     }
+    if let value = given(info, "fake_firmware") {
+      let versions = value.object ?? value.string.flatMap({ try? JSON(parsing: $0) })?.object
+      if let versions, versions.count <= 50, versions.allSatisfy({ isWord($0.key) && isWord($0.value.string) }) {
+        settings.firmware = versions.map { FirmwareComponent($0.key, $0.value.string ?? "") }
+      } else {
+        problems.append(
+          "fake_firmware is not an object of up to 50 versions by component, each of 1 to 255 characters.")
+      }
+    }
     return problems.isEmpty ? .success(settings) : .failure(Problems(sentences: problems))
   }
 
+  private static func isWord(_ text: String?) -> Bool { (1...255).contains(text?.utf8.count ?? 0) }
   private static func isKnown(_ key: String) -> Bool {
-    key == "fake_inventory"
+    key == "fake_inventory" || key == "fake_firmware"
       || FakePart.allCases.contains { part in
         ["delay", "fault", "fault_share"].contains { key == "fake_\(part.rawValue)_\($0)" }
       }

@@ -50,7 +50,8 @@ public struct IPMIHardwareType: HardwareType {
       let tool = Ipmitool(settings: settings, limits: limits, turns: turns, home: home)
       return NodeDriver(
         power: IPMIPower(tool: tool), management: IPMIManagement(tool: tool),
-        console: settings.protocolVersion == .v2 ? SerialOverLAN(tool: tool) : nil)
+        console: settings.protocolVersion == .v2 ? SerialOverLAN(tool: tool) : nil, interrupt: IPMIInterrupt(tool: tool)
+      )
     }
   }
 }

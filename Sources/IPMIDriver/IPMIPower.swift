@@ -59,3 +59,10 @@ struct IPMIPower: PowerInterface {
     return false
   }
 }
+
+/// Source: IPMI 2.0, section 28.3, "Chassis Control Command", pulse diagnostic interrupt.
+struct IPMIInterrupt: InterruptInterface {
+  let tool: Ipmitool
+
+  func sendInterrupt() async throws { try await tool.run("power", "diag") }
+}

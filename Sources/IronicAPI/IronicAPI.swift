@@ -34,7 +34,7 @@ public struct IronicAPI: Sendable {
       name: "ironic", type: "baremetal", prefix: "/baremetal", errorShape: .ironic,
       decorate: { try Microversion.decorate($0) },
       endpoints: versionEndpoints + nodeEndpoints + nodeStateEndpoints + consoleLogEndpoints + nodePartEndpoints
-        + nodeHardwareEndpoints
+        + nodeIndicatorEndpoints + nodeFirmwareEndpoints + nodeHardwareEndpoints
         + portEndpoints + portGroupEndpoints + volumeConnectorEndpoints + volumeTargetEndpoints + chassisEndpoints
         + shardEndpoints + allocationEndpoints + driverEndpoints + emptyEndpoints)
   }
@@ -90,8 +90,10 @@ public struct IronicAPI: Sendable {
   }
   /// Has the machine's controller do something while the caller waits. What it says when it does not is for those only who
   /// see the site's devices; others read a sentence without them.
-  func controlling<T: Sendable>(_ request: APIRequest, _ body: (Node) async throws -> T) async throws -> T {
-    let node = try await seen(request, to: .use)
+  func controlling<T: Sendable>(
+    _ request: APIRequest, to action: NodePolicy.Action? = .use, _ body: (Node) async throws -> T
+  ) async throws -> T {
+    let node = try await seen(request, to: action)
     do { return try await body(node) } catch let error as DriverError {
       var answer = error.apiError
       answer.message = told(error.reason, node, try request.actor())

@@ -6,8 +6,7 @@ import HTTPTypes
 import Store
 import Wire
 
-/// What a node's controller may offer beside power, boot device and console: RAID, boot mode, Secure Boot, NMI, indicators, BIOS
-/// settings, firmware, a vendor's own calls. What no driver has is refused in upstream's words, or listed as empty.
+/// What a node's controller may offer beside power, boot device and console: RAID, boot mode, Secure Boot, a vendor's own calls. What no driver has is refused in upstream's words, or listed as empty.
 extension IronicAPI {
   var nodeHardwareEndpoints: [Endpoint] {
     [
@@ -23,39 +22,6 @@ extension IronicAPI {
       // Upstream's router takes the method for wrong, not the path.
       Endpoint(.put, "/v1/nodes/{node}/states/{state}", Self.read, "Never") { _ in
         throw APIError(.methodNotAllowed, "There is no such state of a node that can be set.")
-      },
-      Endpoint(.put, "/v1/nodes/{node}/management/inject_nmi", since: 29, Self.act, "Not supported by any driver") {
-        throw unsupported(try await seen($0, to: .use), "inject_nmi")
-      },
-      Endpoint(.get, "/v1/nodes/{node}/management/indicators", since: 63, Self.read, "List indicators: none yet") {
-        _ = try await seen($0)
-        return APIResponse(json: ["indicators": []])
-      },
-      Endpoint(.get, "/v1/nodes/{node}/management/indicators/{indicator}", since: 63, Self.read, "Never found") {
-        try await indicator($0, to: nil)
-      },
-      Endpoint(.put, "/v1/nodes/{node}/management/indicators/{indicator}", since: 63, Self.act, "Never found") {
-        request in
-        let word = try await request.object()["state"]?.string
-        guard let word, ["ON", "OFF", "BLINKING"].contains(word.uppercased()) else {
-          throw APIError.badRequest("state must be one of ON, OFF, BLINKING.")
-        }
-        return try await indicator(request, to: .use)
-      },
-      Endpoint(.get, "/v1/nodes/{node}/bios", since: 40, Self.read, "List BIOS settings: none are read") { request in
-        for name in ["detail", "fields"] where request.query[name] != nil {
-          try Microversion(request.headers).require(74, name)
-        }
-        _ = try await seen(request)
-        return APIResponse(json: ["bios": []])
-      },
-      Endpoint(.get, "/v1/nodes/{node}/bios/{setting}", since: 40, Self.read, "Never found") { request in
-        let node = try await seen(request)
-        throw APIError.notFound("Node \(node.uuid) doesn't have a BIOS setting '\(try request.parameter("setting"))'")
-      },
-      Endpoint(.get, "/v1/nodes/{node}/firmware", since: 86, Self.read, "List firmware components: none are read") {
-        _ = try await seen($0)
-        return APIResponse(json: ["firmware": []])
       },
       Endpoint(.get, "/v1/nodes/{node}/vendor_passthru/methods", Self.siteAdmin, "List a vendor's own calls: none") {
         _ = try await seen($0)
@@ -110,12 +76,6 @@ extension IronicAPI {
   private func unsupported(_ node: Node, _ what: String) -> APIError {
     .badRequest("Driver \(node.driver) does not support \(what) (disabled or not implemented).")
   }
-  private func indicator(_ request: APIRequest, to action: NodePolicy.Action?) async throws -> APIResponse {
-    let name = try request.parameter("indicator")
-    guard name.contains("@") else { throw APIError.badRequest("Malformed indicator name \"\(name.prefix(80))\"") }
-    throw unsupported(try await seen(request, to: action), "indicators")
-  }
-
   /// PUT /v1/nodes/{node}/states/raid `{"logical_disks": […]}` → 204: kept for the cleaning step that builds it.
   ///
   /// Answers: 404 when the node's RAID interface does nothing, as upstream.

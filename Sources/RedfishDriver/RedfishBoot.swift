@@ -28,7 +28,7 @@ private struct Boot {
 
 extension RedfishNode {
   /// How long a controller may take until it shows what it was told.
-  private static let settling = Duration.seconds(20)
+  static let settling = Duration.seconds(20)
 
   private func readBoot() async throws -> Boot {
     let system = try await connection.system()

@@ -13,6 +13,12 @@ import Wire
 public final class RedfishHardware: HardwareType {
   public let name = "redfish"
   public var properties: [DriverProperty] { RedfishSettings.properties }
+  public var interfaces: [InterfaceKind: [String]] {
+    usualInterfaces.merging([
+      .console: ["no-console"], .bios: ["redfish", "no-bios"], .firmware: ["redfish", "no-firmware"],
+    ]) { $1 }
+  }
+  public var cleanSteps: [CleanStepOffer] { agentSteps + CleanStepOffer.bios("redfish") }
 
   private struct State {
     var connections: [String: RedfishConnection] = [:]
@@ -58,7 +64,8 @@ public final class RedfishHardware: HardwareType {
     }
     if let replaced { retire(replaced) }
     let node = RedfishNode(connection: connection)
-    return NodeDriver(power: node, management: node, console: nil)
+    return NodeDriver(
+      power: node, management: node, console: nil, indicators: node, interrupt: node, bios: node, firmware: node)
   }
 
   /// Ends the session of a node that is gone.

@@ -132,7 +132,7 @@ extension RedfishNode: ManagementInterface {
     return found
   }
   /// Nil for what this controller does not have, or fails to show: an inventory with a hole is better than none.
-  private func optional(_ path: String) async throws -> RedfishReply? {
+  func optional(_ path: String) async throws -> RedfishReply? {
     let reply = try await connection.request("GET", path, nil, etag: nil)
     return (200..<300).contains(reply.status) ? reply : nil
   }

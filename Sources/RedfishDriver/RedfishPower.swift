@@ -62,8 +62,7 @@ extension RedfishNode: PowerInterface {
 
   /// What to ask for, of what the controller offers; nil when it offers nothing of use.
   private func resetType(_ power: Power, force: Bool, _ system: RedfishReply) -> String? {
-    let offered = system["Actions"]?["#ComputerSystem.Reset"]?["ResetType@Redfish.AllowableValues"]?.array?
-      .compactMap(\.string)
+    let offered = resetTypes(of: system)
     let wanted =
       switch (power, force) {
       case (.on, _): ["On", "ForceOn", "PushPowerButton"]
@@ -74,7 +73,12 @@ extension RedfishNode: PowerInterface {
     return wanted.first { offered.contains($0) }
   }
 
-  private func reset(_ type: String, _ system: RedfishReply) async throws {
+  /// What the controller says it can be asked for; nil when it does not say.
+  func resetTypes(of system: RedfishReply) -> [String]? {
+    system["Actions"]?["#ComputerSystem.Reset"]?["ResetType@Redfish.AllowableValues"]?.array?.compactMap(\.string)
+  }
+
+  func reset(_ type: String, _ system: RedfishReply) async throws {
     let path = try await connection.systemPath()
     let target = system["Actions"]?["#ComputerSystem.Reset"]?["target"]?.string.flatMap { connection.localPath($0) }
     _ = try await connection.send(

@@ -254,6 +254,7 @@ public struct CrashSite: Sendable {
       node.provisionState = scenario.before
       node.powerState = isActive ? .on : .off
       node.instanceInfo = ["image_source": "new"]
+      if [.manualClean, .manualCleanByDriver].contains(scenario) { node.interfaces[.bios] = "world" }
       parts.node?(&node)
       try NodeStore.insert(node, secrets: parts.secrets, box: database.secrets, in: session)
       var port = Port(uuid: Identifier.uuid(), nodeUUID: node.uuid, address: Self.mac, createdAt: now)
@@ -271,7 +272,11 @@ public struct CrashSite: Sendable {
         try conductor.provision(.inspect, node: &node, parameters: [:], by: .system, in: session)
       case .manualClean, .manualCleanByDriver:
         let steps: JSON = [
-          ["interface": "deploy", "step": "erase_devices_metadata"], ["interface": "deploy", "step": "erase_devices"],
+          [
+            "interface": "bios", "step": "apply_configuration",
+            "args": ["settings": [["name": "turbo", "value": "on"]]],
+          ], ["interface": "deploy", "step": "erase_devices_metadata"],
+          ["interface": "deploy", "step": "erase_devices"],
         ]
         try conductor.provision(.clean, node: &node, parameters: ["clean_steps": steps], by: .system, in: session)
       case .provide, .provideByDriver:

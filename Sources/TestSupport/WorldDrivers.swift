@@ -19,14 +19,20 @@ public struct WorldHardware: HardwareType {
     name = needsAgent ? "world" : "world-own"
   }
 
+  public var interfaces: [InterfaceKind: [String]] {
+    usualInterfaces.merging([.bios: ["no-bios", "world"]]) { $1 }
+  }
+  public var cleanSteps: [CleanStepOffer] { agentSteps + CleanStepOffer.bios("world") }
+
   public func problems(in driverInfo: JSONObject) -> [String] {
     driverInfo["address"]?.string == nil ? ["driver_info/address is missing"] : []
   }
   public func driver(node: String, driverInfo: JSONObject) throws -> NodeDriver {
     let controller = Controller(world: world, machine: driverInfo["address"]?.string ?? "", node: node)
     return NodeDriver(
-      power: controller, management: controller, console: nil, provisioning: needsAgent ? nil : Provisioning(controller)
-    )
+      power: controller, management: controller, console: nil,
+      provisioning: needsAgent ? nil : Provisioning(controller),
+      bios: controller)
   }
 
   /// Work that is not done at once: it is begun, and done when somebody looks again.
@@ -54,7 +60,7 @@ public struct WorldHardware: HardwareType {
     }
   }
 
-  struct Controller: PowerInterface, ManagementInterface {
+  struct Controller: PowerInterface, ManagementInterface, BIOSInterface {
     let world: World
     let machine: String
     let node: String
@@ -71,6 +77,10 @@ public struct WorldHardware: HardwareType {
         try world.ensure("runs/\(machine)", nil)
         try world.ensure("agent/\(machine)", nil)
       } else if was == .off {
+        for (name, value) in world.values(prefix: "bios-next/\(machine)/") {
+          try world.ensure("bios/\(machine)/\(name)", value)
+          try world.ensure("bios-next/\(machine)/\(name)", nil)
+        }
         // What the firmware boots: the network once, if DHCP answers there, else the disk.
         let boot = world.value("boot/\(machine)") ?? "disk"
         if boot == "pxe once" { try world.ensure("boot/\(machine)", "disk") }
@@ -94,6 +104,18 @@ public struct WorldHardware: HardwareType {
     }
     func supportedBootDevices() async throws -> [BootDevice] { [.pxe, .disk] }
     func inventory() async throws -> JSONObject { [:] }
+
+    func biosSettings(isDetailed: Bool) async throws -> [BIOSSetting] {
+      world.values(prefix: "bios/\(machine)/").map { BIOSSetting($0.key, $0.value) }
+    }
+    func applyBIOSSettings(_ wanted: [BIOSSetting.Choice]) async throws {
+      try world.fail("bios", .controller(machine))
+      for choice in wanted { try world.ensure("bios-next/\(machine)/\(choice.name)", choice.value) }
+    }
+    func resetBIOSSettings() async throws {
+      try await applyBIOSSettings(
+        try await biosSettings(isDetailed: false).map { BIOSSetting.Choice($0.name, "maker's") })
+    }
   }
 }
 

@@ -157,6 +157,26 @@ import Workflows
     }
   }
 
+  @Test func biosSettingsAreMadeAndResetByCleaning() async throws {
+    try await withFolder("fake-life") { folder in
+      try await withLife(folder) { life in
+        func settings() async throws -> [BIOSSetting] {
+          try await life.conductor.biosSettings(try await life.node(), isDetailed: false)
+        }
+        let chosen: JSON = [["name": "turbo", "value": "on"], ["name": "delay", "value": 5]]
+        let apply: JSON = ["interface": "bios", "step": "apply_configuration", "args": ["settings": chosen]]
+        #expect(try await life.does(.clean, ["clean_steps": [apply]]).provisionState == .manageable)
+        #expect(try await settings() == [BIOSSetting("delay", "5"), BIOSSetting("turbo", "on")])
+
+        // They are the machine's, and outlive the server.
+        let again = try FakeHardware(file: "\(folder)/fake-hardware").driver(node: CrashSite.node, driverInfo: [:])
+        #expect(try await again.bios?.biosSettings(isDetailed: false).count == 2)
+        #expect(try await life.does(.clean, Self.reset).lastError == nil)
+        #expect(try await settings().isEmpty)
+      }
+    }
+  }
+
   @Test func aRetiredMachineIsErasedAndOfferedToNobody() async throws {
     try await withFolder("fake-life") { folder in
       try await withLife(folder) { life in

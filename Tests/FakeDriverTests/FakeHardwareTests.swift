@@ -43,6 +43,18 @@ import Wire
     #expect(try hardware.driver(node: "n", driverInfo: [:]).provisioning != nil)
   }
 
+  @Test func itsFirmwareIsWhatItIsTold() async throws {
+    let hardware = try FakeHardware(file: nil)
+    let driver = try hardware.driver(node: "n1", driverInfo: ["fake_firmware": ["bios": "1.0"]])
+    #expect(try await driver.firmware?.firmware() == [FirmwareComponent("bios", "1.0")])
+    #expect(try await hardware.driver(node: "n1", driverInfo: [:]).firmware?.firmware() == [])
+    for wrong in ["new", ["bios": 1], ["bios": ""], ["": "1"], ["x": .string(String(repeating: "1", count: 256))]]
+      as [JSON]
+    {
+      #expect(hardware.problems(in: ["fake_firmware": wrong]).count == 1, "\(wrong)")
+    }
+  }
+
   // MARK: Delays and faults
 
   @Test func faultsSayWhatTheyWereToldTo() async throws {

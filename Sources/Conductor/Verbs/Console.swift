@@ -32,10 +32,7 @@ extension Conductor {
     guard let consoles else { throw ConductorError(.notFound, "This server keeps no consoles.") }
     return consoles
   }
-  /// Source: Ironic, `UnsupportedDriverExtension`, which is a 400.
-  static func lacksConsole(_ node: Node) -> String {
-    "Driver \(node.driver) does not support console (disabled or not implemented)."
-  }
+  static func lacksConsole(_ node: Node) -> String { unsupported("console", by: node).description }
   /// "tcp://host:port" while the console is enabled.
   public func consoleURL(_ node: Node) async -> String? {
     node.consoleEnabled ? await consoles?.url(node: node.uuid) : nil

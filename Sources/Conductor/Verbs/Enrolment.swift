@@ -49,7 +49,8 @@ extension Conductor {
     return [
       ("bios", own(.bios).0, own(.bios).1), ("boot", pxe.0, pxe.1), ("console", console.0, console.1),
       ("deploy", deploy.0, deploy.1),
-      ("firmware", nil, "not supported"), ("inspect", pxe.0, pxe.1), ("management", hardware.0, hardware.1),
+      ("firmware", own(.firmware).0, own(.firmware).1), ("inspect", pxe.0, pxe.1),
+      ("management", hardware.0, hardware.1),
       ("network", network.0, network.1), ("power", hardware.0, hardware.1), ("raid", own(.raid).0, own(.raid).1),
       ("rescue", nil, "not supported"), ("storage", true, nil), ("vendor", nil, "not supported"),
     ].map { (interface: $0.0, result: $0.1, reason: $0.2) }

@@ -187,7 +187,7 @@ extension Conductor {
     }
     let type = try checkDriver(node.driver)
     let offers = type.cleanSteps.filter { $0.implementation == type.implementation(of: $0.interface, for: node) }
-    return try items.map { item in
+    let steps = try items.map { item in
       guard let step = CleanStep(item) else {
         throw ConductorError(
           .badRequest, "clean_steps: each step is an object with interface and step, and args if it takes some.")
@@ -204,8 +204,24 @@ extension Conductor {
           .badRequest,
           "The clean step \(step.interface.rawValue).\(step.step) does not take the argument \(other.prefix(80)).")
       }
+      if let missing = offer.arguments.sorted().first(where: { step.arguments[$0] == nil }) {
+        throw ConductorError(
+          .badRequest, "The clean step \(step.interface.rawValue).\(step.step) needs the argument \(missing).")
+      }
+      if offer.arguments.contains("settings"), BIOSSetting.choices(step.arguments["settings"]) == nil {
+        throw ConductorError(
+          .badRequest,
+          "The settings of the clean step bios.\(step.step) are 1 to \(BIOSSetting.mostChoices) objects with name and value."
+        )
+      }
       return step
     }
+    // Out of band, and in force before the ramdisk is up.
+    let first = steps.firstIndex { $0.interface != .bios } ?? steps.endIndex
+    guard !type.needsAgent || steps[first...].allSatisfy({ $0.interface != .bios }) else {
+      throw ConductorError(.badRequest, "BIOS settings are made before anything else is done: put their steps first.")
+    }
+    return steps
   }
 
   /// Checks what a deployment needs and collects its parameters.

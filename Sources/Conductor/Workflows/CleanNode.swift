@@ -1,4 +1,5 @@
 import Domain
+import DriverInterfaces
 import Store
 import Wire
 import Workflows
@@ -23,14 +24,17 @@ extension Conductor {
 extension Parts {
   /// From whatever the machine is doing to powered off, in quarantine, with empty disks.
   func cleaningSteps() -> [Step] {
-    [provisioningNetwork()] + agentSteps() + [
+    [biosSettings(), provisioningNetwork()] + agentSteps() + [
+      biosCheck(),
       work("erase", shownIn: \.cleanStep, when: { !isManual($0) }) { _ in
         [erasure(settings.eraseMode)]
       } work: { _ in
         .erase(mode: settings.eraseMode)
       },
       work("clean-steps", shownIn: \.cleanStep, when: isManual) { context in
-        cleanSteps(context.params).map { erasure($0.step == "erase_devices" ? "full" : "metadata", shownAs: $0) }
+        cleanSteps(context.params).filter { $0.interface == .deploy }.map {
+          erasure($0.step == "erase_devices" ? "full" : "metadata", shownAs: $0)
+        }
       } work: { context in
         .clean(cleanSteps(context.params))
       },
@@ -49,6 +53,55 @@ extension Parts {
     ]
   }
 }
+
+extension Parts {
+  /// Tells the controller what the BIOS is to be; the machine is booted next, and has it then.
+  ///
+  /// No undo: what was asked for is taken back by asking for something else.
+  fileprivate func biosSettings() -> Step {
+    Step(
+      "bios-settings", when: { needsAgent($0) && changesBIOS($0) },
+      run: { context in
+        let bios = try await biosInterface(context)
+        for step in biosSteps(context.params) { try await bios.perform(step) }
+        return .done
+      })
+  }
+  /// Reads the settings back, once the machine has booted with them.
+  fileprivate func biosCheck() -> Step {
+    Step(
+      "bios-check", when: { needsAgent($0) && changesBIOS($0) },
+      run: { context in
+        let bios = try await biosInterface(context)
+        var wanted: [String: String] = [:]
+        for step in biosSteps(context.params) {
+          // What the maker's settings are, the controller knows.
+          if step.step == "factory_reset" { wanted = [:] }
+          for choice in BIOSSetting.choices(step.arguments["settings"]) ?? [] { wanted[choice.name] = choice.value }
+        }
+        let shown = Dictionary(
+          try await bios.biosSettings(isDetailed: false).map { ($0.name, $0.value) }, uniquingKeysWith: { $1 })
+        let others = wanted.filter { (shown[$0.key] ?? nil)?.lowercased() != $0.value.lowercased() }.keys.sorted()
+        if others.isEmpty { return .done }
+        // Some controllers learn from the BIOS late what it has done.
+        guard context.elapsed > .seconds(120) else { return .wait(until: clock() + .seconds(5), on: nil) }
+        throw DriverError(
+          .notInForce, device: .controller("of node \(context.subject)"),
+          detail: "these BIOS settings are not what was asked for after a boot: \(others.joined(separator: ", "))")
+      })
+  }
+  private func biosInterface(_ context: StepContext) async throws -> any BIOSInterface {
+    guard let bios = try await driver(of: context.subject).bios else {
+      throw DriverError(
+        .misconfigured, device: .node(context.subject),
+        detail: "its driver was changed while it was worked on; try again")
+    }
+    return bios
+  }
+}
+
+private func biosSteps(_ params: JSONObject) -> [CleanStep] { cleanSteps(params).filter { $0.interface == .bios } }
+private func changesBIOS(_ params: JSONObject) -> Bool { !biosSteps(params).isEmpty }
 
 /// A cleaning by steps that somebody chose.
 @Sendable private func isManual(_ params: JSONObject) -> Bool { params["clean_steps"] != nil }

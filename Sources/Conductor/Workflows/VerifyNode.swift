@@ -15,13 +15,20 @@ extension Conductor {
             let driver = try await parts.driver(of: context.subject)
             let identity = try await driver.management.verify()
             let power = try await driver.power.observePower()
-            return .done(["power": .string(power.rawValue), "controller": .object(identity)])
+            var output: JSONObject = ["power": .string(power.rawValue), "controller": .object(identity)]
+            // A machine whose firmware cannot be read is as good as any.
+            if let firmware = try? await driver.firmware?.firmware(), !firmware.isEmpty {
+              output["firmware"] = .object(firmware.reduce(into: JSONObject()) { $0[$1.name] = .string($1.version) })
+            }
+            return .done(.object(output))
           },
           commit: { context, output, session in
             try change(context.subject, session) { node in
               node.powerState = output["power"]?.string.flatMap { Power(rawValue: $0) }
               node.powerObservedAt = context.now
               if let controller = output["controller"] { node.driverInternalInfo["controller"] = controller }
+              // What it came with; shown as each component's initial version.
+              if node.driverInternalInfo["firmware"] == nil { node.driverInternalInfo["firmware"] = output["firmware"] }
             }
             // A certificate seen for the first time is pinned from now on.
             if let pin = output["controller"]?["observedFingerprint"]?.string {

@@ -15,7 +15,7 @@ extension SimulatedBMC {
       guard let type = body["ResetKeysType"]?.string else { return .missing("ResetKeysType") }
       return try await change(["effect": "secure boot keys", "value": .string(type)]) {}
     case "/redfish/v1/Systems/1/Bios/Actions/Bios.ResetBios":
-      return try await change(["effect": "bios reset"]) {}
+      return try await change(["effect": "bios reset"]) { await self.setBIOS(Self.makersBIOS) }
     case "/redfish/v1/Managers/1/Actions/Manager.Reset":
       return try await change(["effect": "manager reset"]) { await self.expireSessions() }
     case "/redfish/v1/UpdateService/Actions/UpdateService.SimpleUpdate":
@@ -62,7 +62,7 @@ extension SimulatedBMC {
       409, "ActionNotSupportedInCurrentState", "The action Reset \(type) cannot be done while the system is off.")
     switch type {
     case "On":
-      return try await change(members) { if !isOn { try await machine.setPower(on: true) } }
+      return try await change(members) { if !isOn { try await self.start() } }
     case "ForceOff":
       return try await change(members) { if isOn { try await machine.setPower(on: false) } }
     case "GracefulShutdown":
@@ -76,17 +76,17 @@ extension SimulatedBMC {
       guard isOn else { return refused }
       return try await change(members) {
         try await machine.setPower(on: false)
-        try await machine.setPower(on: true)
+        try await self.start()
       }
     case "GracefulRestart":
       guard isOn else { return refused }
       return try await change(members) {
         try await machine.shutDown()
-        await self.inBackground { try? await Self.startWhenOff(machine) }
+        await self.inBackground { try? await self.startWhenOff() }
       }
     case "PushPowerButton":
       return try await change(members) {
-        if isOn { try await machine.shutDown() } else { try await machine.setPower(on: true) }
+        if isOn { try await machine.shutDown() } else { try await self.start() }
       }
     default:
       guard isOn else { return refused }
@@ -94,13 +94,13 @@ extension SimulatedBMC {
     }
   }
 
-  private static func startWhenOff(_ machine: any SimulatedMachine) async throws {
+  private func startWhenOff() async throws {
     let limit = ContinuousClock.now + .seconds(60)
     while try await machine.isOn() {
       guard ContinuousClock.now < limit else { return }
       try await Task.sleep(for: .milliseconds(200))
     }
-    try await machine.setPower(on: true)
+    try await start()
   }
 
   func patch(_ request: RedfishRequest) async throws -> RedfishAnswer {
@@ -118,6 +118,9 @@ extension SimulatedBMC {
     }
     switch request.path {
     case "/redfish/v1/Systems/1": return try await patchSystem(body)
+    case "/redfish/v1/Chassis/1":
+      guard let flag = body["LocationIndicatorActive"]?.bool else { return .missing("LocationIndicatorActive") }
+      return try await change(["effect": "chassis indicator", "value": .bool(flag)]) { await self.setLocated(flag) }
     case "/redfish/v1/Systems/1/SecureBoot":
       guard let flag = body["SecureBootEnable"]?.bool else { return .missing("SecureBootEnable") }
       return try await change(["effect": "secure boot", "value": .bool(flag)]) { await self.setSecureBoot(flag) }
@@ -129,13 +132,29 @@ extension SimulatedBMC {
     default: return .error(405, "OperationNotAllowed", "The HTTP method is not allowed on this resource.")
     }
   }
+  private func setLocated(_ flag: Bool) { chassisLocated = flag }
+  private func setIndicator(_ word: String) { indicator = word }
   private func setSecureBoot(_ flag: Bool) { secureBoot = flag }
-  private func setBIOS(_ attributes: JSONObject) { for each in attributes { biosAttributes[each.key] = each.value } }
+  private func setBIOS(_ attributes: JSONObject) { for each in attributes { pendingBIOS[each.key] = each.value } }
+  /// Turns the machine on, whose BIOS then takes what was pending.
+  private func start() async throws {
+    try await machine.setPower(on: true)
+    setBIOSInForce()
+  }
+  private func setBIOSInForce() {
+    for each in pendingBIOS { biosAttributes[each.key] = each.value }
+    pendingBIOS = [:]
+  }
 
   private func patchSystem(_ body: JSONObject) async throws -> RedfishAnswer {
-    if let led = body["IndicatorLED"]?.string { indicator = led }
+    if let led = body["IndicatorLED"] {
+      guard let word = led.string, ["Lit", "Off", "Blinking"].contains(word) else {
+        return .notInList("IndicatorLED", led.description)
+      }
+      return try await change(["effect": "indicator", "value": .string(word)]) { await self.setIndicator(word) }
+    }
     guard let wanted = body["Boot"]?.object else {
-      return body["IndicatorLED"] != nil ? .done : .error(400, "PropertyUnknown", "No property here can be set.")
+      return .error(400, "PropertyUnknown", "No property here can be set.")
     }
     var boot = try await machine.boot()
     if let enabled = wanted["BootSourceOverrideEnabled"] {

@@ -19,6 +19,7 @@ extension SimulatedBMC {
     case "Chassis": return try await chassis(Array(words.dropFirst(3)))
     case "SessionService": return faults.noSessions ? nil : sessionService(Array(words.dropFirst(3)))
     case "UpdateService": return updateService(Array(words.dropFirst(3)))
+    case "Registries": return registries(Array(words.dropFirst(3)))
     case "TaskService": return taskService(Array(words.dropFirst(3)))
     case "odata": return resource("odata", type: nil, id: nil, name: nil, ["value": []])
     default: return nil
@@ -48,7 +49,8 @@ extension SimulatedBMC {
       "RedfishVersion": "1.15.0", "UUID": .string(configuration.uuid), "Vendor": .string(manufacturer),
       "Product": "Steelyard Redfish simulator", "Systems": reference(root + "/Systems"),
       "Managers": reference(root + "/Managers"), "Chassis": reference(root + "/Chassis"),
-      "UpdateService": reference(root + "/UpdateService"), "Tasks": reference(root + "/TaskService"),
+      "UpdateService": reference(root + "/UpdateService"), "Registries": reference(root + "/Registries"),
+      "Tasks": reference(root + "/TaskService"),
     ]
     if !faults.noSessions {
       members["SessionService"] = reference(root + "/SessionService")
@@ -122,15 +124,17 @@ extension SimulatedBMC {
       return resource(
         path, type: "Bios.v1_2_0.Bios", id: "Bios", name: "BIOS",
         [
-          "Attributes": .object(biosAttributes),
+          "Attributes": .object(biosAttributes), "AttributeRegistry": .string(Self.biosRegistry),
           "@Redfish.Settings": [
             "@odata.type": "#Settings.v1_3_5.Settings", "SettingsObject": reference("\(root)/\(path)/Settings"),
           ], "Actions": ["#Bios.ResetBios": ["target": .string("\(root)/\(path)/Actions/Bios.ResetBios")]],
         ])
     case ("Bios", 3) where words[2] == "Settings":
+      var attributes = biosAttributes
+      for member in pendingBIOS { attributes[member.key] = member.value }
       return resource(
         path, type: "Bios.v1_2_0.Bios", id: "Settings", name: "Pending BIOS settings",
-        ["Attributes": .object(biosAttributes)])
+        ["Attributes": .object(attributes)])
     case ("SecureBoot", 2): return secureBootDocument(path)
     case ("VirtualMedia", _): return virtualMedia(path, Array(words.dropFirst(2)))
     default: return nil
@@ -266,7 +270,8 @@ extension SimulatedBMC {
         [
           "ChassisType": "RackMount", "Manufacturer": .string(manufacturer), "Model": .string(configuration.model),
           "SerialNumber": .string(configuration.serial), "PowerState": isOn ? "On" : "Off", "Status": healthy,
-          "Power": reference(root + "/Chassis/1/Power"), "Thermal": reference(root + "/Chassis/1/Thermal"),
+          "LocationIndicatorActive": .bool(chassisLocated), "Power": reference(root + "/Chassis/1/Power"),
+          "Thermal": reference(root + "/Chassis/1/Thermal"),
           "Links": [
             "ComputerSystems": [reference(root + "/Systems/1")], "ManagedBy": [reference(root + "/Managers/1")],
           ],
@@ -336,6 +341,48 @@ extension SimulatedBMC {
         ["Version": .string(words[1] == "BMC" ? "1.0.0" : configuration.biosVersion), "Updateable": true])
     default: return nil
     }
+  }
+
+  private static let biosRegistry = "SimulatedBios.v1_0_0"
+
+  private func registries(_ words: [String]) -> JSON? {
+    if words.isEmpty { return collection("Registries", "MessageRegistryFile", [Self.biosRegistry]) }
+    let path = "Registries/" + words.joined(separator: "/")
+    guard words[0] == Self.biosRegistry else { return nil }
+    if words.count == 1 {
+      return resource(
+        path, type: "MessageRegistryFile.v1_1_0.MessageRegistryFile", id: words[0], name: "BIOS attributes",
+        [
+          "Languages": ["de", "en"], "Registry": .string(words[0]),
+          "Location": [
+            ["Language": "de", "Uri": .string("\(root)/\(path)/de")],
+            ["Language": "en", "Uri": .string("\(root)/\(path)/en")],
+          ],
+        ])
+    }
+    guard words.count == 2, words[1] == "en" else { return nil }
+    func attribute(_ name: String, _ type: String, _ more: JSONObject) -> JSON {
+      var entry: JSONObject = [
+        "AttributeName": .string(name), "Type": .string(type), "ReadOnly": false, "ResetRequired": true,
+      ]
+      for member in more { entry[member.key] = member.value }
+      return .object(entry)
+    }
+    func choice(_ values: String...) -> JSONObject { ["Value": .array(values.map { ["ValueName": .string($0)] })] }
+    return resource(
+      path, type: "AttributeRegistry.v1_3_6.AttributeRegistry", id: "en", name: "BIOS attributes",
+      [
+        "RegistryEntries": [
+          "Attributes": [
+            attribute("AdminPassword", "Password", ["MinLength": 8, "MaxLength": 32]),
+            attribute("BootMode", "Enumeration", choice("Uefi", "Legacy")),
+            attribute("NumLock", "Enumeration", choice("On", "Off")),
+            attribute("PostDelay", "Integer", ["LowerBound": 0, "UpperBound": 60]),
+            attribute("ProcTurboMode", "Enumeration", choice("Enabled", "Disabled")),
+            attribute("QuietBoot", "Boolean", [:]),
+          ]
+        ]
+      ])
   }
 
   private func taskService(_ words: [String]) -> JSON? {

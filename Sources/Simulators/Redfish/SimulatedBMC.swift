@@ -29,7 +29,14 @@ public actor SimulatedBMC {
   var firmware: MachineFirmware
   var secureBoot = false
   var indicator = "Off"
-  var biosAttributes: JSONObject = ["ProcTurboMode": "Enabled", "BootMode": "Uefi", "NumLock": "On"]
+  var chassisLocated = false
+  static let makersBIOS: JSONObject = [
+    "AdminPassword": nil, "BootMode": "Uefi", "NumLock": "On", "PostDelay": 5, "ProcTurboMode": "Enabled",
+    "QuietBoot": true,
+  ]
+  var biosAttributes = SimulatedBMC.makersBIOS
+  /// What holds from the next boot on.
+  var pendingBIOS: JSONObject = [:]
   private var nextSession = 1
   private var later: [Task<Void, Never>] = []
 

@@ -1,0 +1,63 @@
+import Domain
+import DriverInterfaces
+import Store
+
+/// What a node's controller offers beside power, boot device and console, while the caller waits.
+extension Conductor {
+  /// Source: Ironic, `UnsupportedDriverExtension`, which is a 400.
+  static func unsupported(_ what: String, by node: Node) -> ConductorError {
+    ConductorError(.badRequest, "Driver \(node.driver) does not support \(what) (disabled or not implemented).")
+  }
+
+  /// The lamps of a node; none where its driver has none.
+  public func indicators(_ node: Node) async throws -> [Indicator] {
+    try await driver(of: node).indicators?.indicators() ?? []
+  }
+  /// - Throws: ``ConductorError`` `.badRequest` when the node's driver has none.
+  public func indicatorState(_ node: Node, _ name: Indicator.Name) async throws -> Indicator.State {
+    guard let indicators = try await driver(of: node).indicators else {
+      throw Self.unsupported("get_indicator_state", by: node)
+    }
+    return try await indicators.observeIndicator(name)
+  }
+  /// A lamp is nobody's business but the caller's, so a workflow at work is no obstacle.
+  public func setIndicator(_ node: Node, _ name: Indicator.Name, _ state: Indicator.State) async throws {
+    guard let indicators = try await driver(of: node).indicators else {
+      throw Self.unsupported("set_indicator_state", by: node)
+    }
+    try await indicators.ensureIndicator(name, state)
+  }
+
+  /// - Throws: ``ConductorError`` `.conflict` while a workflow holds the node, `.badRequest` when its driver has no interrupt.
+  public func sendInterrupt(_ node: Node, by requester: Requester) async throws {
+    try requireFree(node)
+    guard let interrupt = try await driver(of: node).interrupt else { throw Self.unsupported("inject_nmi", by: node) }
+    try await interrupt.sendInterrupt()
+    let now = clock()
+    try await database.write { session in
+      try NodeStore.addEvent(
+        "A non-maskable interrupt was sent.", type: "management", user: requester.userID, of: node.uuid, at: now,
+        in: session)
+    }
+  }
+
+  // MARK: BIOS and firmware
+
+  /// The BIOS settings that the controller shows now; none where the node's BIOS interface does nothing.
+  public func biosSettings(_ node: Node, isDetailed: Bool) async throws -> [BIOSSetting] {
+    guard has(.bios, node) else { return [] }
+    return try await driver(of: node).bios?.biosSettings(isDetailed: isDetailed) ?? []
+  }
+  /// The firmware that the controller shows now, and what the node had when it was first verified.
+  public func firmware(_ node: Node) async throws -> [(component: FirmwareComponent, initialVersion: String)] {
+    guard has(.firmware, node) else { return [] }
+    let first = node.driverInternalInfo["firmware"]
+    return try await (driver(of: node).firmware?.firmware() ?? []).map {
+      ($0, first?[$0.name]?.string ?? $0.version)
+    }
+  }
+  /// Whether the implementation that holds for a node does something.
+  private func has(_ kind: InterfaceKind, _ node: Node) -> Bool {
+    hardwareType(named: node.driver)?.implementation(of: kind, for: node).hasPrefix("no-") == false
+  }
+}
