@@ -114,7 +114,8 @@ public final class Conductor: Sendable {
   static func workflows(_ parts: Parts) -> [WorkflowDefinition] {
     [
       verifyNode(parts), inspectNode(parts), cleanNode(parts), deployNode(parts), undeployNode(parts), setPower(parts),
-      attachNetwork(parts), detachNetwork(parts), startLease(parts), endLease(parts),
+      attachNetwork(parts), detachNetwork(parts), startLease(parts), endLease(parts), rescueNode(parts),
+      unrescueNode(parts),
     ]
   }
 

@@ -54,7 +54,8 @@ public struct FakeHardware: HardwareType {
     .bios: ["fake", "no-bios"], .boot: ["fake"], .console: ["fake"], .deploy: ["fake"],
     .firmware: ["fake", "no-firmware"], .inspect: ["fake"], .management: ["fake"],
     .network: ["noop", "neutron", "flat"],
-    .power: ["fake"], .raid: ["fake", "no-raid"], .rescue: ["no-rescue"], .storage: ["noop"], .vendor: ["no-vendor"],
+    .power: ["fake"], .raid: ["fake", "no-raid"], .rescue: ["fake", "no-rescue"], .storage: ["noop"],
+    .vendor: ["no-vendor"],
   ]
   public let unwiredNetworks: Set<String> = ["noop"]
   public let needsAgent = false

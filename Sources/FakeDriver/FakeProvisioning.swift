@@ -18,6 +18,7 @@ struct FakeProvisioning: ProvisioningInterface {
       if let going = try conduct.advance(.clean, key: key, elapsed: elapsed, times: steps.count) { return going }
       for step in steps where step.interface == .bios { try await bios.perform(step) }
       return .done(["disks": []])
+    case .rescue, .unrescue: return try conduct.advance(.rescue, key: key, elapsed: elapsed) ?? .done([:])
     case .deploy: return try conduct.advance(.deploy, key: key, elapsed: elapsed) ?? .done([:])
     }
   }

@@ -4,7 +4,7 @@ import Wire
 
 /// What can be slow or broken by itself.
 enum FakePart: String, CaseIterable, Sendable {
-  case power, management, console, inspect, clean, deploy
+  case power, management, console, inspect, clean, deploy, rescue
 
   var words: String {
     switch self {
@@ -14,6 +14,7 @@ enum FakePart: String, CaseIterable, Sendable {
     case .inspect: "an inspection"
     case .clean: "cleaning, each step of a manual one"
     case .deploy: "a deployment"
+    case .rescue: "a rescue, or its end"
     }
   }
 }

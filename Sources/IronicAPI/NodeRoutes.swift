@@ -226,8 +226,7 @@ extension IronicAPI {
         throw APIError.conflict("Node \(node.uuid) is leased: delete the lease to take it back.")
       }
       // What one tenant left on the disk or on the switch must not reach the next.
-      let isUsed =
-        before.provisionState == .active || before.provisionState == .deployFailed || before.provisionState == .error
+      let isUsed = before.provisionState.isInUse
       let hasVIFs = try !conductor.vifs(before, in: session).isEmpty
       if before.lessee != nil && (isUsed || hasVIFs) {
         throw APIError.conflict("Node \(node.uuid) is in use by its lessee: undeploy it and detach its networks first.")
@@ -259,7 +258,7 @@ extension IronicAPI {
     if before?.isProtected != node.isProtected {
       if !node.isProtected {
         node.protectedReason = nil
-      } else if node.provisionState != .active {
+      } else if ![.active, .rescue].contains(node.provisionState) {
         throw APIError.conflict(
           "Node \(node.uuid) can only be made protected in provision states 'active' or 'rescue', the current state is '\(node.provisionState.rawValue)'"
         )

@@ -23,9 +23,10 @@ public enum Scenario: String, Sendable, CaseIterable {
   case provideByDriver = "provide-by-driver"
   case manualCleanByDriver = "manual-clean-by-driver"
   case deployByDriver = "deploy-by-driver"
+  case rescue, unrescue
 
   var needsAgent: Bool {
-    ![.inspectByDriver, .provideByDriver, .manualCleanByDriver, .deployByDriver].contains(self)
+    ![.inspectByDriver, .provideByDriver, .manualCleanByDriver, .deployByDriver, .rescue, .unrescue].contains(self)
   }
 
   /// The node's state when the scenario begins.
@@ -34,7 +35,8 @@ public enum Scenario: String, Sendable, CaseIterable {
     case .verify: .enroll
     case .inspect, .provide, .manualClean, .inspectByDriver, .provideByDriver, .manualCleanByDriver: .manageable
     case .deploy, .deployByDriver, .startLease: .available
-    case .undeploy, .attach, .detach, .powerOff, .reboot, .endLease: .active
+    case .undeploy, .attach, .detach, .powerOff, .reboot, .endLease, .rescue: .active
+    case .unrescue: .rescue
     }
   }
   /// The state when all went well.
@@ -42,7 +44,8 @@ public enum Scenario: String, Sendable, CaseIterable {
     switch self {
     case .verify, .inspect, .inspectByDriver, .manualClean, .manualCleanByDriver: .manageable
     case .provide, .provideByDriver, .undeploy, .startLease, .endLease: .available
-    case .deploy, .deployByDriver, .attach, .detach, .powerOff, .reboot: .active
+    case .deploy, .deployByDriver, .attach, .detach, .powerOff, .reboot, .unrescue: .active
+    case .rescue: .rescue
     }
   }
   /// The state after a step failed and everything was undone.
@@ -55,6 +58,8 @@ public enum Scenario: String, Sendable, CaseIterable {
     case .deploy, .deployByDriver: .deployFailed
     case .undeploy: .error
     case .attach, .detach, .powerOff, .reboot: .active
+    case .rescue: .rescueFailed
+    case .unrescue: .unrescueFailed
     }
   }
 }
@@ -234,7 +239,7 @@ public struct CrashSite: Sendable {
 
   private func begin(_ scenario: Scenario) async throws {
     let now = Self.now(), database = database, conductor = conductor, parts = parts
-    let isActive = scenario.before == .active
+    let isActive = scenario.before.isInUse
     try world.ensure("power/n1", isActive ? "power on" : "power off")
     try world.ensure("disk/n1", isActive ? "/agent/v1/image/old" : "old data")
     let isAttached = [.detach, .undeploy, .deploy, .deployByDriver, .endLease].contains(scenario)
@@ -255,6 +260,7 @@ public struct CrashSite: Sendable {
       node.powerState = isActive ? .on : .off
       node.instanceInfo = ["image_source": "new"]
       if [.manualClean, .manualCleanByDriver].contains(scenario) { node.interfaces[.bios] = "world" }
+      if [.rescue, .unrescue].contains(scenario) { node.interfaces[.rescue] = "world" }
       parts.node?(&node)
       try NodeStore.insert(node, secrets: parts.secrets, box: database.secrets, in: session)
       var port = Port(uuid: Identifier.uuid(), nodeUUID: node.uuid, address: Self.mac, createdAt: now)
@@ -284,6 +290,8 @@ public struct CrashSite: Sendable {
       case .deploy, .deployByDriver:
         try conductor.provision(.active, node: &node, parameters: [:], by: .system, in: session)
       case .undeploy: try conductor.provision(.deleted, node: &node, parameters: [:], by: .system, in: session)
+      case .rescue: try conductor.provision(.rescue, node: &node, parameters: [:], by: .system, in: session)
+      case .unrescue: try conductor.provision(.unrescue, node: &node, parameters: [:], by: .system, in: session)
       case .attach: try conductor.attachVIF(networkPortID: Self.vif, node: &node, port: nil, by: .system, in: session)
       case .detach: try conductor.detachVIF(networkPortID: Self.vif, node: &node, by: .system, in: session)
       case .powerOff: try conductor.setPower(.off, node: &node, timeout: nil, by: .system, in: session)

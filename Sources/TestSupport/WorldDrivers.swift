@@ -20,7 +20,9 @@ public struct WorldHardware: HardwareType {
   }
 
   public var interfaces: [InterfaceKind: [String]] {
-    usualInterfaces.merging([.bios: ["no-bios", "world"]]) { $1 }
+    usualInterfaces.merging([.bios: ["no-bios", "world"], .rescue: ["no-rescue"] + (needsAgent ? [] : ["world"])]) {
+      $1
+    }
   }
   public var cleanSteps: [CleanStepOffer] { agentSteps + CleanStepOffer.bios("world") }
 
@@ -54,6 +56,8 @@ public struct WorldHardware: HardwareType {
         try world.fail("erase", .controller(machine))
         try world.ensure("disk/\(machine)", "zeros")
       case .clean(let steps): try world.ensure("disk/\(machine)", steps.map(\.step).joined(separator: " "))
+      case .rescue: try world.ensure("rescue/\(machine)", "on")
+      case .unrescue: try world.ensure("rescue/\(machine)", nil)
       case .deploy(let image): try world.ensure("disk/\(machine)", image)
       }
       return .done([:])

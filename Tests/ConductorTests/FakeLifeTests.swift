@@ -157,6 +157,76 @@ import Workflows
     }
   }
 
+  @Test func aCleaningHoldsUntilItIsToldToGoOn() async throws {
+    try await withFolder("fake-life") { folder in
+      try await withLife(folder) { life in
+        let hold: JSON = ["interface": "deploy", "step": "hold"]
+        let set: JSON = [
+          "interface": "bios", "step": "apply_configuration", "args": ["settings": [["name": "turbo", "value": "on"]]],
+        ]
+        func held() async throws {
+          #expect(
+            try await eventually { try await life.node().provisionState == .cleanHold ? true : nil } == true)
+        }
+        func settings() async throws -> Int {
+          try await life.conductor.biosSettings(try await life.node(), isDetailed: false).count
+        }
+        try await life.ask(.clean, ["clean_steps": [hold, set, hold]])
+        try await held()
+        #expect(try await settings() == 0)
+        #expect(try await life.node().cleanStep["step"] == "hold")
+        // Whoever asks for anything else is told to wait.
+        await #expect(throws: ConductorError.self) { try await life.ask(.manage) }
+        try await life.ask(.unhold)
+        try await held()
+        #expect(try await settings() == 1)
+        try await life.ask(.unhold)
+        let node = try await life.settled()
+        #expect(node.provisionState == .manageable && node.cleanStep.isEmpty && node.lastError == nil)
+        await #expect(throws: ConductorError.self) { try await life.ask(.unhold) }
+
+        // What an earlier cleaning was told does not count for the next.
+        try await life.ask(.clean, ["clean_steps": [hold]])
+        try await held()
+        try await life.ask(.abort)
+        #expect(try await life.settled().provisionState == .cleanFailed)
+        #expect(try await life.does(.manage).provisionState == .manageable)
+        await #expect(throws: ConductorError.self) {
+          try await life.ask(.clean, ["clean_steps": .array(Array(repeating: hold, count: 5))])
+        }
+      }
+    }
+  }
+
+  @Test func aMachineIsRescuedAndRunsItsOwnSystemAgain() async throws {
+    try await withFolder("fake-life") { folder in
+      try await withLife(folder) { life in
+        _ = try await life.does(.provide)
+        try await life.set { $0.instanceInfo = Self.image }
+        await #expect(throws: ConductorError.self) { try await life.ask(.rescue) }
+        _ = try await life.does(.active)
+        await #expect(throws: ConductorError.self) { try await life.ask(.unrescue) }
+        var node = try await life.does(.rescue)
+        #expect(node.provisionState == .rescue && node.powerState == .on && node.instanceUUID != nil)
+        #expect(try await life.does(.rescue).provisionState == .rescue)
+        node = try await life.does(.unrescue)
+        #expect(node.provisionState == .active && node.powerState == .on && node.targetProvisionState == nil)
+
+        // From a rescue that failed both ways lead on, and out.
+        try await life.set { $0.driverInfo = ["fake_rescue_fault": "refused: no rescue disk"] }
+        node = try await life.does(.rescue)
+        #expect(node.provisionState == .rescueFailed && node.lastError?.whole.contains("no rescue disk") == true)
+        #expect(try await life.does(.unrescue).provisionState == .unrescueFailed)
+        try await life.set { $0.driverInfo = [:] }
+        #expect(try await life.does(.unrescue).provisionState == .active)
+        #expect(try await life.does(.rescue).provisionState == .rescue)
+        node = try await life.does(.deleted)
+        #expect(node.provisionState == .available && node.instanceUUID == nil)
+        #expect(try await life.conductor.leftovers().isEmpty)
+      }
+    }
+  }
+
   @Test func biosSettingsAreMadeAndResetByCleaning() async throws {
     try await withFolder("fake-life") { folder in
       try await withLife(folder) { life in

@@ -77,6 +77,10 @@ import Wire
       #expect(life[member] == clean[member], "\(what): \(member)")
     }
   }
+  /// What does not touch the machine's networks, or leaves it with its tenant.
+  private static let networksStay: [Scenario] = [
+    .verify, .undeploy, .attach, .detach, .powerOff, .reboot, .startLease, .endLease, .rescue, .unrescue,
+  ]
   private func expectUndone(_ life: JSON, _ scenario: Scenario, _ what: String) {
     // A step after the tenant has let go ends in cleaning's failure.
     let allowed =
@@ -94,7 +98,7 @@ import Wire
     }
     #expect(life["workflows"]?.array?.allSatisfy { $0.string?.hasSuffix(" undone") == true } == true, "\(what)")
     #expect(life["world"]?["runs/n1"]?.string != "agent", "\(what): the agent is left running")
-    if ![.verify, .undeploy, .attach, .detach, .powerOff, .reboot, .startLease, .endLease].contains(scenario) {
+    if !Self.networksStay.contains(scenario) {
       #expect(life["world"]?["switch/n1"] == nil, "\(what): the switch port is not in quarantine")
       #expect(life["power"]?.string == "power off", "\(what)")
     }

@@ -40,20 +40,22 @@ import Testing
       }
     }
     // A node that had a tenant does not even become manageable without it.
-    for state in [ProvisionState.active, .deployFailed, .deleting, .error, .deployWait] {
+    for state in [
+      ProvisionState.active, .deployFailed, .deleting, .error, .deployWait, .rescue, .rescueFailed, .unrescueFailed,
+    ] {
       for event in ProvisionEvent.allCases { #expect(state.after(event) != .manageable, "\(state) on \(event)") }
     }
   }
 
   @Test func anAskingEventMeansNothingWhileAWorkflowWorks() {
     for state in ProvisionState.allCases where state.isTransient {
-      for event in [ProvisionEvent.manage, .provide, .inspect, .deploy, .rebuild, .adopt] {
+      for event in [ProvisionEvent.manage, .provide, .inspect, .deploy, .rebuild, .adopt, .rescue, .unrescue] {
         #expect(state.after(event) == nil, "\(state) on \(event)")
       }
     }
     // Only waiting can be aborted.
     let abortable = ProvisionState.allCases.filter { $0.after(.abort) != nil }
-    #expect(Set(abortable) == [.inspectWait, .deployWait, .cleanWait])
+    #expect(Set(abortable) == [.inspectWait, .deployWait, .cleanWait, .cleanHold])
   }
 
   /// The words of ironic/common/states.py that this machine has.
@@ -63,11 +65,12 @@ import Testing
         "enroll", "verifying", "manageable", "available", "active", "deploying", "wait call-back", "deploy failed",
         "deleting",
         "error", "cleaning", "clean wait", "clean failed", "inspecting", "inspect wait", "inspect failed", "adopting",
-        "adopt failed", "rebuild",
+        "adopt failed", "rebuild", "clean hold", "rescuing", "rescue", "rescue failed", "unrescuing", "unrescue failed",
       ])
     #expect(
       Set(ProvisionVerb.allCases.map(\.rawValue)) == [
-        "manage", "provide", "inspect", "active", "rebuild", "deleted", "undeploy", "adopt", "abort", "clean",
+        "manage", "provide", "inspect", "active", "rebuild", "deleted", "undeploy", "adopt", "abort", "clean", "rescue",
+        "unrescue", "unhold",
       ])
     #expect(
       Set(PowerTarget.allCases.map(\.rawValue)) == [

@@ -221,11 +221,10 @@ import Wire
     try await withSite { site in
       let uuid = try await fake("f1", site)
       let checks = try await site.call(.get, "/v1/nodes/\(uuid)/validate").json
-      for kind in ["power", "management", "console", "boot", "inspect", "network", "bios", "raid"] {
+      for kind in ["power", "management", "console", "boot", "inspect", "network", "bios", "raid", "rescue"] {
         #expect(checks[kind]?["result"] == true, "\(kind): \(checks[kind]?.description ?? "")")
       }
       #expect(checks["deploy"]?["reason"] == "instance_info has no image_source")
-      #expect(checks["rescue"]?["result"] == .null)
       let wrong = try await fake("f2", site, ["driver_info": ["fake_power_delay": "slow"]])
       let broken = try await site.call(.get, "/v1/nodes/\(wrong)/validate").json
       #expect(broken["power"]?["result"] == false)

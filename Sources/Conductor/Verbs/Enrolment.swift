@@ -52,7 +52,7 @@ extension Conductor {
       ("firmware", own(.firmware).0, own(.firmware).1), ("inspect", pxe.0, pxe.1),
       ("management", hardware.0, hardware.1),
       ("network", network.0, network.1), ("power", hardware.0, hardware.1), ("raid", own(.raid).0, own(.raid).1),
-      ("rescue", nil, "not supported"), ("storage", true, nil), ("vendor", nil, "not supported"),
+      ("rescue", own(.rescue).0, own(.rescue).1), ("storage", true, nil), ("vendor", nil, "not supported"),
     ].map { (interface: $0.0, result: $0.1, reason: $0.2) }
   }
 

@@ -15,6 +15,7 @@ extension Conductor {
     _ verb: ProvisionVerb, node: inout Node, parameters: JSONObject, by requester: Requester, in session: any Session
   ) throws {
     if verb == .abort { return try abort(&node, in: session) }
+    if verb == .unhold { return try unhold(&node, by: requester, in: session) }
     try requireFree(node)
     if let event = Self.event(of: verb), node.provisionState.after(event) == nil { throw refusal(verb, node) }
     let now = clock()
@@ -62,7 +63,13 @@ extension Conductor {
       _ = node.apply(.done, at: now)
       node.updatedAt = now
       try NodeStore.update(node, in: session)
-    case .abort: break
+    case .rescue, .unrescue:
+      try requireNotInMaintenance(node)
+      try requireRescue(of: node)
+      try begin(
+        verb == .rescue ? "rescue-node" : "unrescue-node", verb == .rescue ? .rescue : .unrescue,
+        verb == .rescue ? "rescue" : "active", &node, [:], by: requester, in: session)
+    case .abort, .unhold: break
     }
     try NodeStore.addEvent(
       "Asked to \(verb.rawValue).", type: "provision", user: requester.userID, of: node.uuid, at: now, in: session)
@@ -77,7 +84,9 @@ extension Conductor {
     case .active: .deploy
     case .rebuild: .rebuild
     case .adopt: .adopt
-    case .deleted, .undeploy, .abort: nil
+    case .rescue: .rescue
+    case .unrescue: .unrescue
+    case .deleted, .undeploy, .abort, .unhold: nil
     }
   }
 
@@ -122,9 +131,23 @@ extension Conductor {
 
   /// Stops what waits for the agent; it unwinds to the failed state.
   private func abort(_ node: inout Node, in session: any Session) throws {
-    let abortable: Set<ProvisionState> = [.deployWait, .cleanWait, .inspectWait, .deploying, .cleaning, .inspecting]
+    let abortable: Set<ProvisionState> = [
+      .deployWait, .cleanWait, .inspectWait, .cleanHold, .deploying, .cleaning, .inspecting,
+    ]
     guard abortable.contains(node.provisionState), let workflow = node.reservation else { throw refusal(.abort, node) }
     try cancel(workflow, reason: "aborted on request", in: session)
+  }
+
+  /// Lets the steps of a manual cleaning go on that wait for this word.
+  private func unhold(_ node: inout Node, by requester: Requester, in session: any Session) throws {
+    guard node.provisionState == .cleanHold, let workflow = node.reservation else { throw refusal(.unhold, node) }
+    _ = node.apply(.resume, at: clock())
+    Hold.release(&node, workflow)
+    node.updatedAt = clock()
+    try NodeStore.update(node, in: session)
+    try NodeStore.addEvent(
+      "Asked to unhold.", type: "provision", user: requester.userID, of: node.uuid, at: clock(), in: session)
+    session.afterCommit { [runner] in runner.wake(workflow: workflow) }
   }
 
   /// Asks a workflow to stop and unwind.
@@ -167,6 +190,12 @@ extension Conductor {
       )
     }
   }
+  /// Source: Ironic, `NoRescue`.
+  private func requireRescue(of node: Node) throws {
+    guard let type = hardwareType(named: node.driver), type.implementation(of: .rescue, for: node) != "no-rescue" else {
+      throw Self.unsupported("rescue", by: node)
+    }
+  }
   private func requireNetworkBoot(_ node: Node, in session: any Session) throws {
     guard hardwareType(named: node.driver)?.needsAgent ?? true else { return }
     guard try PortStore.list(node: node.uuid, in: session).contains(where: \.isPXEEnabled) else {
@@ -192,6 +221,12 @@ extension Conductor {
         throw ConductorError(
           .badRequest, "clean_steps: each step is an object with interface and step, and args if it takes some.")
       }
+      if step.isHold {
+        guard step.arguments.isEmpty else {
+          throw ConductorError(.badRequest, "The clean step hold does not take arguments.")
+        }
+        return step
+      }
       guard let offer = offers.first(where: { $0.interface == step.interface && $0.step == step.step }) else {
         let known = offers.map { "\($0.interface.rawValue).\($0.step)" }.joined(separator: ", ")
         throw ConductorError(
@@ -215,6 +250,9 @@ extension Conductor {
         )
       }
       return step
+    }
+    guard steps.count(where: { $0.isHold }) <= CleanStep.mostHolds else {
+      throw ConductorError(.badRequest, "A cleaning holds \(CleanStep.mostHolds) times at most.")
     }
     // Out of band, and in force before the ramdisk is up.
     let first = steps.firstIndex { $0.interface != .bios } ?? steps.endIndex

@@ -31,13 +31,7 @@ extension Parts {
       } work: { _ in
         .erase(mode: settings.eraseMode)
       },
-      work("clean-steps", shownIn: \.cleanStep, when: isManual) { context in
-        cleanSteps(context.params).filter { $0.interface == .deploy }.map {
-          erasure($0.step == "erase_devices" ? "full" : "metadata", shownAs: $0)
-        }
-      } work: { context in
-        .clean(cleanSteps(context.params))
-      },
+    ] + (0...CleanStep.mostHolds).flatMap { chosenSteps(part: $0) } + [
       endAgent(),
       quarantine(),
       Step(
@@ -55,6 +49,42 @@ extension Parts {
 }
 
 extension Parts {
+  /// The steps of a manual cleaning up to the first hold (part 0), or a hold and what follows it.
+  fileprivate func chosenSteps(part: Int) -> [Step] {
+    let name = part == 0 ? "clean-steps" : "clean-steps-\(part)"
+    let steps = work(name, shownIn: \.cleanStep, when: { isManual($0) && holds($0) >= part }) { context in
+      cleanSteps(context.params, part: part).filter { $0.interface == .deploy }.map {
+        erasure($0.step == "erase_devices" ? "full" : "metadata", shownAs: $0)
+      }
+    } work: { context in
+      .clean(cleanSteps(context.params, part: part))
+    }
+    return part == 0 ? [steps] : [hold(part), steps]
+  }
+
+  /// Waits in `clean hold` until somebody says `unhold`; the machine stays as it is. Source: Ironic, "Steps", hold.
+  private func hold(_ number: Int) -> Step {
+    Step(
+      "hold-\(number)", when: { isManual($0) && holds($0) >= number },
+      run: { context in
+        let isOver = try await database.write { session -> Bool in
+          var isOver = true
+          try change(context.subject, session) { node in
+            isOver = Hold.released(node, by: context.workflow) >= number
+            guard !isOver, node.apply(.hold, at: context.now) else { return }
+            node.cleanStep = ["step": .string(CleanStep.hold), "interface": "deploy", "priority": 100]
+            node.updatedAt = context.now
+          }
+          return isOver
+        }
+        return isOver ? .done : .wait(until: clock() + .seconds(3600), on: nil)
+      },
+      commit: { context, _, session in try change(context.subject, session) { $0.cleanStep = [:] } },
+      undo: { context in
+        try await database.write { session in try change(context.subject, session) { $0.cleanStep = [:] } }
+      })
+  }
+
   /// Tells the controller what the BIOS is to be; the machine is booted next, and has it then.
   ///
   /// No undo: what was asked for is taken back by asking for something else.
@@ -107,6 +137,25 @@ private func changesBIOS(_ params: JSONObject) -> Bool { !biosSteps(params).isEm
 @Sendable private func isManual(_ params: JSONObject) -> Bool { params["clean_steps"] != nil }
 private func cleanSteps(_ params: JSONObject) -> [CleanStep] {
   (params["clean_steps"]?.array ?? []).compactMap { CleanStep($0) }
+}
+private func holds(_ params: JSONObject) -> Int { cleanSteps(params).count { $0.isHold } }
+/// What is between two holds: part 0 is before the first.
+private func cleanSteps(_ params: JSONObject, part: Int) -> [CleanStep] {
+  let parts = cleanSteps(params).split(omittingEmptySubsequences: false) { $0.isHold }
+  return parts.indices.contains(part) ? Array(parts[part]) : []
+}
+
+/// How often somebody has let a workflow go on; kept with the node it holds.
+enum Hold {
+  static func released(_ node: Node, by workflow: String) -> Int {
+    let released = node.driverInternalInfo["holds_released"]
+    return released?["workflow"]?.string == workflow ? released?["count"]?.int ?? 0 : 0
+  }
+  static func release(_ node: inout Node, _ workflow: String) {
+    node.driverInternalInfo["holds_released"] = [
+      "workflow": .string(workflow), "count": .int(released(node, by: workflow) + 1),
+    ]
+  }
 }
 private func erasure(_ mode: String, shownAs step: CleanStep? = nil) -> Parts.AgentCommand {
   Parts.AgentCommand(

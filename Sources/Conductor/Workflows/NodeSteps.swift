@@ -293,6 +293,8 @@ extension ProvisioningWork {
     case .erase: CleanStep(.deploy, "erase")
     case .clean(let steps): steps.first ?? CleanStep(.deploy, "clean")
     case .deploy: CleanStep(.deploy, "write-image")
+    case .rescue: CleanStep(.rescue, "rescue")
+    case .unrescue: CleanStep(.rescue, "unrescue")
     }
   }
 }

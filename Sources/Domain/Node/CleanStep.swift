@@ -10,6 +10,13 @@ public struct CleanStep: Sendable, Equatable {
   public var step: String
   public var arguments: JSONObject
 
+  /// The step of any interface that waits for somebody's word; it does nothing to the machine. Source: Ironic, "Steps",
+  /// reserved functional steps.
+  public static let hold = "hold"
+  /// How often one cleaning may wait.
+  public static let mostHolds = 4
+  public var isHold: Bool { step == Self.hold }
+
   public init(_ interface: InterfaceKind, _ step: String, arguments: JSONObject = [:]) {
     self.interface = interface
     self.step = step

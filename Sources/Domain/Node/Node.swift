@@ -107,7 +107,7 @@ public struct Node: Sendable, Equatable {
 
 /// What a caller asks of a node's provision state. Source: Ironic API reference v1, "Change Node Provision State".
 public enum ProvisionVerb: String, Sendable, CaseIterable {
-  case manage, provide, inspect, active, rebuild, deleted, undeploy, adopt, abort, clean
+  case manage, provide, inspect, active, rebuild, deleted, undeploy, adopt, abort, clean, rescue, unrescue, unhold
 }
 
 /// What a caller asks of a node's power. Source: Ironic API reference v1, "Change Node Power State".

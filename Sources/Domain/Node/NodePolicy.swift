@@ -54,7 +54,9 @@ public enum NodePolicy {
     "network_interface", "shard", "parent_node",
   ]
   /// What a lessee may ask of the provision state.
-  public static let lesseeVerbs: Set<ProvisionVerb> = [.active, .rebuild, .deleted, .undeploy, .abort]
+  public static let lesseeVerbs: Set<ProvisionVerb> = [
+    .active, .rebuild, .deleted, .undeploy, .abort, .rescue, .unrescue,
+  ]
 
   public static func relation(_ actor: Actor, owner: String?, lessee: String?) -> Relation {
     if actor.isSiteAdmin { return .administrator }

@@ -9,13 +9,17 @@ public enum ProvisionState: String, Sendable, CaseIterable {
   case deployFailed = "deploy failed"
   case cleanWait = "clean wait"
   case cleanFailed = "clean failed"
+  /// The steps of a manual cleaning wait for somebody's word.
+  case cleanHold = "clean hold"
   case adopting, adoptFailed = "adopt failed"
+  case rescuing, rescue, rescueFailed = "rescue failed"
+  case unrescuing, unrescueFailed = "unrescue failed"
 }
 
 /// What can happen to a node's provision state.
 public enum ProvisionEvent: Sendable, CaseIterable {
-  case manage, provide, inspect, deploy, rebuild, delete, adopt, abort
-  case wait, resume, done, fail, clean
+  case manage, provide, inspect, deploy, rebuild, delete, adopt, abort, rescue, unrescue
+  case wait, hold, resume, done, fail, clean
   /// A manual cleaning is over.
   case cleaned
 }
@@ -49,15 +53,25 @@ extension ProvisionState {
     case (.deploying, .done), (.deployWait, .done): .active
     case (.deploying, .fail), (.deployWait, .fail), (.deployWait, .abort): .deployFailed
 
+    case (.active, .rescue), (.rescue, .rescue), (.rescueFailed, .rescue), (.unrescueFailed, .rescue): .rescuing
+    case (.rescuing, .done): .rescue
+    case (.rescuing, .fail): .rescueFailed
+    case (.rescue, .unrescue), (.rescueFailed, .unrescue), (.unrescueFailed, .unrescue): .unrescuing
+    case (.unrescuing, .done): .active
+    case (.unrescuing, .fail): .unrescueFailed
+
     case (.active, .delete), (.deployFailed, .delete), (.deployWait, .delete), (.error, .delete): .deleting
+    case (.rescue, .delete), (.rescueFailed, .delete), (.unrescueFailed, .delete): .deleting
     case (.deleting, .fail): .error
     case (.deleting, .clean): .cleaning
 
     case (.cleaning, .wait): .cleanWait
-    case (.cleanWait, .resume): .cleaning
+    case (.cleaning, .hold): .cleanHold
+    case (.cleanWait, .resume), (.cleanHold, .resume): .cleaning
     case (.cleaning, .done), (.cleanWait, .done): .available
     case (.cleaning, .cleaned), (.cleanWait, .cleaned): .manageable
-    case (.cleaning, .fail), (.cleanWait, .fail), (.cleanWait, .abort): .cleanFailed
+    case (.cleaning, .fail), (.cleanWait, .fail), (.cleanHold, .fail): .cleanFailed
+    case (.cleanWait, .abort), (.cleanHold, .abort): .cleanFailed
     case (.cleanFailed, .manage): .manageable
     default: nil
     }
@@ -66,9 +80,15 @@ extension ProvisionState {
   /// States that a workflow passes through by itself; nothing but that workflow leaves them.
   public var isTransient: Bool {
     switch self {
-    case .verifying, .inspecting, .inspectWait, .deploying, .deployWait, .deleting, .cleaning, .cleanWait, .adopting:
+    case .verifying, .inspecting, .inspectWait, .deploying, .deployWait, .deleting, .cleaning, .cleanWait, .cleanHold,
+      .adopting, .rescuing, .unrescuing:
       true
     default: false
     }
+  }
+
+  /// Somebody's system is on the machine's disks, or may be.
+  public var isInUse: Bool {
+    [.active, .deployFailed, .error, .rescue, .rescueFailed, .unrescueFailed].contains(self)
   }
 }
