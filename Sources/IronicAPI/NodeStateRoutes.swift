@@ -155,6 +155,22 @@ extension IronicAPI {
     }
   }
 
+  /// Wanted as upstream wants it. It is not kept: the hardware that is rescued by its own means has nobody to log in.
+  private func checkRescuePassword(_ password: JSON?, _ verb: ProvisionVerb) throws {
+    let text = try FieldReading.text(password, "rescue_password")
+    guard verb == .rescue else {
+      guard text == nil else {
+        throw APIError.badRequest(
+          "\"rescue_password\" is only valid when setting target provision state to rescue")
+      }
+      return
+    }
+    guard text?.contains(where: { !$0.isWhitespace }) == true else {
+      throw APIError.badRequest(
+        "A non-empty \"rescue_password\" is required when setting target provision state to rescue")
+    }
+  }
+
   /// A config drive as an object to build one from, or as the base64 text of a gzipped ISO.
   private func configDrive(_ json: JSON, _ version: Microversion) throws -> JSON {
     switch json {
@@ -176,22 +192,6 @@ extension IronicAPI {
         throw APIError.badRequest(
           "A configdrive is an object, or base64 of a gzipped ISO 9660 image; URLs are not fetched.")
       }
-  /// Wanted as upstream wants it. It is not kept: the hardware that is rescued by its own means has nobody to log in.
-  private func checkRescuePassword(_ password: JSON?, _ verb: ProvisionVerb) throws {
-    let text = try FieldReading.text(password, "rescue_password")
-    guard verb == .rescue else {
-      guard text == nil else {
-        throw APIError.badRequest(
-          "\"rescue_password\" is only valid when setting target provision state to rescue")
-      }
-      return
-    }
-    guard text?.contains(where: { !$0.isWhitespace }) == true else {
-      throw APIError.badRequest(
-        "A non-empty \"rescue_password\" is required when setting target provision state to rescue")
-    }
-  }
-
       return json
     default: throw APIError.badRequest("A configdrive is an object, or base64 of a gzipped ISO 9660 image.")
     }
