@@ -60,11 +60,20 @@ struct WorkflowExecution {
     var attempt = record.attempt
 
     if failure == nil {
-      for step in definition.steps where step.isPart(record.params) && progress[step.name]?.output == nil {
-        switch try await forward(step, progress[step.name]?.startedAt, attempt, outputs) {
-        case .succeeded(let output, let startedAt):
+      let steps = definition.steps.filter { $0.isPart(record.params) && progress[$0.name]?.output == nil }
+      // Who wants it to stop was asked with the record, and then with each step's success.
+      var stop = record.cancelRequested
+      for (index, step) in steps.enumerated() {
+        let next = index + 1 < steps.count ? steps[index + 1] : nil
+        let startedAt = progress[step.name]?.startedAt
+        switch try await forward(step, startedAt, attempt, outputs, next: next, stop: stop) {
+        case .succeeded(let output, let startedAt, let onward):
           outputs[step.name] = output
           progress[step.name] = Progress(startedAt: startedAt, output: output)
+          if let next, progress[next.name]?.startedAt == nil {
+            progress[next.name] = Progress(startedAt: onward.startedAt)
+          }
+          stop = onward.stop
           attempt = 0
         case .waiting(let until, let on): return .waiting(until: until, on: on)
         case .failed(let reason, let startedAt):
@@ -84,18 +93,27 @@ struct WorkflowExecution {
   // MARK: Forward
 
   private enum Forward {
-    case succeeded(JSON, Timestamp)
+    case succeeded(JSON, Timestamp, Onward)
     case waiting(Timestamp, String?)
     case failed(Reason, Timestamp?)
   }
 
-  private func forward(_ step: Step, _ firstStart: Timestamp?, _ attempt: Int, _ outputs: [String: JSON]) async throws
-    -> Forward
-  {
+  /// What a step's success was recorded with: the start of the next one, or why there is to be none.
+  private struct Onward {
+    var startedAt: Timestamp?
+    var stop: String?
+  }
+
+  /// - Parameters:
+  ///   - next: the step behind it, whose start is recorded with this one's success: one wait for the disk instead of two.
+  ///   - stop: who wants the workflow to stop, and why.
+  private func forward(
+    _ step: Step, _ firstStart: Timestamp?, _ attempt: Int, _ outputs: [String: JSON], next: Step?, stop: String?
+  ) async throws -> Forward {
     let id = record.id, epoch = epoch
-    if let reason = try await database.read({ try WorkflowStore.get(id, in: $0)?.cancelRequested }) {
+    if let stop {
       // Who asks for a stop says so in words for everyone.
-      let reason = Reason(reason)
+      let reason = Reason(stop)
       try await fail(step, reason)
       return .failed(reason, firstStart)
     }
@@ -126,15 +144,19 @@ struct WorkflowExecution {
         return .waiting(until, on)
       case .done(let output):
         let now = clock()
-        try await database.write { session in
+        let onward = try await database.write { session in
           try WorkflowStore.set(id, epoch: epoch, state: .running, reason: nil, at: now, in: session)
           try WorkflowStore.append(
             .succeeded, step: step.name, attempt: attempt, data: output.description, of: id, epoch: epoch, at: now,
             in: session)
           try step.commit(context, output, session)
+          guard let next else { return Onward() }
+          if let stop = try WorkflowStore.cancelRequested(id, in: session) { return Onward(stop: stop) }
+          try WorkflowStore.append(.started, step: next.name, data: nil, of: id, epoch: epoch, at: now, in: session)
+          return Onward(startedAt: now)
         }
         probe("\(step.name):after-succeeded")
-        return .succeeded(output, startedAt)
+        return .succeeded(output, startedAt, onward)
       }
     } catch let error where !(error is Fenced) && !(error is CancellationError) && !(error is StoreError) {
       let reason = Reason(error, doing: "do the step '\(step.name)'")

@@ -155,15 +155,22 @@ public actor WorkflowRunner {
 
   private func work(on id: String) async {
     do {
-      if epochs[id] == nil {
+      let epoch: Int, record: WorkflowRecord?, events: [WorkflowEvent]
+      if let known = epochs[id] {
+        epoch = known
+        (record, events) = try await database.read { session in
+          (try WorkflowStore.get(id, in: session), try WorkflowStore.events(of: id, in: session))
+        }
+      } else {
         let owner = owner, now = clock()
-        guard let epoch = try await database.write({ try WorkflowStore.claim(id, owner: owner, at: now, in: $0) })
-        else { return }
+        let claimed = try await database.write { session in
+          try WorkflowStore.claim(id, owner: owner, at: now, in: session).map { epoch in
+            (epoch, try WorkflowStore.get(id, in: session), try WorkflowStore.events(of: id, in: session))
+          }
+        }
+        guard let claimed else { return }
+        (epoch, record, events) = claimed
         epochs[id] = epoch
-      }
-      guard let epoch = epochs[id] else { return }
-      let (record, events) = try await database.read { session in
-        (try WorkflowStore.get(id, in: session), try WorkflowStore.events(of: id, in: session))
       }
       guard let record, record.state.isOpen, record.state != .stuck, let definition = definitions[record.kind],
         definition.version == record.version

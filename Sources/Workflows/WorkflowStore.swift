@@ -162,6 +162,11 @@ public enum WorkflowStore {
       UPDATE workflows SET cancel_requested = COALESCE(cancel_requested, $1) WHERE id = $2 AND state IN ('running','waiting','unwinding','stuck')
       """, [.text(reason), .text(id)]) == 1
   }
+  static func cancelRequested(_ id: String, in session: any Session) throws -> String? {
+    try session.query("SELECT cancel_requested FROM workflows WHERE id = $1", [.text(id)]) { $0.optionalText(0) }
+      .first ?? nil
+  }
+
   // MARK: The operator
 
   /// What an operator can do about a stuck workflow. Each is recorded in its log.

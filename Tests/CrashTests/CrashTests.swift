@@ -150,7 +150,7 @@ struct CrashBench: Sendable {
     var names: [String] = []
     for line in result.text.split(separator: "\n") {
       let parts = line.split(separator: ":")
-      if parts.count == 2, parts[1] == "before-started", !names.contains(String(parts[0])) {
+      if parts.count == 2, parts[1] == "after-started", !names.contains(String(parts[0])) {
         names.append(String(parts[0]))
       }
     }
