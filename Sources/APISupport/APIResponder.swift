@@ -90,7 +90,13 @@ public struct APIResponder: HTTPResponder {
     var extra: HTTPFields = [:]
     var ruleName = "none"
     do {
-      let outcome = entry.routes.find(request.method, below)
+      var below = below
+      var outcome = entry.routes.find(request.method, below)
+      if case .unknown = outcome, let version = service.defaultVersion {
+        let versioned = version + below
+        let found = entry.routes.find(request.method, versioned[...])
+        if case .unknown = found {} else { (below, outcome) = (versioned[...], found) }
+      }
       var parameters: [String: String] = [:]
       if case .found(let match) = outcome { parameters = match.parameters }
       let now = clock()

@@ -68,6 +68,8 @@ public struct Service: Sendable {
   /// What the catalog appends to the prefix: "/v3" for identity, "" where clients append the version themselves.
   public let catalogSuffix: String
   public let errorShape: ErrorShape
+  /// "/v1" where a path that nothing answers is tried below it too; nil where clients must name the version.
+  public let defaultVersion: String?
   public let endpoints: [Endpoint]
   /// Headers for every answer of the service, errors included (microversions); may refuse the request (406).
   let decorate: (@Sendable (APIRequest) throws -> HTTPFields)?
@@ -76,7 +78,7 @@ public struct Service: Sendable {
 
   public init(
     name: String, type: String, prefix: String, catalogSuffix: String = "", errorShape: ErrorShape,
-    isInCatalog: Bool = true,
+    isInCatalog: Bool = true, defaultVersion: String? = nil,
     decorate: (@Sendable (APIRequest) throws -> HTTPFields)? = nil, endpoints: [Endpoint]
   ) {
     self.name = name
@@ -85,6 +87,7 @@ public struct Service: Sendable {
     self.catalogSuffix = catalogSuffix
     self.errorShape = errorShape
     self.isInCatalog = isInCatalog
+    self.defaultVersion = defaultVersion
     self.decorate = decorate
     self.endpoints = endpoints
   }

@@ -22,7 +22,8 @@ struct FakeController: PowerInterface, ManagementInterface, IndicatorInterface, 
 
   func verify() async throws -> JSONObject { try await conduct.call(.management) { ["product": "fake-hardware"] } }
   func observeBootOverride() async throws -> BootOverride? {
-    try await conduct.call(.management) { machines.machine(node).boot }
+    // As new it boots over the network, as upstream's does.
+    try await conduct.call(.management) { machines.machine(node).boot ?? BootOverride(.pxe, persistent: false) }
   }
   func ensureBootOverride(_ boot: BootOverride) async throws {
     try await conduct.call(.management) {

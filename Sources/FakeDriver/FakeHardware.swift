@@ -51,11 +51,11 @@ public struct FakeHardware: HardwareType {
     ]
 
   public let interfaces: [InterfaceKind: [String]] = [
-    .bios: ["fake", "no-bios"], .boot: ["fake"], .console: ["fake"], .deploy: ["fake"],
-    .firmware: ["fake", "no-firmware"], .inspect: ["fake"], .management: ["fake"],
+    .bios: ["fake", "no-bios"], .boot: ["fake"], .console: ["fake", "no-console"], .deploy: ["fake"],
+    .firmware: ["fake", "no-firmware"], .inspect: ["fake", "no-inspect"], .management: ["fake"],
     .network: ["noop", "neutron", "flat"],
     .power: ["fake"], .raid: ["fake", "no-raid"], .rescue: ["fake", "no-rescue"], .storage: ["noop"],
-    .vendor: ["no-vendor"],
+    .vendor: ["fake", "no-vendor"],
   ]
   public let unwiredNetworks: Set<String> = ["noop"]
   public let needsAgent = false

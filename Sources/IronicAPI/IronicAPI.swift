@@ -31,7 +31,7 @@ public struct IronicAPI: Sendable {
 
   public var service: Service {
     Service(
-      name: "ironic", type: "baremetal", prefix: "/baremetal", errorShape: .ironic,
+      name: "ironic", type: "baremetal", prefix: "/baremetal", errorShape: .ironic, defaultVersion: "/v1",
       decorate: { try Microversion.decorate($0) },
       endpoints: versionEndpoints + nodeEndpoints + nodeStateEndpoints + consoleLogEndpoints + nodePartEndpoints
         + nodeIndicatorEndpoints + nodeFirmwareEndpoints + nodeHardwareEndpoints
@@ -99,6 +99,13 @@ public struct IronicAPI: Sendable {
       answer.message = told(error.reason, node, try request.actor())
       throw answer
     }
+  }
+  /// The UUID in the path of what has no name.
+  /// - Throws: 400 for what is none.
+  func uuid(_ request: APIRequest, _ name: String) throws -> String {
+    let text = try request.parameter(name)
+    guard Identifier.isUUID(text) else { throw APIError.badRequest("Expected a UUID but received \(text.prefix(80)).") }
+    return text
   }
   /// As much of a reason as the caller may read.
   func told(_ reason: Reason, _ node: Node, _ actor: Actor) -> String {

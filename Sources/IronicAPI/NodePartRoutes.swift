@@ -102,7 +102,7 @@ extension IronicAPI {
 
   /// POST /v1/nodes/{node}/vifs `{"id", "port_uuid"?}` → 204.
   ///
-  /// Answers: 404 for a network port that the caller may not see, 409 when it is attached already.
+  /// Answers: 400 for a network port that the caller may not see, as for none, 409 when it is attached already.
   private func attach(_ request: APIRequest) async throws -> APIResponse {
     let version = try Microversion(request.headers)
     let body = try await request.object()
@@ -119,7 +119,7 @@ extension IronicAPI {
       guard let vif = try NetworkPortStore.get(id, in: session),
         let network = try NetworkStore.get(vif.networkID, in: session),
         NetworkPolicy.sees(vif, on: network, actor)
-      else { throw APIError.notFound("VIF \(id) could not be found.") }
+      else { throw APIError.badRequest("VIF \(id) could not be found.") }
       guard NetworkPolicy.mayChange(vif, actor) else {
         throw APIError.forbidden("You are not authorized to attach VIF \(id).")
       }

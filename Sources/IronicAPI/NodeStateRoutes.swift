@@ -14,6 +14,8 @@ extension IronicAPI {
         try await setProvision($0)
       },
       Endpoint(.get, "/v1/nodes/{node}/states/console", Self.act, "Show the console") { try await showConsole($0) },
+      // The same by another path, which is upstream's too; a node cannot have the name "states".
+      Endpoint(.get, "/v1/nodes/states/console/{node}", Self.act, "Show the console") { try await showConsole($0) },
       Endpoint(.put, "/v1/nodes/{node}/states/console", Self.act, "Open or close the console") {
         try await setConsole($0)
       },
@@ -79,10 +81,29 @@ extension IronicAPI {
       timeout = seconds
     }
     let requester = try requester(request)
-    return try await database.write { [timeout] session in
+    return try await afterPowerChange(request) { [timeout] session in
       var node = try node(request, to: .use, in: session)
       try conductor.setPower(target, node: &node, timeout: timeout, by: requester, in: session)
       return .accepted
+    }
+  }
+
+  /// Does a change; one that a change of the node's power is in the way of is done once that is over, if it is so within
+  /// seconds. Scripts power machines on and go on as soon as they see the power; upstream waits as long for its lock.
+  private func afterPowerChange(
+    _ request: APIRequest, _ change: @escaping @Sendable (any Session) throws -> APIResponse
+  ) async throws -> APIResponse {
+    let limit = ContinuousClock.now + .seconds(3)
+    var wasFree = false
+    while true {
+      do { return try await database.write(change) } catch let error as ConductorError where error.code == .conflict {
+        let node = try await seen(request)
+        // Free by now, or refused for another reason: one more try tells.
+        let isFree = node.reservation == nil
+        guard isFree ? !wasFree : node.targetPowerState != nil, ContinuousClock.now < limit else { throw error }
+        wasFree = isFree
+        try await Task.sleep(for: .milliseconds(25))
+      }
     }
   }
 
@@ -139,7 +160,7 @@ extension IronicAPI {
       parameters["clean_steps"] = steps
     }
     let requester = try requester(request)
-    return try await database.write { [parameters] session in
+    return try await afterPowerChange(request) { [parameters] session in
       let actor = try request.actor()
       var node = try node(request, to: .provision(verb), in: session)
       if [.deleted, .undeploy, .rebuild].contains(verb), node.isProtected {

@@ -87,7 +87,7 @@ extension IronicAPI {
   }
   /// - Throws: 404 for the connector of a foreign node as for none.
   private func connector(_ request: APIRequest, in session: any Session) throws -> (VolumeConnector, Node) {
-    let uuid = try request.parameter("connector")
+    let uuid = try uuid(request, "connector")
     guard let connector = try VolumeConnectorStore.get(uuid.lowercased(), in: session),
       let node = try NodeStore.get(connector.nodeUUID, in: session), NodePolicy.sees(node, try request.actor())
     else { throw APIError.notFound("Volume connector \(uuid) could not be found.") }

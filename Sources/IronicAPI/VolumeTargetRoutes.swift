@@ -60,7 +60,7 @@ extension IronicAPI {
   }
   /// - Throws: 404 for the target of a foreign node as for none.
   private func target(_ request: APIRequest, in session: any Session) throws -> (VolumeTarget, Node) {
-    let uuid = try request.parameter("target")
+    let uuid = try uuid(request, "target")
     guard let target = try VolumeTargetStore.get(uuid.lowercased(), box: database.secrets, in: session),
       let node = try NodeStore.get(target.nodeUUID, in: session), NodePolicy.sees(node, try request.actor())
     else { throw APIError.notFound("Volume target \(uuid) could not be found.") }

@@ -255,14 +255,15 @@ extension NodeStore {
   public static func children(of uuid: String, in session: any Session) throws -> [Node] {
     try list(in: session) { $0.append("WHERE parent_node = ? ORDER BY created_at, uuid", .text(uuid)) }
   }
-  /// The nodes that an allocation may take, oldest first: available, powered, whole, and held by nobody.
+  /// The nodes that an allocation may take, oldest first: available, powered, whole, and held by nobody, but for a
+  /// change of its power.
   public static func allocatable(resourceClass: String, candidates: [String], in session: any Session) throws -> [Node]
   {
     try list(in: session) { query in
       query.append(
         """
         WHERE provision_state = 'available' AND instance_uuid IS NULL AND maintenance = ? AND is_retired = ? \
-        AND power_state IS NOT NULL AND reservation IS NULL AND resource_class = ?
+        AND power_state IS NOT NULL AND (reservation IS NULL OR target_power_state IS NOT NULL) AND resource_class = ?
         """, .bool(false), .bool(false), .text(resourceClass))
       if !candidates.isEmpty { query.appendIn("AND uuid IN", candidates.map { .text($0) }) }
       query.append("ORDER BY created_at, uuid")

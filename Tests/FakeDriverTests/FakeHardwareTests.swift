@@ -11,7 +11,7 @@ import Wire
     let hardware = try FakeHardware(file: nil)
     let driver = try hardware.driver(node: "n1", driverInfo: [:])
     #expect(try await driver.power.observePower() == .off)
-    #expect(try await driver.management.observeBootOverride() == nil)
+    #expect(try await driver.management.observeBootOverride() == BootOverride(.pxe, persistent: false))
 
     try await driver.power.ensurePower(.on, graceful: false, patience: .seconds(1))
     try await driver.management.ensureBootOverride(BootOverride(.pxe, persistent: true, mode: .uefi))
@@ -30,7 +30,7 @@ import Wire
     try await driver.power.ensurePower(.off, graceful: false, patience: .seconds(1))
     #expect(try await driver.management.observeBootOverride()?.device == .cdrom)
     try await driver.power.ensurePower(.on, graceful: false, patience: .seconds(1))
-    #expect(try await driver.management.observeBootOverride() == nil)
+    #expect(try await driver.management.observeBootOverride() == BootOverride(.pxe, persistent: false))
   }
 
   @Test func everyInterfaceHasADefaultAndEveryStepAnImplementation() throws {

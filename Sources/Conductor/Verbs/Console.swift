@@ -26,7 +26,7 @@ extension Conductor {
   /// Where a node's console is kept.
   /// - Throws: ``ConductorError`` `.badRequest` when the hardware has no console.
   public func consoles(of node: Node) async throws -> any NodeConsoles {
-    guard try await driver(of: node).console != nil else {
+    guard has(.console, node), try await driver(of: node).console != nil else {
       throw ConductorError(.badRequest, "\(Self.lacksConsole(node)) There is nothing to read from node \(node.uuid).")
     }
     guard let consoles else { throw ConductorError(.notFound, "This server keeps no consoles.") }

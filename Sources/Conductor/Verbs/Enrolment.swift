@@ -31,7 +31,8 @@ extension Conductor {
     let problems = type?.problems(in: info) ?? ["there is no driver '\(node.driver)'"]
     let hardware: (Bool?, String?) = problems.isEmpty ? (true, nil) : (false, problems.joined(separator: "; "))
     let hasConsole = try? type?.driver(node: node.uuid, driverInfo: info).console != nil
-    let console = hasConsole == false ? (false, Self.lacksConsole(node)) : hardware
+    let isChosen = type?.implementation(of: .console, for: node) != "no-console"
+    let console = hasConsole == false || !isChosen ? (false, Self.lacksConsole(node)) : hardware
     let ports = try PortStore.list(node: node.uuid, in: session)
     let pxe: (Bool?, String?) =
       ports.contains(where: \.isPXEEnabled) || type?.needsAgent == false
@@ -41,7 +42,10 @@ extension Conductor {
       unwired.isEmpty
       ? (true, nil) : (false, "these ports have no local_link_connection: \(unwired.joined(separator: ", "))")
     let image = node.instanceInfo["image_source"]?.string
-    let deploy: (Bool?, String?) = image == nil ? (false, "instance_info has no image_source") : pxe
+    let needsImage = type?.needsAgent != false
+    let deploy: (Bool?, String?) =
+      image == nil && needsImage ? (false, "instance_info has no image_source") : pxe
+    let inspect = has(.inspect, node) ? pxe : (nil, "not supported")
     // "no-bios" and the like do nothing; the implementations that do something are the driver's own.
     func own(_ kind: InterfaceKind) -> (Bool?, String?) {
       type?.implementation(of: kind, for: node).hasPrefix("no-") ?? true ? (nil, "not supported") : hardware
@@ -49,7 +53,7 @@ extension Conductor {
     return [
       ("bios", own(.bios).0, own(.bios).1), ("boot", pxe.0, pxe.1), ("console", console.0, console.1),
       ("deploy", deploy.0, deploy.1),
-      ("firmware", own(.firmware).0, own(.firmware).1), ("inspect", pxe.0, pxe.1),
+      ("firmware", own(.firmware).0, own(.firmware).1), ("inspect", inspect.0, inspect.1),
       ("management", hardware.0, hardware.1),
       ("network", network.0, network.1), ("power", hardware.0, hardware.1), ("raid", own(.raid).0, own(.raid).1),
       ("rescue", own(.rescue).0, own(.rescue).1), ("storage", true, nil), ("vendor", nil, "not supported"),

@@ -57,7 +57,7 @@ extension Conductor {
     }
   }
   /// Whether the implementation that holds for a node does something.
-  private func has(_ kind: InterfaceKind, _ node: Node) -> Bool {
+  func has(_ kind: InterfaceKind, _ node: Node) -> Bool {
     hardwareType(named: node.driver)?.implementation(of: kind, for: node).hasPrefix("no-") == false
   }
 }
