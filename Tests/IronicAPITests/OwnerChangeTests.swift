@@ -158,6 +158,13 @@ extension Site {
     }
   }
 
+  @Test func aNodeThatIsOnlyAssignedToAProjectMayGo() async throws {
+    try await withSite { site in
+      try await site.node("n1", owner: Site.owner, lessee: Site.lessee, state: .enroll)
+      #expect(try await site.call(.delete, "/v1/nodes/n1").status == 204)
+    }
+  }
+
   @Test func onlyAnAdministratorForcesAndOnlyAnOwner() async throws {
     try await withSite { site in
       let node = try await site.node("n1", owner: Site.owner, driver: "fake-hardware")

@@ -108,7 +108,8 @@ extension Conductor {
         "Cannot delete node \"\(node.uuid)\" while it is in provision state \"\(node.provisionState.rawValue)\": undeploy it, or set maintenance."
       )
     }
-    if node.lessee != nil {
+    // One that is only assigned to a project may go, as upstream.
+    if node.leaseUUID != nil {
       throw ConductorError(.conflict, "Node \(node.uuid) is leased: delete the lease first.")
     }
     try requireForgettable(node, in: session)
