@@ -13,15 +13,16 @@ public final class Database: Sendable {
   public let secrets: SecretBox
   public let path: String
 
-  /// Opens the database and brings its schema up to date.
-  /// - Throws: ``StoreError`` when the file is newer than this program, or its disk is full.
-  public init(path: String, secrets: SecretBox, readers count: Int = 3) throws {
+  /// Opens the database and brings its schema up to date, after a copy of the file beside it (`FILE.schema-NUMBER`).
+  /// - Parameter upgrades: false for a command beside the server, which finds the schema as it must be or stops.
+  /// - Throws: ``StoreError`` when the file is newer than this program, or its disk is full; the file is then as it was.
+  public init(path: String, secrets: SecretBox, readers count: Int = 3, upgrades: Bool = true) throws {
     self.path = path
     self.secrets = secrets
     do {
       writer = try WorkerPool(count: 1, batch: GroupCommit.limit) {
         let session = try SQLiteSession(path: path, durable: true)
-        try Migration.apply(to: session)
+        try Migration.apply(to: session, path: path, isAllowed: upgrades)
         return session
       } perform: { writes, session in
         GroupCommit.perform(writes, in: session)

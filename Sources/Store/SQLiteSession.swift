@@ -180,6 +180,8 @@ final class SQLiteSession: Session {
       throw StoreError(.other, "cannot write \(path)")
     }
     defer { sqlite3_close_v2(target) }
+    // Sealed secrets, and everybody's names.
+    chmod(path, 0o600)
     guard let backup = sqlite3_backup_init(target, "main", handle, "main") else {
       throw StoreError(.other, String(cString: sqlite3_errmsg(target)))
     }

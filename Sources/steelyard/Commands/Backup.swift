@@ -1,5 +1,4 @@
 import ArgumentParser
-import Cryptography
 import Glibc
 import Store
 
@@ -12,11 +11,7 @@ struct BackupCommand: AsyncParsableCommand {
 
   func run() async throws {
     guard access(file, F_OK) != 0 else { throw Failure("\(file) exists: choose another name") }
-    let database = try Database(
-      path: site.database, secrets: try SecretBox.fromFile(site.keyFile, create: false), readers: 1)
-    defer { database.close() }
-    try await database.backUp(to: file)
-    chmod(file, 0o600)
+    try await withDatabase(site) { try await $0.backUp(to: file) }
     print("\(file) written; restore it by putting it in the place of \(site.database) while the server is stopped")
   }
 }

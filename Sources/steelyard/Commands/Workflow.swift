@@ -106,7 +106,8 @@ private func intervene(_ intervention: WorkflowStore.Intervention, _ id: String,
 /// Opens the site's database beside a server that may be running.
 func withDatabase<T>(_ site: SiteOptions, _ body: (Database) async throws -> T) async throws -> T {
   let database = try Database(
-    path: site.database, secrets: try SecretBox.fromFile(site.keyFile, create: false), readers: 1)
+    path: site.database, secrets: try SecretBox.fromFile(site.keyFile, create: false), readers: 1,
+    upgrades: false)
   defer { database.close() }
   return try await body(database)
 }

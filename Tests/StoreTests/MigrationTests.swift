@@ -1,0 +1,104 @@
+import Cryptography
+import Glibc
+import Testing
+
+@testable import Store
+
+@Suite struct MigrationTests {
+  private let box = SecretBox(key: [UInt8](repeating: 7, count: 32))
+
+  private func inFolder(_ body: (String) throws -> Void) throws {
+    var template = Array("/tmp/steelyard-migration-XXXXXX".utf8CString)
+    _ = try #require(mkdtemp(&template))
+    let folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    defer {
+      for number in 0...Migration.all.count { unlink(Migration.copy(of: "\(folder)/site.db", schema: number)) }
+      for end in ["", "-wal", "-shm"] { unlink("\(folder)/site.db\(end)") }
+      rmdir(folder)
+    }
+    try body("\(folder)/site.db")
+  }
+  private func schema(_ session: SQLiteSession) throws -> [String] {
+    try session.query("SELECT name, COALESCE(sql, '') FROM sqlite_master ORDER BY name", []) {
+      "\($0.text(0)): \($0.text(1))"
+    }
+  }
+  private func number(of path: String) throws -> Int? {
+    try SQLiteSession(path: path, durable: false)
+      .query("SELECT MAX(number) FROM schema_migrations", []) { $0.int(0) }.first
+  }
+  private func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
+  /// What a program of an earlier schema left: a user with a role, a workflow with its log.
+  private func makeOld(_ path: String, schema count: Int) throws {
+    let session = try SQLiteSession(path: path, durable: true)
+    try Migration.apply(Array(Migration.all.prefix(count)), to: session, path: path)
+    try session.script(
+      """
+      INSERT INTO workflows (id, kind, version, subject, params, state, created_at, updated_at)
+        VALUES ('w', 'deploy-node', 1, 'n', '{"a":1}', 'waiting', 5, 6);
+      INSERT INTO workflow_events (workflow, seq, step, kind, attempt, epoch, at) VALUES ('w', 1, 's', 'started', 0, 0, 5);
+      """)
+  }
+
+  @Test func everyEarlierSchemaBecomesTheSameAndKeepsWhatItHadWithACopyBeside() throws {
+    var fresh: [String] = []
+    try inFolder { path in
+      let session = try SQLiteSession(path: path, durable: true)
+      try Migration.apply(to: session, path: path)
+      fresh = try schema(session)
+      #expect(!exists(Migration.copy(of: path, schema: 0)), "there was nothing to copy")
+    }
+    for count in 1..<Migration.all.count {
+      try inFolder { path in
+        try makeOld(path, schema: count)
+
+        try Database(path: path, secrets: box).close()
+
+        let session = try SQLiteSession(path: path, durable: true)
+        let became = try schema(session)
+        #expect(became == fresh, "from schema \(count)")
+        let kept = try session.query(
+          "SELECT w.params, e.step FROM workflows w JOIN workflow_events e ON e.workflow = w.id", []
+        ) { "\($0.text(0)) \($0.text(1))" }
+        #expect(kept == ["{\"a\":1} s"], "from schema \(count)")
+        let copy = Migration.copy(of: path, schema: count)
+        #expect(try number(of: copy) == count)
+        var information = stat()
+        #expect(stat(copy, &information) == 0 && information.st_mode & 0o777 == 0o600)
+        // The earlier program runs again on the copy.
+        try Migration.apply(
+          Array(Migration.all.prefix(count)), to: SQLiteSession(path: copy, durable: true), path: copy)
+        for end in ["-wal", "-shm"] { unlink(copy + end) }
+      }
+    }
+  }
+
+  @Test func anEarlierProgramRefusesALaterSchemaAndSaysWhereTheCopyIs() throws {
+    try inFolder { path in
+      try makeOld(path, schema: 11)
+      try Database(path: path, secrets: box).close()
+      let session = try SQLiteSession(path: path, durable: true)
+      let before = try schema(session)
+
+      let error = #expect(throws: StoreError.self) {
+        try Migration.apply(Array(Migration.all.prefix(11)), to: session, path: path)
+      }
+
+      #expect(error?.description.contains("site.db.schema-11") == true)
+      let after = try schema(session)
+      #expect(after == before)
+    }
+  }
+
+  @Test func aCommandBesideTheServerNeverChangesTheSchema() throws {
+    try inFolder { path in
+      try makeOld(path, schema: 3)
+      let error = #expect(throws: StoreError.self) { try Database(path: path, secrets: box, upgrades: false) }
+      #expect(error?.description.contains("steelyard serve") == true)
+      #expect(try number(of: path) == 3 && !exists(Migration.copy(of: path, schema: 3)))
+      try Database(path: path, secrets: box).close()
+      try Database(path: path, secrets: box, upgrades: false).close()
+    }
+  }
+}
