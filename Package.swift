@@ -147,7 +147,7 @@ let package = Package(
       "TestSupport",
       [
         "CSQLite", "Cryptography", "Store", "Conductor", "Workflows", "DriverInterfaces", "Domain", "Wire", "Processes",
-        logging,
+        logging, lifecycle, hummingbird,
       ]),
     .executableTarget(
       name: "crash-worker",
@@ -157,7 +157,7 @@ let package = Package(
     tests(
       "ServerTests",
       [
-        "TestSupport", "Processes", "Wire", "steelyard",
+        "TestSupport", "Processes", "Cryptography", "Wire", "steelyard",
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
       ] + nio),
     tests("WireTests", ["Wire"]),
@@ -212,7 +212,7 @@ let package = Package(
     tests(
       "WebhooksTests",
       [
-        "Webhooks", "Conductor", "DriverInterfaces", "Store", "Domain", "Wire", "Cryptography", hummingbird, logging,
+        "Webhooks", "TestSupport", "Conductor", "DriverInterfaces", "Store", "Domain", "Wire", "Cryptography", logging,
         lifecycle,
       ]),
     tests("LabTests", ["Lab", "Processes", "Wire", "steelyard", "steelyard-simulator"]),

@@ -8,6 +8,7 @@ import LeapAPI
 import Logging
 import Store
 import Synchronization
+import TestSupport
 import Testing
 import Wire
 
@@ -34,60 +35,19 @@ private final class Voices: NodeConsoles {
   }
 }
 
-/// A client that writes what it likes.
-private final class Client {
-  private let descriptor: Int32
-  private var bytes: [UInt8] = []
-  init(port: Int) throws {
-    descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_port = UInt16(port).bigEndian
-    address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-    let code = withUnsafePointer(to: &address) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-      }
-    }
-    guard code == 0 else { throw FileFailure() }
-    var patience = timeval(tv_sec: 10, tv_usec: 0)
-    setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
-  }
-  deinit { close(descriptor) }
-  func send(_ text: String) { send(Array(text.utf8)) }
-  func send(_ bytes: [UInt8]) {
-    _ = bytes.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
-  }
-  /// What comes until `text` is in it, or the end.
-  func receive(until text: String = "\u{0}never") -> String {
-    var all = ""
-    var buffer = [UInt8](repeating: 0, count: 4096)
-    while !all.contains(text) {
-      let count = recv(descriptor, &buffer, buffer.count, 0)
-      if count <= 0 { return all + "<end>" }
-      bytes += buffer[..<count]
-      all += String(decoding: buffer[..<count], as: UTF8.self)
-    }
-    return all
-  }
-  /// Whether it ends with the status code 1008, "policy violation", and nothing of a console before it.
-  func isRefused() -> Bool {
-    let answer = receive()
-    return answer.hasPrefix("HTTP/1.1 101") && !answer.contains("booted") && bytes.suffix(4) == [0x88, 2, 0x03, 0xf0]
-  }
-  func handshake(_ query: String) {
-    send(
-      "GET /\(query) HTTP/1.1\r\nHost: c\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-        + "Sec-WebSocket-Protocol: binary\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
-  }
-}
-
 @Suite struct ConsoleProxyTests {
   private func token(_ site: LeaseSite, _ node: String, _ life: JSON = "600", as token: String) async throws
     -> LeaseSite.Answer
   {
     try await site.call(
       .post, "/v1/console_auth_tokens", ["node_uuid_or_name": .string(node), "token_ttl": life], as: token)
+  }
+
+  /// Whether it ends with the status code 1008, "policy violation", and nothing of a console before it.
+  private func isRefused(_ client: WebSocketClient) -> Bool {
+    let answer = client.receive()
+    return answer.hasPrefix("HTTP/1.1 101") && !answer.contains("booted")
+      && client.bytes.suffix(4) == [0x88, 2, 0x03, 0xf0]
   }
 
   @Test func abuse44_aTokenOpensOneConsoleOnceAndDiesWithTheLease() async throws {
@@ -110,7 +70,7 @@ private final class Client {
 
     // Shown once, it opens; the protocol is what websockify's clients know.
     try await give("good")
-    let reader = try Client(port: socket.port)
+    let reader = try WebSocketClient(port: socket.port)
     reader.handshake("?token=good")
     let start = reader.receive(until: "booted \(node) ")
     #expect(start.hasPrefix("HTTP/1.1 101") && start.contains("Sec-WebSocket-Protocol: binary"))
@@ -123,25 +83,25 @@ private final class Client {
     #expect(reader.receive(until: "\u{1}p").contains("p"))
 
     for query in ["?token=good", "?token=guess", "?token=", "", "?token=\(String(repeating: "x", count: 300))"] {
-      let other = try Client(port: socket.port)
+      let other = try WebSocketClient(port: socket.port)
       other.handshake(query)
-      #expect(other.isRefused(), "\(query)")
+      #expect(isRefused(other), "\(query)")
     }
-    let plain = try Client(port: socket.port)
+    let plain = try WebSocketClient(port: socket.port)
     plain.send("GET / HTTP/1.1\r\nHost: c\r\n\r\n")
     #expect(plain.receive().hasPrefix("HTTP/1.1 403"))
 
     // Too late, or another lease's by now.
     try await give("late", .seconds(1))
     site.clock.advance(by: .seconds(2))
-    let late = try Client(port: socket.port)
+    let late = try WebSocketClient(port: socket.port)
     late.handshake("?token=late")
-    #expect(late.isRefused())
+    #expect(isRefused(late))
     try await give("before")
     try await site.change(node) { $0.leaseUUID = "another" }
-    let before = try Client(port: socket.port)
+    let before = try WebSocketClient(port: socket.port)
     before.handshake("?token=before")
-    #expect(before.isRefused())
+    #expect(isRefused(before))
 
     // The end of the lease closes the node's console, and with it who reads.
     await voices.closePort(node: node)
@@ -156,14 +116,14 @@ private final class Client {
       try await site.change(node) { $0.leaseUUID = nil }
       let name = "hostile-\(bytes.count)-\(bytes[0])-\(bytes[1])"
       try await give(name)
-      let peer = try Client(port: socket.port)
+      let peer = try WebSocketClient(port: socket.port)
       peer.handshake("?token=\(name)")
       _ = peer.receive(until: "booted")
       peer.send(bytes)
       #expect(peer.receive().hasSuffix("<end>"), "\(bytes)")
     }
     try await give("last")
-    let last = try Client(port: socket.port)
+    let last = try WebSocketClient(port: socket.port)
     last.handshake("?token=last")
     #expect(last.receive(until: "booted").hasPrefix("HTTP/1.1 101"))
     serving.cancel()
