@@ -66,10 +66,12 @@ public struct AgentAPI: Sendable {
     [
       Endpoint(.get, "/boot/ipxe", .open, "The boot script of a NIC") { request in
         var boot: AgentBoot?
-        if let text = request.query["mac"], let mac = MACAddress(text),
-          let found = try await conductor.bootRequest(mac: mac)
-        {
-          boot = AgentBoot(token: found.token, mac: mac)
+        if let mac = request.query["mac"].flatMap({ MACAddress($0) }) {
+          if let found = try await conductor.bootRequest(mac: mac) {
+            boot = AgentBoot(token: found.token, mac: mac)
+          } else if let token = try await conductor.discoveryOffer(mac: mac) {
+            boot = AgentBoot(token: token, mac: mac)
+          }
         }
         var answer = APIResponse(.ok, text: bootScript(boot), contentType: "text/plain")
         // A cache on the way would hand the token out again.
@@ -138,10 +140,11 @@ public struct AgentAPI: Sendable {
       let secret = body["secret"]?.string, (32...128).contains(secret.utf8.count)
     else { throw refusal }
     let inventory = try AgentInventory.checked(body["inventory"] ?? .emptyObject)
-    guard let claimed = try await conductor.agentClaim(token: token, mac: mac, secret: secret, inventory: inventory)
-    else {
-      throw refusal
+    var claimed = try await conductor.agentClaim(token: token, mac: mac, secret: secret, inventory: inventory)
+    if claimed == nil {
+      claimed = try await conductor.discoveryClaim(token: token, mac: mac, secret: secret, inventory: inventory)
     }
+    guard let claimed else { throw refusal }
     return APIResponse(
       json: ["node": .string(claimed.node), "session": .string(claimed.session), "heartbeat_seconds": 10])
   }

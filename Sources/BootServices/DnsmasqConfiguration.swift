@@ -14,13 +14,16 @@ public struct DnsmasqConfiguration: Sendable, Equatable {
   public var last: String
   /// Length of the network's prefix, 8 to 30.
   public var prefix: Int
+  /// Addresses for machines that nobody knows; nil has none for them. Of their own, so that a flood of strangers takes no
+  /// address from a machine that is admitted.
+  public var strangers: AddressRange?
   /// Folder of dnsmasq's files: reservations, leases, TFTP root, log.
   public var folder: String
 
   /// - Throws: ``DnsmasqConfigurationError`` naming the value that cannot be used.
   public init(
     interface: String, namespace: String? = nil, server: BootServer, first: String, last: String, prefix: Int,
-    folder: String
+    strangers: AddressRange? = nil, folder: String
   ) throws {
     func check(_ isGood: Bool, _ what: String) throws {
       if !isGood { throw DnsmasqConfigurationError(description: "provisioning: \(what)") }
@@ -29,7 +32,7 @@ public struct DnsmasqConfiguration: Sendable, Equatable {
     let isName = !interface.isEmpty && interface.utf8.count < 16 && interface.utf8.allSatisfy { Self.isPlain($0) }
     try check(isName && !interface.hasPrefix("-"), "'\(interface)' is not the name of an interface")
     try check((8...30).contains(prefix), "a prefix of \(prefix) is not between 8 and 30")
-    for address in [first, last] {
+    for address in [first, last] + (strangers.map { [$0.first, $0.last] } ?? []) {
       guard let parsed = IPAddress(address), parsed.version == 4, let own = IPAddress(server.address) else {
         throw DnsmasqConfigurationError(description: "provisioning: '\(address)' is not an IPv4 address")
       }
@@ -41,6 +44,12 @@ public struct DnsmasqConfiguration: Sendable, Equatable {
     if let from = IPAddress(first), let to = IPAddress(last) {
       try check(from <= to, "the range from \(first) to \(last) is empty")
     }
+    if let strangers, let from = IPAddress(first), let to = IPAddress(last), let lowest = IPAddress(strangers.first),
+      let highest = IPAddress(strangers.last)
+    {
+      try check(lowest <= highest, "the range from \(strangers.first) to \(strangers.last) is empty")
+      try check(to < lowest || highest < from, "the ranges of known and of unknown machines overlap")
+    }
     let isPath =
       folder.hasPrefix("/") && folder.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7f && !"\"\\#,".utf8.contains($0) }
     try check(isPath, "the folder '\(folder)' is not an absolute path, or has a character that dnsmasq cannot take")
@@ -50,6 +59,7 @@ public struct DnsmasqConfiguration: Sendable, Equatable {
     self.first = first
     self.last = last
     self.prefix = prefix
+    self.strangers = strangers
     self.folder = folder
   }
 
@@ -68,6 +78,22 @@ public struct DnsmasqConfiguration: Sendable, Equatable {
     return [24, 16, 8, 0].map { String(mask >> UInt32($0) & 255) }.joined(separator: ".")
   }
 
+  /// Who is answered, and from which addresses.
+  private var ranges: String {
+    guard let strangers else {
+      return """
+        dhcp-range=\(first),\(last),\(netmask),10m
+        # Only machines that a workflow wants in the ramdisk get an answer.
+        dhcp-ignore=tag:!admitted
+        """
+    }
+    return """
+      dhcp-range=tag:admitted,\(first),\(last),\(netmask),10m
+      # Machines that nobody knows are discovered; those that were sent off get no answer.
+      dhcp-range=tag:!admitted,\(strangers.first),\(strangers.last),\(netmask),2m
+      """
+  }
+
   var text: String {
     """
     # Written by steelyard at every start; changes are lost.
@@ -78,10 +104,8 @@ public struct DnsmasqConfiguration: Sendable, Equatable {
     user=root
     no-ping
     dhcp-authoritative
-    dhcp-range=\(first),\(last),\(netmask),10m
-    # Only machines that a workflow wants in the ramdisk get an answer.
+    \(ranges)
     dhcp-hostsdir=\(hostsFolder)
-    dhcp-ignore=tag:!admitted
     dhcp-leasefile=\(folder)/leases
     log-dhcp
     log-facility=-
@@ -98,6 +122,16 @@ public struct DnsmasqConfiguration: Sendable, Equatable {
     dhcp-boot=tag:!ipxe,tag:!efi,tag:!efihttp,undionly.kpxe
 
     """
+  }
+}
+
+/// The first and the last of some IPv4 addresses.
+public struct AddressRange: Sendable, Equatable {
+  public var first: String
+  public var last: String
+  public init(_ first: String, _ last: String) {
+    self.first = first
+    self.last = last
   }
 }
 

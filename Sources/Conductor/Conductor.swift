@@ -57,6 +57,8 @@ public struct ConductorSettings: Sendable {
   public var powerSyncPeriod: Duration = .seconds(60)
   /// How often every wired switch port is read back.
   public var switchAuditPeriod: Duration = .seconds(60)
+  /// Nil: machines that nobody enrolled boot their local disk.
+  public var discovery: DiscoverySettings?
   /// Lengths of leases, and when their parties are told of the end.
   public var leases = LeaseSettings()
   /// How long ended workflows are kept.
@@ -81,6 +83,7 @@ public final class Conductor: Sendable {
   public let agentCalls = Signals()
   /// Wakes reconcilers by name.
   let wakeups = Signals()
+  let offers = DiscoveryOffers()
   /// Serial consoles of the nodes; nil where none are kept (tests).
   public let consoles: (any NodeConsoles)?
 
@@ -115,7 +118,7 @@ public final class Conductor: Sendable {
     [
       verifyNode(parts), inspectNode(parts), cleanNode(parts), deployNode(parts), undeployNode(parts), setPower(parts),
       attachNetwork(parts), detachNetwork(parts), startLease(parts), endLease(parts), rescueNode(parts),
-      unrescueNode(parts),
+      unrescueNode(parts), discoverNode(parts),
     ]
   }
 

@@ -10,8 +10,11 @@ public enum AgentStore {
   ///
   /// Repeating it for the same workflow step makes a fresh token: a machine that is booted again claims again.
   /// - Returns: the boot token, which is shown once, in the boot script.
-  public static func admit(node uuid: String, workflow: String, at now: Timestamp, in session: any Session) throws {
-    let token = Base64.urlText(randomBytes(32))
+  /// - Parameter token: one that was shown before there was a node.
+  public static func admit(
+    node uuid: String, workflow: String, token: String? = nil, at now: Timestamp, in session: any Session
+  ) throws {
+    let token = token ?? Base64.urlText(randomBytes(32))
     try session.execute(
       """
       INSERT INTO agent_sessions (node_uuid, workflow, boot_token, boot_token_hash, created_at) VALUES ($1, $2, $3, $4, $5) \

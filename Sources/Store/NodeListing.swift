@@ -251,6 +251,14 @@ extension NodeStore {
       "SELECT shard, COUNT(*) FROM nodes WHERE shard IS NOT NULL GROUP BY shard ORDER BY COUNT(*) DESC, shard", []
     ) { ($0.text(0), $0.int(1)) }
   }
+  /// How many discovered nodes wait for an administrator.
+  public static func discoveredWaiting(in session: any Session) throws -> Int {
+    try session.first(
+      """
+      SELECT COUNT(*) FROM nodes WHERE provision_state = 'enroll' AND driver_internal_info LIKE '%"discovered":{%'
+      """, []
+    ) { $0.int(0) } ?? 0
+  }
   /// The parts of a node.
   public static func children(of uuid: String, in session: any Session) throws -> [Node] {
     try list(in: session) { $0.append("WHERE parent_node = ? ORDER BY created_at, uuid", .text(uuid)) }

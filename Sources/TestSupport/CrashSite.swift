@@ -24,6 +24,8 @@ public enum Scenario: String, Sendable, CaseIterable {
   case manualCleanByDriver = "manual-clean-by-driver"
   case deployByDriver = "deploy-by-driver"
   case rescue, unrescue
+  /// An unknown machine has booted the agent.
+  case discover
 
   var needsAgent: Bool {
     ![.inspectByDriver, .provideByDriver, .manualCleanByDriver, .deployByDriver, .rescue, .unrescue].contains(self)
@@ -32,7 +34,7 @@ public enum Scenario: String, Sendable, CaseIterable {
   /// The node's state when the scenario begins.
   var before: ProvisionState {
     switch self {
-    case .verify: .enroll
+    case .verify, .discover: .enroll
     case .inspect, .provide, .manualClean, .inspectByDriver, .provideByDriver, .manualCleanByDriver: .manageable
     case .deploy, .deployByDriver, .startLease: .available
     case .undeploy, .attach, .detach, .powerOff, .reboot, .endLease, .rescue: .active
@@ -42,6 +44,7 @@ public enum Scenario: String, Sendable, CaseIterable {
   /// The state when all went well.
   public var whole: ProvisionState {
     switch self {
+    case .discover: .enroll
     case .verify, .inspect, .inspectByDriver, .manualClean, .manualCleanByDriver: .manageable
     case .provide, .provideByDriver, .undeploy, .startLease, .endLease: .available
     case .deploy, .deployByDriver, .attach, .detach, .powerOff, .reboot, .unrescue: .active
@@ -51,7 +54,7 @@ public enum Scenario: String, Sendable, CaseIterable {
   /// The state after a step failed and everything was undone.
   public var undone: ProvisionState {
     switch self {
-    case .verify: .enroll
+    case .verify, .discover: .enroll
     case .inspect, .inspectByDriver: .inspectFailed
     case .provide, .provideByDriver, .manualClean, .manualCleanByDriver, .endLease: .cleanFailed
     case .startLease: .available
@@ -200,7 +203,8 @@ public struct CrashSite: Sendable {
       }
       var open = 1
       let limit = ContinuousClock.now + .seconds(60)
-      while open > 0 {
+      // A machine that the server cannot switch off does it itself, when it hears that it is over.
+      while open > 0 || (world.value("leaves/n1") != nil && world.value("runs/n1") == "agent") {
         try await Task.sleep(for: .milliseconds(3))
         open = try await database.read { try WorkflowStore.open(in: $0).filter { $0.state != .stuck }.count }
         if ContinuousClock.now > limit { throw Injected() }
@@ -237,7 +241,24 @@ public struct CrashSite: Sendable {
     ]
   }
 
+  /// An agent that nobody waits for has asked for its boot script and claims.
+  private func beginDiscovery() async throws {
+    let conductor = conductor
+    let token = Base64.urlText(randomBytes(32)), secret = Identifier.hex() + Identifier.hex()
+    try world.ensure("power/n1", "power on")
+    try world.ensure("runs/n1", "agent")
+    try world.ensure("agent/n1", "\(token) \(secret)")
+    try world.ensure("leaves/n1", "when its session is over")
+    try await database.write { session in
+      guard let mac = MACAddress(Self.mac) else { return }
+      _ = try conductor.enrolDiscovered(
+        mac, token: token, secret: secret, inventory: [:], driver: "world", uuid: Self.node, in: session)
+    }
+    points.reach("begun")
+  }
+
   private func begin(_ scenario: Scenario) async throws {
+    if scenario == .discover { return try await beginDiscovery() }
     let now = Self.now(), database = database, conductor = conductor, parts = parts
     let isActive = scenario.before.isInUse
     try world.ensure("power/n1", isActive ? "power on" : "power off")
@@ -273,6 +294,7 @@ public struct CrashSite: Sendable {
       }
       if isAttached && isActive { try NetworkPortStore.setStatus(.active, of: Self.vif, at: now, in: session) }
       switch scenario {
+      case .discover: break
       case .verify: try conductor.provision(.manage, node: &node, parameters: [:], by: .system, in: session)
       case .inspect, .inspectByDriver:
         try conductor.provision(.inspect, node: &node, parameters: [:], by: .system, in: session)

@@ -38,10 +38,11 @@ public struct WorldAgent: Sendable {
     guard let claimed = try await conductor.agentClaim(token: token, mac: mac, secret: secret, inventory: inventory)
     else {
       // A token of an earlier boot: the next look asks for this boot's.
+      try leave()
       return try world.ensure("agent/\(machine)", nil)
     }
     while !Task.isCancelled, world.value("runs/\(machine)") == "agent" {
-      guard let holder = try await conductor.agentHolder(session: claimed.session) else { return }
+      guard let holder = try await conductor.agentHolder(session: claimed.session) else { return try leave() }
       guard
         let command = try await conductor.agentCommand(
           node: holder.node, workflow: holder.workflow, limit: .milliseconds(20))
@@ -72,7 +73,16 @@ public struct WorldAgent: Sendable {
       }
       _ = try await conductor.agentProgress(id: command.id, node: holder.node, percent: 50, message: nil, remaining: 1)
       _ = try await conductor.agentResult(id: command.id, node: holder.node, error: nil, output: output)
+      if command.kind == "power-off" { return try leave() }
     }
+  }
+
+  /// Switches the machine off, where the server has no controller to do it with: elsewhere that is the server's to show.
+  private func leave() throws {
+    guard world.value("leaves/\(machine)") != nil else { return }
+    try world.ensure("power/\(machine)", "power off")
+    try world.ensure("runs/\(machine)", nil)
+    try world.ensure("agent/\(machine)", nil)
   }
 
   private var inventory: JSON {

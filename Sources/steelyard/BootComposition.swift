@@ -19,7 +19,10 @@ extension Composition {
       DnsmasqConfiguration(
         interface: provisioning.interface, namespace: provisioning.namespace, server: try server(provisioning),
         first: provisioning.first,
-        last: provisioning.last, prefix: provisioning.prefix, folder: "\(site.data)/dhcp"))
+        last: provisioning.last, prefix: provisioning.prefix,
+        strangers: configuration.discovery.enabled
+          ? AddressRange(configuration.discovery.first, configuration.discovery.last) : nil, folder: "\(site.data)/dhcp"
+      ))
     return Boot(interface: dnsmasq, services: [dnsmasq])
   }
   static func server(_ provisioning: Configuration.Provisioning) throws -> BootServer {

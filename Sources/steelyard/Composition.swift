@@ -85,6 +85,7 @@ struct Composition {
     let parts = try await Self.parts(site: site, configuration: configuration, logger: logger)
     self.parts = parts
     try configuration.checkLeases()
+    try configuration.checkDiscovery(parts.conductor.hardwareTypes.map(\.name))
     let database = parts.database, conductor = parts.conductor
     // Uploads and conversions that a stopped server left half done.
     try await parts.imageFolder.prepare(database)

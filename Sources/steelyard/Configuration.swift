@@ -27,6 +27,17 @@ struct Configuration: Codable, Sendable {
     var last = "10.77.0.250"
     var vlan = 100
   }
+  /// Machines that nobody has enrolled and that boot on the provisioning network.
+  struct Discovery: Codable, Sendable {
+    var enabled = false
+    /// First and last address handed to them; not among those of `provisioning`.
+    var first = "10.77.0.20"
+    var last = "10.77.0.40"
+    /// The hardware type that they begin with.
+    var driver = "ipmi"
+    /// How many may wait for an administrator.
+    var most_waiting = 50
+  }
   struct Ramdisk: Codable, Sendable {
     var kernel: String
     var initrd: String
@@ -151,6 +162,7 @@ struct Configuration: Codable, Sendable {
   /// "https://cloud.example:5000" when clients come through a proxy.
   var public_url: String?
   var provisioning: Provisioning?
+  var discovery = Discovery()
   var ramdisk: Ramdisk?
   var switches: [Switch]?
   var networks = Networks()
@@ -198,6 +210,7 @@ struct Configuration: Codable, Sendable {
       [
         "listen": (try defaults(of: Listen()), ["certificate", "key"]), "public_url": nil,
         "provisioning": (try defaults(of: Provisioning()), ["namespace"]), "ramdisk": ([:], ["kernel", "initrd"]),
+        "discovery": (try defaults(of: Discovery()), []),
         "switches": nil,
         "networks": (try defaults(of: Networks()), []),
         "console": (try defaults(of: Console()), ["public_host", "websocket_port"]),
@@ -222,6 +235,12 @@ struct Configuration: Codable, Sendable {
       settings.provisioningVLAN = provisioning.vlan
       settings.agentServer = "http://\(provisioning.address):\(provisioning.port)"
     }
+    if discovery.enabled {
+      var found = DiscoverySettings()
+      found.driver = discovery.driver
+      found.mostWaiting = discovery.most_waiting
+      settings.discovery = found
+    }
     settings.agentPatience = .seconds(limits.agent_patience)
     settings.agentSilence = .seconds(limits.agent_silence)
     settings.powerPatience = .seconds(limits.power_patience)
@@ -241,6 +260,20 @@ struct Configuration: Codable, Sendable {
     settings.dummyFolder = leases.dummy_nodes
     settings.hasTestNodes = leases.test_nodes
     return settings
+  }
+  /// - Parameter drivers: the hardware types that there are.
+  /// - Throws: ``Failure`` for a value that cannot be meant.
+  func checkDiscovery(_ drivers: [String]) throws {
+    guard discovery.enabled else { return }
+    guard provisioning != nil, ramdisk != nil else {
+      throw Failure("discovery: it needs a provisioning network and a ramdisk")
+    }
+    guard drivers.contains(discovery.driver) else {
+      throw Failure("discovery.driver: there is no '\(discovery.driver)'; there are \(drivers.joined(separator: ", "))")
+    }
+    guard (1...1000).contains(discovery.most_waiting) else {
+      throw Failure("discovery.most_waiting: 1 to 1000 is expected")
+    }
   }
   /// - Throws: ``Failure`` for a value that cannot be meant.
   func checkLeases() throws {

@@ -52,11 +52,23 @@ import Testing
 @Suite struct DnsmasqConfigurationTests {
   private func make(
     interface: String = "prov0", first: String = "172.30.0.100", last: String = "172.30.0.199", prefix: Int = 24,
-    folder: String = "/var/lib/steelyard/dhcp"
+    strangers: AddressRange? = nil, folder: String = "/var/lib/steelyard/dhcp"
   ) throws -> DnsmasqConfiguration {
     try DnsmasqConfiguration(
       interface: interface, server: #require(BootServer(address: "172.30.0.1", port: 8081)), first: first, last: last,
-      prefix: prefix, folder: folder)
+      prefix: prefix, strangers: strangers, folder: folder)
+  }
+
+  @Test func strangersHaveARangeApart() throws {
+    #expect(try make(strangers: AddressRange("172.30.0.5", "172.30.0.9")).strangers?.last == "172.30.0.9")
+    for (first, last) in [
+      ("172.30.0.9", "172.30.0.5"), ("172.31.0.5", "172.31.0.9"), ("172.30.0.100", "172.30.0.110"),
+      ("172.30.0.5", "172.30.0.101"), ("172.30.0.5,static", "172.30.0.9"), ("", ""),
+    ] {
+      #expect(throws: DnsmasqConfigurationError.self, "\(first) \(last)") {
+        try make(strangers: AddressRange(first, last))
+      }
+    }
   }
 
   @Test func ordinaryValuesAreTaken() throws {

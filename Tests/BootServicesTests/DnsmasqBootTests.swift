@@ -52,6 +52,27 @@ import Testing
     }
   }
 
+  @Test func strangersHaveAddressesOfTheirOwn() async throws {
+    try await ProvisioningNetwork.with { network in
+      try await network.serve(last: "172.30.0.101", strangers: AddressRange("172.30.0.10", "172.30.0.11")) { boot in
+        // unknown: from the strangers' addresses, as many as there are
+        let one = try #require(try await network.machines.discover(try Self.mac(1)))
+        #expect(["172.30.0.10", "172.30.0.11"].contains(one.address.description))
+        #expect(try await network.machines.request(one, try Self.mac(1))?.kind == .acknowledge)
+        let two = try #require(try await network.machines.discover(try Self.mac(2)))
+        #expect(try await network.machines.request(two, try Self.mac(2))?.kind == .acknowledge)
+        #expect(try await network.machines.discover(try Self.mac(3), within: Self.silence) == nil)
+
+        // admitted: from the others, though the strangers' are used up
+        try await boot.ensureAdmitted([try Self.mac(3)], label: "workflow-1/admit")
+        let known = try #require(try await network.machines.discover(try Self.mac(3)))
+        #expect(["172.30.0.100", "172.30.0.101"].contains(known.address.description))
+        try await boot.ensureDenied([try Self.mac(3)])
+        #expect(try await network.machines.discover(try Self.mac(3), within: Self.silence) == nil)
+      }
+    }
+  }
+
   @Test func everyFirmwareIsToldWhatItCanRun() async throws {
     try await ProvisioningNetwork.with { network in
       let one = try Self.mac(1)

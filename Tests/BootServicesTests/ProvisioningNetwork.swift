@@ -37,15 +37,18 @@ struct ProvisioningNetwork: Sendable {
     _ = try? await Processes.run("rm", ["-rf", "/tmp/\(id)"])
   }
 
-  func configuration(last: String = "172.30.0.199") throws -> DnsmasqConfiguration {
+  func configuration(last: String = "172.30.0.199", strangers: AddressRange? = nil) throws -> DnsmasqConfiguration {
     try DnsmasqConfiguration(
       interface: "prov0", namespace: namespace, server: #require(BootServer(address: Self.server, port: 8081)),
-      first: "172.30.0.100", last: last, prefix: 24, folder: folder)
+      first: "172.30.0.100", last: last, prefix: 24, strangers: strangers, folder: folder)
   }
 
   /// Runs the boot services while `body` runs.
-  func serve(last: String = "172.30.0.199", _ body: @Sendable (DnsmasqBoot) async throws -> Void) async throws {
-    let boot = try DnsmasqBoot(configuration(last: last))
+  func serve(
+    last: String = "172.30.0.199", strangers: AddressRange? = nil,
+    _ body: @Sendable (DnsmasqBoot) async throws -> Void
+  ) async throws {
+    let boot = try DnsmasqBoot(configuration(last: last, strangers: strangers))
     let running = Task { try await boot.run() }
     do {
       try await until("dnsmasq runs") { boot.supervision.process != nil && isListening }

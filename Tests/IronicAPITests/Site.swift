@@ -38,7 +38,7 @@ struct Site {
   }
 
   /// - Parameter console: what machines of the driver "talking" say; they have no other hardware.
-  init(console: (any ConsoleInterface)? = nil) async throws {
+  init(console: (any ConsoleInterface)? = nil, discovery: DiscoverySettings? = nil) async throws {
     folder = "/tmp/steelyard-ironic-\(Identifier.uuid())"
     mkdir(folder, 0o700)
     database = try Database(path: folder + "/steelyard.db", secrets: SecretBox(key: randomBytes(32)))
@@ -48,6 +48,7 @@ struct Site {
     logger.logLevel = .critical
     var settings = ConductorSettings()
     settings.dataFolder = folder
+    settings.discovery = discovery
     let consoleFolder = folder + "/consoles"
     conductor = Conductor(
       database: database, settings: settings,
@@ -153,8 +154,10 @@ struct Site {
 }
 
 /// Runs `body` with a site that is gone afterwards.
-func withSite<T>(console: (any ConsoleInterface)? = nil, _ body: (Site) async throws -> T) async throws -> T {
-  let site = try await Site(console: console)
+func withSite<T>(
+  console: (any ConsoleInterface)? = nil, discovery: DiscoverySettings? = nil, _ body: (Site) async throws -> T
+) async throws -> T {
+  let site = try await Site(console: console, discovery: discovery)
   defer { site.close() }
   return try await body(site)
 }

@@ -231,6 +231,37 @@ import Wire
     #expect(try await site.call(.get, "/v3/limits/\(own)", token: admin).status == 404)
   }
 
+  @Test func whatRegisteredLimitsNameStays() async throws {
+    let site = try await Site()
+    let admin = try await site.admin()
+    let service = try await site.call(
+      .post, "/v3/services", ["service": ["type": "metering", "name": "m"]], token: admin)
+    let id = try #require(service.body["service"]?["id"]?.string)
+    for region: JSON in [["id": "outer"], ["id": "inner", "parent_region_id": "outer"]] {
+      #expect(try await site.call(.post, "/v3/regions", ["region": region], token: admin).status == 201)
+    }
+    let made = try await site.call(
+      .post, "/v3/registered_limits",
+      [
+        "registered_limits": [
+          ["service_id": .string(id), "region_id": "inner", "resource_name": "meters", "default_limit": 1]
+        ]
+      ], token: admin)
+    let limit = try #require(made.ids("registered_limits").first)
+
+    for region in ["inner", "outer"] {
+      #expect(try await site.call(.delete, "/v3/regions/\(region)", token: admin).status == 403)
+      #expect(try await site.call(.get, "/v3/regions/\(region)", token: admin).status == 200)
+    }
+    #expect(try await site.call(.delete, "/v3/services/\(id)", token: admin).status == 409)
+    #expect(try await site.call(.get, "/v3/services/\(id)", token: admin).status == 200)
+
+    #expect(try await site.call(.delete, "/v3/registered_limits/\(limit)", token: admin).status == 204)
+    #expect(try await site.call(.delete, "/v3/services/\(id)", token: admin).status == 204)
+    #expect(try await site.call(.delete, "/v3/regions/outer", token: admin).status == 204)
+    #expect(try await site.call(.get, "/v3/regions/inner", token: admin).status == 404)
+  }
+
   @Test func nonsenseIsRefusedAndNothingIsMade() async throws {
     let site = try await Site()
     let admin = try await site.admin()
