@@ -89,7 +89,18 @@ public enum LeaseStore {
     if let value = filter.name { query.append("AND name = ?", .text(value)) }
     if let value = filter.projectID { query.append("AND project_id = ?", .text(value)) }
     if let value = filter.ownerID { query.append("AND owner_id = ?", .text(value)) }
-    if let value = filter.partyID { query.append("AND (project_id = ? OR owner_id = ?)", .text(value), .text(value)) }
+    if let value = filter.partyID {
+      if filter.statuses == .live {
+        // SQLite does not take the indexes of live leases for an OR, and would read all that the party ever had.
+        query.append(
+          """
+          AND uuid IN (SELECT uuid FROM leases WHERE project_id = ? AND status NOT IN ('deleted','expired') \
+          UNION SELECT uuid FROM leases WHERE owner_id = ? AND status NOT IN ('deleted','expired'))
+          """, .text(value), .text(value))
+      } else {
+        query.append("AND (project_id = ? OR owner_id = ?)", .text(value), .text(value))
+      }
+    }
     switch filter.statuses {
     case .all: break
     case .live: query.append("AND status NOT IN ('deleted','expired')")
@@ -332,7 +343,8 @@ public enum LeaseStore {
     var query = select()
     query.append("AND status IN ('wait cancel','wait expire')")
     if let uuid { query.append("AND resource_uuid = ?", .text(uuid)) }
-    query.append("ORDER BY created_at, uuid")
+    // The plus keeps SQLite from reading all leases that ever were in the order of `leases_created`.
+    query.append("ORDER BY +created_at, uuid")
     return query
   }
   /// Active leases whose machine is broken, and leases that say so of a machine that is whole again.
