@@ -184,12 +184,19 @@ public enum LeaseStore {
     return query
   }
   /// When `place` is taken within `span`, in order.
+  ///
+  /// Because live leases never overlap, only one can reach beyond the end of the span: those that begin later are not read.
   public static func taken(at place: Place, within span: TimeRange, in session: any Session) throws -> [TimeRange] {
-    try session.query(takenQuery(at: place, within: span)) { TimeRange($0.time(6), $0.time(7)) }
+    let inside = try session.query(takenQuery(at: place, within: span)) { TimeRange($0.time(6), $0.time(7)) }
+    guard let last = try first(at: place, endingAfter: span.end, in: session), last.time.start < span.end else {
+      return inside
+    }
+    return inside + [last.time]
   }
+  /// Those that end within the span.
   static func takenQuery(at place: Place, within span: TimeRange) -> Query {
     var query = room(place)
-    query.append("AND end_time > ? AND start_time < ? ORDER BY end_time", Value(span.start), Value(span.end))
+    query.append("AND end_time > ? AND end_time <= ? ORDER BY end_time", Value(span.start), Value(span.end))
     return query
   }
   public static func isFree(

@@ -37,6 +37,11 @@ struct LeaseModel {
   func isOffered(_ range: TimeRange, _ node: String, _ parent: String?, except uuid: String? = nil) -> Bool {
     offers.values.contains { place($0) == [node, parent ?? ""] && $0.time.overlaps(range) && $0.uuid != uuid }
   }
+  /// What can still be claimed from an offer.
+  func availabilities(_ offer: Offer) -> [TimeRange] {
+    let taken = leases.values.filter { place($0) == place(offer) }.map(\.time)
+    return LeaseArithmetic.availabilities(of: offer.time, taken: taken, now: now)
+  }
   func depth(_ lease: Lease) -> Int { lease.parentUUID.flatMap { leases[$0] }.map { depth($0) + 1 } ?? 0 }
   func children(_ uuid: String) -> [Lease] { leases.values.filter { $0.parentUUID == uuid } }
   func isTakenBack(_ node: String) -> Bool {

@@ -386,9 +386,13 @@ private struct LeaseHistory {
     try equal(
       "leases", try await site.call(.get, "/v1/leases", as: token).uuids("leases"),
       model.leases.values.filter { model.sees(project, $0) }.map(\.uuid))
-    try equal(
-      "offers", try await site.call(.get, "/v1/offers", as: token).uuids("offers"),
-      model.offers.values.filter { model.sees(project, $0) }.map(\.uuid))
+    let shown = try await site.call(.get, "/v1/offers", as: token)
+    try equal("offers", shown.uuids("offers"), model.offers.values.filter { model.sees(project, $0) }.map(\.uuid))
+    for offer in shown.body["offers"]?.array ?? [] {
+      let expected = offer["uuid"]?.string.flatMap { model.offers[$0] }.map { model.availabilities($0) } ?? []
+      guard offer["availabilities"] == .array(expected.map { [.string($0.start.iso8601), .string($0.end.iso8601)] })
+      else { throw Disagreement(description: "\(offer) should be available \(expected)") }
+    }
     try equal(
       "nodes", try await site.call(.get, "/v1/nodes", as: token).uuids("nodes"),
       nodes.filter { model.sees(project, machine: $0) })
