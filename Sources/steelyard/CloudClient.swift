@@ -74,6 +74,30 @@ struct CloudClient {
     return url
   }
 
+  struct Answer {
+    var status: Int
+    var json: JSON
+    /// An error in the service's own words.
+    var fault: String {
+      let inner = json["error_message"]?.string.flatMap { try? JSON(parsing: $0) }
+      return inner?["faultstring"]?.string ?? "HTTP status \(status)"
+    }
+  }
+  /// Asks the bare-metal service for something short.
+  func send(_ method: String, _ url: String, _ body: JSON? = nil) async throws -> Answer {
+    var request = HTTPClientRequest(url: url)
+    request.method = .init(rawValue: method)
+    request.headers.add(name: "X-Auth-Token", value: token)
+    request.headers.add(name: "X-OpenStack-Ironic-API-Version", value: "latest")
+    if let body {
+      request.headers.add(name: "Content-Type", value: "application/json")
+      request.body = .bytes(ByteBuffer(string: body.description))
+    }
+    let answer = try await http.execute(request, timeout: .seconds(60))
+    let text = String(buffer: try await answer.body.collect(upTo: 4 << 20))
+    return Answer(status: Int(answer.status.code), json: (try? JSON(parsing: text)) ?? .null)
+  }
+
   /// Reads an answer as it comes.
   func stream(_ url: String, _ body: (ByteBuffer) throws -> Void) async throws {
     var request = HTTPClientRequest(url: url)
