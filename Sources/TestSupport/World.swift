@@ -49,17 +49,20 @@ public final class World: @unchecked Sendable {
   public func ledger() -> [String] { ((try? rows("SELECT what FROM ledger ORDER BY seq")) ?? []).map { $0[0] } }
 
   /// Brings a thing to a value; nil removes it. The ledger tells real changes only.
-  public func ensure(_ name: String, _ value: String?) throws {
+  public func ensure(_ name: String, _ value: String?) throws { try ensure([(name, value)]) }
+  /// The same for several things, all or none of them: a machine that loses power loses what ran on it at that moment.
+  public func ensure(_ things: [(name: String, value: String?)]) throws {
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
-    guard self.value(name) != value else { return }
-    let change =
-      value.map {
-        "INSERT INTO thing VALUES ('\(quoted(name))', '\(quoted($0))') ON CONFLICT (name) DO UPDATE SET value = excluded.value"
-      }
-      ?? "DELETE FROM thing WHERE name = '\(quoted(name))'"
-    _ = try rows(
-      "BEGIN IMMEDIATE; \(change); INSERT INTO ledger (what) VALUES ('\(quoted(name))=\(quoted(value ?? ""))'); COMMIT")
+    let changes = things.filter { self.value($0.name) != $0.value }.map { name, value in
+      let change =
+        value.map {
+          "INSERT INTO thing VALUES ('\(quoted(name))', '\(quoted($0))') ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+        } ?? "DELETE FROM thing WHERE name = '\(quoted(name))'"
+      return "\(change); INSERT INTO ledger (what) VALUES ('\(quoted(name))=\(quoted(value ?? ""))');"
+    }
+    guard !changes.isEmpty else { return }
+    _ = try rows("BEGIN IMMEDIATE; \(changes.joined(separator: " ")) COMMIT")
   }
 
   private func quoted(_ text: String) -> String { text.replacing("'", with: "''") }

@@ -80,9 +80,7 @@ public struct WorldAgent: Sendable {
   /// Switches the machine off, where the server has no controller to do it with: elsewhere that is the server's to show.
   private func leave() throws {
     guard world.value("leaves/\(machine)") != nil else { return }
-    try world.ensure("power/\(machine)", "power off")
-    try world.ensure("runs/\(machine)", nil)
-    try world.ensure("agent/\(machine)", nil)
+    try world.ensure([("power/\(machine)", "power off"), ("runs/\(machine)", nil), ("agent/\(machine)", nil)])
   }
 
   private var inventory: JSON {
