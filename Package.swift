@@ -163,7 +163,7 @@ let package = Package(
     tests("WireTests", ["Wire"]),
     tests("DomainTests", ["Domain", "Wire"]),
     tests("ProcessesTests", ["Processes"]),
-    tests("StoreTests", ["Store", "Cryptography", "Domain", "Wire"]),
+    tests("StoreTests", ["Store", "TestSupport", "Cryptography", "Domain", "Wire"]),
     tests("WorkflowsTests", ["Workflows", "Store", "Cryptography", "Wire", logging]),
     tests(
       "ConductorTests",

@@ -19,9 +19,7 @@ struct SelfSignedCertificate: Sendable {
       if access(folder + "/certificate.pem", R_OK) != 0 { try await create(host, in: folder) }
       return try read(folder)
     }
-    var template = Array("/tmp/steelyard-simulator.XXXXXX".utf8CString)
-    guard mkdtemp(&template) != nil else { throw MachineError("no temporary folder: errno \(errno)") }
-    let folder = template.withUnsafeBufferPointer { $0.baseAddress.map { String(cString: $0) } ?? "" }
+    let folder = try makeTemporaryFolder("simulator")
     defer {
       unlink(folder + "/certificate.pem")
       unlink(folder + "/key.pem")

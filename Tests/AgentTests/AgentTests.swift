@@ -438,14 +438,3 @@ import Wire
     #expect(results(server).first?["error"]?.string?.contains("run-shell") == true)
   }
 }
-
-extension String {
-  /// The text between the occurrences of `word`.
-  fileprivate func components(_ word: String) -> [String] {
-    var parts: [String] = [""]
-    for piece in split(separator: " ", omittingEmptySubsequences: false) {
-      if piece == word { parts.append("") } else { parts[parts.count - 1] += piece + " " }
-    }
-    return parts
-  }
-}

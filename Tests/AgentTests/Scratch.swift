@@ -72,3 +72,14 @@ func header(_ offset: UInt64, _ length: UInt64) -> [UInt8] {
 }
 
 func randomBytes(_ count: Int) -> [UInt8] { Machine.bytes(of: "/dev/urandom", limit: count) ?? [] }
+
+extension String {
+  /// The text between the occurrences of `word`.
+  func components(_ word: String) -> [String] {
+    var parts: [String] = [""]
+    for piece in split(separator: " ", omittingEmptySubsequences: false) {
+      if piece == word { parts.append("") } else { parts[parts.count - 1] += piece + " " }
+    }
+    return parts
+  }
+}

@@ -61,38 +61,39 @@ import Wire
     "look at the console for what the firmware did; is the port's MAC address right, is its switch port on the provisioning network, does it boot over the network first?"
 
   @Test(arguments: faults) func isToldInWordsAndTheNormalVerbsLeadOut(fault: Fault) async throws {
-    let folder = try temporaryFolder()
-    let site = try CrashSite(folder: folder, options: ["patience": "600"])
-    try site.world.ensure("fault/\(fault.verb)", fault.words)
+    try await withFolder("failure") { folder in
+      let site = try CrashSite(folder: folder, options: ["patience": "600"])
+      try site.world.ensure("fault/\(fault.verb)", fault.words)
 
-    let failed = try await site.play(fault.scenario)
-    site.database.close()
-    #expect(failed["state"]?.string == fault.state)
-    #expect(
-      failed["last_error"]?.string?.contains(fault.says) == true, "last_error: \(failed["last_error"]?.string ?? "")")
-    // What a device of the site said is not for the lessee; what is theirs is.
-    let told = failed["public_error"]?.string ?? ""
-    let isSites = ["verify", "switch", "admit", "power-on"].contains(fault.verb)
-    #expect(told.contains(fault.says) != isSites && !told.isEmpty && !told.contains("bmc"), "told: \(told)")
-    #expect(failed["reservation"] == .null)
-    #expect(failed["leftovers"] == [])
-    #expect(failed["world"]?["dhcp/n1"] == nil)
-    #expect(failed["world"]?["switch/n1"] == nil, "the switch port is not in quarantine")
+      let failed = try await site.play(fault.scenario)
+      site.database.close()
+      #expect(failed["state"]?.string == fault.state)
+      #expect(
+        failed["last_error"]?.string?.contains(fault.says) == true, "last_error: \(failed["last_error"]?.string ?? "")")
+      // What a device of the site said is not for the lessee; what is theirs is.
+      let told = failed["public_error"]?.string ?? ""
+      let isSites = ["verify", "switch", "admit", "power-on"].contains(fault.verb)
+      #expect(told.contains(fault.says) != isSites && !told.isEmpty && !told.contains("bmc"), "told: \(told)")
+      #expect(failed["reservation"] == .null)
+      #expect(failed["leftovers"] == [])
+      #expect(failed["world"]?["dhcp/n1"] == nil)
+      #expect(failed["world"]?["switch/n1"] == nil, "the switch port is not in quarantine")
 
-    // Mended, the same can be asked again.
-    try site.world.ensure("fault/\(fault.verb)", nil)
-    let mended: JSON
-    switch fault.scenario {
-    case .verify: mended = try await ask(.manage, folder)
-    case .deploy: mended = try await ask(.active, folder)
-    case .inspect: mended = try await ask(.inspect, folder)
-    default:
-      #expect(try await ask(.manage, folder)["state"]?.string == "manageable")
-      mended = try await ask(.provide, folder)
+      // Mended, the same can be asked again.
+      try site.world.ensure("fault/\(fault.verb)", nil)
+      let mended: JSON
+      switch fault.scenario {
+      case .verify: mended = try await ask(.manage, folder)
+      case .deploy: mended = try await ask(.active, folder)
+      case .inspect: mended = try await ask(.inspect, folder)
+      default:
+        #expect(try await ask(.manage, folder)["state"]?.string == "manageable")
+        mended = try await ask(.provide, folder)
+      }
+      #expect(mended["state"]?.string == fault.scenario.whole.rawValue)
+      #expect(mended["last_error"] == .null)
+      #expect(mended["leftovers"] == [])
     }
-    #expect(mended["state"]?.string == fault.scenario.whole.rawValue)
-    #expect(mended["last_error"] == .null)
-    #expect(mended["leftovers"] == [])
   }
 
   /// In a server started anew.
@@ -101,10 +102,5 @@ import Wire
     let report = try await site.ask(verb)
     site.database.close()
     return report
-  }
-  private func temporaryFolder() throws -> String {
-    var template = Array("/tmp/steelyard-failure-XXXXXX".utf8CString)
-    _ = try #require(mkdtemp(&template))
-    return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }
 }

@@ -11,51 +11,6 @@ import Workflows
 
 /// The real verbs and workflows on hardware that needs no agent: nothing is booted, wired or written, everything else is as ever.
 @Suite struct FakeLifeTests {
-  /// A server with one fake node in `enroll`, its workflows running.
-  struct Life {
-    let site: CrashSite
-    var conductor: Conductor { site.conductor }
-    var database: Database { site.database }
-
-    func node() async throws -> Node {
-      try #require(try await database.read { try NodeStore.get(CrashSite.node, in: $0) })
-    }
-    func ask(_ verb: ProvisionVerb, _ parameters: JSONObject = [:]) async throws {
-      try await database.write { [conductor] session in
-        guard var node = try NodeStore.get(CrashSite.node, in: session) else { return }
-        try conductor.provision(verb, node: &node, parameters: parameters, by: .system, in: session)
-      }
-    }
-    func set(_ change: @escaping @Sendable (inout Node) -> Void) async throws {
-      try await database.write { session in
-        guard var node = try NodeStore.get(CrashSite.node, in: session) else { return }
-        change(&node)
-        try NodeStore.update(node, in: session)
-        try NodeStore.setDriverInfo(node.driverInfo, of: node.uuid, secrets: [], box: database.secrets, in: session)
-      }
-    }
-    /// The node once no workflow holds it.
-    @discardableResult func settled() async throws -> Node {
-      try #require(
-        try await eventually { () -> Node? in
-          let open = try await database.read { try WorkflowStore.open(in: $0) }
-          let node = try await self.node()
-          return open.isEmpty && node.reservation == nil ? node : nil
-        })
-    }
-    func does(_ verb: ProvisionVerb, _ parameters: JSONObject = [:]) async throws -> Node {
-      try await ask(verb, parameters)
-      return try await settled()
-    }
-    func power(_ target: PowerTarget) async throws -> Node {
-      try await database.write { [conductor] session in
-        guard var node = try NodeStore.get(CrashSite.node, in: session) else { return }
-        try conductor.setPower(target, node: &node, timeout: nil, by: .system, in: session)
-      }
-      return try await settled()
-    }
-  }
-
   static let image: JSONObject = ["image_source": "http://192.0.2.1/image.raw", "image_checksum": "d41d8cd98f00b204"]
   static let reset: JSONObject = ["clean_steps": [["interface": "bios", "step": "factory_reset"]]]
 
@@ -134,22 +89,13 @@ import Workflows
     try await withFolder("fake-life") { folder in
       try await withLife(folder) { life in
         _ = try await life.does(.provide)
-        let now = CrashSite.now()
-        let lease = Lease(
-          uuid: Identifier.uuid(), projectID: "tenant", ownerID: "p", resourceUUID: CrashSite.node,
-          time: TimeRange(now - .seconds(1), now + .seconds(3600)), createdAt: now)
-        try await life.database.write { try LeaseStore.insert(lease, in: $0) }
-        _ = try await life.conductor.runLeases()
+        let lease = try await life.lease()
         var node = try await life.settled()
         #expect(node.lessee == "tenant" && node.leaseUUID == lease.uuid)
 
         try await life.set { $0.instanceInfo = Self.image }
         #expect(try await life.does(.active).provisionState == .active)
-        try await life.database.write { [conductor = life.conductor] session in
-          if let active = try LeaseStore.get(lease.uuid, in: session) {
-            try conductor.endLease(active, reason: .deleted, in: session)
-          }
-        }
+        try await life.end(lease)
         node = try await life.settled()
         #expect(node.provisionState == .available && node.powerState == .off && node.lessee == nil)
         #expect(try await life.database.read { try LeaseStore.get(lease.uuid, in: $0)?.status } == .deleted)
@@ -263,19 +209,10 @@ import Workflows
         // The same at the end of a lease.
         try await life.set { $0.isRetired = false }
         _ = try await life.does(.provide)
-        let now = CrashSite.now()
-        let lease = Lease(
-          uuid: Identifier.uuid(), projectID: "tenant", ownerID: "p", resourceUUID: CrashSite.node,
-          time: TimeRange(now - .seconds(1), now + .seconds(3600)), createdAt: now)
-        try await life.database.write { try LeaseStore.insert(lease, in: $0) }
-        _ = try await life.conductor.runLeases()
+        let lease = try await life.lease()
         _ = try await life.settled()
         try await life.set { $0.isRetired = true }
-        try await life.database.write { [conductor = life.conductor] session in
-          if let active = try LeaseStore.get(lease.uuid, in: session) {
-            try conductor.endLease(active, reason: .deleted, in: session)
-          }
-        }
+        try await life.end(lease)
         node = try await life.settled()
         #expect(node.provisionState == .manageable && node.lessee == nil)
         #expect(try await life.database.read { try LeaseStore.get(lease.uuid, in: $0)?.status } == .deleted)

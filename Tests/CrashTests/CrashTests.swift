@@ -114,9 +114,7 @@ struct CrashBench: Sendable {
 
   init(_ scenario: Scenario) throws {
     self.scenario = scenario
-    var template = Array("/tmp/steelyard-crash-XXXXXX".utf8CString)
-    _ = try #require(mkdtemp(&template))
-    folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    folder = try makeTemporaryFolder("crash")
     worker = try #require(CrashBench.products) + "/crash-worker"
   }
   /// The folder of the test bundle: the worker is built beside it.

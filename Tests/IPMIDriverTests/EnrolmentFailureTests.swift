@@ -19,9 +19,7 @@ import Wire
 
   /// Enrols with `wrong`, looks at what is said, and mends it.
   private func enrol(_ wrong: JSONObject, mended: JSONObject, says: [String], hides: [String]) async throws {
-    var template = Array("/tmp/steelyard-enrol-XXXXXX".utf8CString)
-    _ = try #require(mkdtemp(&template))
-    let folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    let folder = try makeTemporaryFolder("enrol")
     var limits = IPMILimits()
     limits.answerSeconds = 1
     limits.retries = 1

@@ -9,9 +9,7 @@ import Wire
 /// What an administrator sees who enrols a machine with what is wrong of its controller, and how they go on.
 @Suite struct EnrolmentFailureTests {
   private func enrol(_ controller: SimulatedController, _ wrong: JSONObject, says: [String]) async throws {
-    var template = Array("/tmp/steelyard-enrol-XXXXXX".utf8CString)
-    _ = try #require(mkdtemp(&template))
-    let folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    let folder = try makeTemporaryFolder("enrol")
     var parts = SiteParts()
     parts.hardware = controller.hardware
     parts.secrets = ["redfish_password"]

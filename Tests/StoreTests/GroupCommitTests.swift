@@ -1,6 +1,6 @@
 import Cryptography
-import Glibc
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Store
@@ -31,24 +31,19 @@ import Testing
     }
   }
 
-  private func withSession(_ body: (SQLiteSession, String) throws -> Void) throws {
-    var template = Array("/tmp/steelyard-group-XXXXXX".utf8CString)
-    _ = try #require(mkdtemp(&template))
-    let folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    defer {
-      for end in ["", "-wal", "-shm"] { unlink("\(folder)/site.db\(end)") }
-      rmdir(folder)
+  private func withSession(_ body: (SQLiteSession, String) throws -> Void) async throws {
+    try await withFolder("group") { folder in
+      let session = try SQLiteSession(path: "\(folder)/site.db", durable: true)
+      try session.script("CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
+      try body(session, "\(folder)/site.db")
     }
-    let session = try SQLiteSession(path: "\(folder)/site.db", durable: true)
-    try session.script("CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
-    try body(session, "\(folder)/site.db")
   }
   private func names(_ session: SQLiteSession) throws -> [String] {
     try session.query("SELECT name FROM settings ORDER BY name", []) { $0.text(0) }
   }
 
-  @Test func oneThatFailsTakesNothingOfTheOthersAndNobodyIsToldBeforeAllAreInForce() throws {
-    try withSession { session, path in
+  @Test func oneThatFailsTakesNothingOfTheOthersAndNobodyIsToldBeforeAllAreInForce() async throws {
+    try await withSession { session, path in
       let told = Told()
       let seen = Told()
       let writes = [
@@ -68,8 +63,8 @@ import Testing
     }
   }
 
-  @Test func aDiskThatIsFullTakesBackAllThatShareTheCommitAndTheRestGoOn() throws {
-    try withSession { session, _ in
+  @Test func aDiskThatIsFullTakesBackAllThatShareTheCommitAndTheRestGoOn() async throws {
+    try await withSession { session, _ in
       let told = Told()
       let pages = try session.query("PRAGMA page_count", []) { $0.int(0) }.first ?? 0
       try session.script("PRAGMA max_page_count=\(pages + 2)")
@@ -88,8 +83,8 @@ import Testing
     }
   }
 
-  @Test func aTransactionThatSQLiteEndsIsLostToThoseBeforeAndNotToThoseBehind() throws {
-    try withSession { session, _ in
+  @Test func aTransactionThatSQLiteEndsIsLostToThoseBeforeAndNotToThoseBehind() async throws {
+    try await withSession { session, _ in
       let told = Told()
       // As SQLite does on its own when the disk is full or memory is short.
       let ends = told.write("x") { session in
@@ -107,31 +102,28 @@ import Testing
   }
 
   @Test func manyAtOnceAreEachToldTheTruth() async throws {
-    var template = Array("/tmp/steelyard-group-XXXXXX".utf8CString)
-    _ = try #require(mkdtemp(&template))
-    let folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    let database = try Database(path: "\(folder)/site.db", secrets: SecretBox(key: [UInt8](repeating: 7, count: 32)))
-    let done = await withTaskGroup(of: (Int, Bool).self) { group in
-      for number in 0..<500 {
-        group.addTask {
-          let result: Void? = try? await database.write { session in
-            // Half of the names are taken twice.
-            _ = try session.execute(
-              "INSERT INTO settings (name, value) VALUES ($1, $2)",
-              [.text("n\(number < 250 ? number : number - number % 2)"), .text("\(number)")])
-            if number % 7 == 0 { throw Stop() }
+    try await withFolder("group") { folder in
+      let database = try Database(path: "\(folder)/site.db", secrets: SecretBox(key: [UInt8](repeating: 7, count: 32)))
+      let done = await withTaskGroup(of: (Int, Bool).self) { group in
+        for number in 0..<500 {
+          group.addTask {
+            let result: Void? = try? await database.write { session in
+              // Half of the names are taken twice.
+              _ = try session.execute(
+                "INSERT INTO settings (name, value) VALUES ($1, $2)",
+                [.text("n\(number < 250 ? number : number - number % 2)"), .text("\(number)")])
+              if number % 7 == 0 { throw Stop() }
+            }
+            return (number, result != nil)
           }
-          return (number, result != nil)
         }
+        return await group.reduce(into: Set<Int>()) { if $1.1 { $0.insert($1.0) } }
       }
-      return await group.reduce(into: Set<Int>()) { if $1.1 { $0.insert($1.0) } }
+      let kept = try await database.read { session in
+        Set(try session.query("SELECT value FROM settings WHERE name LIKE 'n%'", []) { Int($0.text(0)) ?? -1 })
+      }
+      #expect(kept == done && done.count > 250 && !done.contains { $0 % 7 == 0 })
+      database.close()
     }
-    let kept = try await database.read { session in
-      Set(try session.query("SELECT value FROM settings WHERE name LIKE 'n%'", []) { Int($0.text(0)) ?? -1 })
-    }
-    #expect(kept == done && done.count > 250 && !done.contains { $0 % 7 == 0 })
-    database.close()
-    for end in ["", "-wal", "-shm"] { unlink("\(folder)/site.db\(end)") }
-    rmdir(folder)
   }
 }

@@ -1,5 +1,6 @@
 import Cryptography
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Store
@@ -7,16 +8,8 @@ import Testing
 @Suite struct MigrationTests {
   private let box = SecretBox(key: [UInt8](repeating: 7, count: 32))
 
-  private func inFolder(_ body: (String) throws -> Void) throws {
-    var template = Array("/tmp/steelyard-migration-XXXXXX".utf8CString)
-    _ = try #require(mkdtemp(&template))
-    let folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    defer {
-      for number in 0...Migration.all.count { unlink(Migration.copy(of: "\(folder)/site.db", schema: number)) }
-      for end in ["", "-wal", "-shm"] { unlink("\(folder)/site.db\(end)") }
-      rmdir(folder)
-    }
-    try body("\(folder)/site.db")
+  private func inFolder(_ body: (String) throws -> Void) async throws {
+    try await withFolder("migration") { try body("\($0)/site.db") }
   }
   private func schema(_ session: SQLiteSession) throws -> [String] {
     try session.query("SELECT name, COALESCE(sql, '') FROM sqlite_master ORDER BY name", []) {
@@ -41,16 +34,16 @@ import Testing
       """)
   }
 
-  @Test func everyEarlierSchemaBecomesTheSameAndKeepsWhatItHadWithACopyBeside() throws {
+  @Test func everyEarlierSchemaBecomesTheSameAndKeepsWhatItHadWithACopyBeside() async throws {
     var fresh: [String] = []
-    try inFolder { path in
+    try await inFolder { path in
       let session = try SQLiteSession(path: path, durable: true)
       try Migration.apply(to: session, path: path)
       fresh = try schema(session)
       #expect(!exists(Migration.copy(of: path, schema: 0)), "there was nothing to copy")
     }
     for count in 1..<Migration.all.count {
-      try inFolder { path in
+      try await inFolder { path in
         try makeOld(path, schema: count)
 
         try Database(path: path, secrets: box).close()
@@ -69,13 +62,12 @@ import Testing
         // The earlier program runs again on the copy.
         try Migration.apply(
           Array(Migration.all.prefix(count)), to: SQLiteSession(path: copy, durable: true), path: copy)
-        for end in ["-wal", "-shm"] { unlink(copy + end) }
       }
     }
   }
 
-  @Test func anEarlierProgramRefusesALaterSchemaAndSaysWhereTheCopyIs() throws {
-    try inFolder { path in
+  @Test func anEarlierProgramRefusesALaterSchemaAndSaysWhereTheCopyIs() async throws {
+    try await inFolder { path in
       try makeOld(path, schema: 11)
       try Database(path: path, secrets: box).close()
       let session = try SQLiteSession(path: path, durable: true)
@@ -91,8 +83,8 @@ import Testing
     }
   }
 
-  @Test func aCommandBesideTheServerNeverChangesTheSchema() throws {
-    try inFolder { path in
+  @Test func aCommandBesideTheServerNeverChangesTheSchema() async throws {
+    try await inFolder { path in
       try makeOld(path, schema: 3)
       let error = #expect(throws: StoreError.self) { try Database(path: path, secrets: box, upgrades: false) }
       #expect(error?.description.contains("steelyard serve") == true)

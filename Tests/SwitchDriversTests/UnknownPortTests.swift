@@ -40,9 +40,7 @@ import Wire
   ) async throws {
     try await VirtualSwitch.with { home, _ in
       try await home.addPorts(["n1", "n2"], type: "dummy")
-      var template = Array("/tmp/steelyard-wiring-XXXXXX".utf8CString)
-      _ = try #require(mkdtemp(&template))
-      let folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+      let folder = try makeTemporaryFolder("wiring")
       let switches = try Switches(
         [SwitchConfiguration(name: "sw0", endpoint: "unix:\(home.databaseSocket)", bridge: home.bridge)],
         logger: .init(label: "test"))
