@@ -84,6 +84,7 @@ public final class Conductor: Sendable {
   /// Wakes reconcilers by name.
   let wakeups = Signals()
   let offers = DiscoveryOffers()
+  let silence = ControllerSilence()
   /// Serial consoles of the nodes; nil where none are kept (tests).
   public let consoles: (any NodeConsoles)?
 
@@ -164,13 +165,14 @@ struct Parts: Sendable {
     return node
   }
   func driver(of uuid: String) async throws -> NodeDriver {
-    let database = database
-    let (name, info) = try await database.read { session -> (String, JSONObject) in
-      guard let node = try NodeStore.get(uuid, in: session) else {
-        throw ConductorError(.notFound, "Node \(uuid) is gone.")
-      }
-      return (node.driver, try NodeStore.driverInfoWithSecrets(of: uuid, box: database.secrets, in: session))
+    let secrets = database.secrets
+    guard let (name, info) = try await database.read({ try NodeStore.driver(of: uuid, box: secrets, in: $0) }) else {
+      throw ConductorError(.notFound, "Node \(uuid) is gone.")
     }
+    return try driver(name, node: uuid, info: info)
+  }
+  /// - Parameter info: `driver_info` with its secrets in the clear.
+  func driver(_ name: String, node uuid: String, info: JSONObject) throws -> NodeDriver {
     guard let type = hardwareTypes.first(where: { $0.name == name }) else {
       throw DriverError(.misconfigured, device: .node(uuid), detail: "there is no driver '\(name)'")
     }

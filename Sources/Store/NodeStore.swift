@@ -183,17 +183,31 @@ public enum NodeStore {
   private static func secretsOf(_ uuid: String, box: SecretBox, in session: any Session) throws -> JSONObject {
     let sealed =
       try session.first("SELECT driver_secrets FROM nodes WHERE uuid = $1", [.text(uuid)]) { $0.optionalText(0) } ?? nil
+    return secrets(sealed, of: uuid, box: box)
+  }
+  private static func secrets(_ sealed: String?, of uuid: String, box: SecretBox) -> JSONObject {
     guard let sealed, let text = box.openText(sealed, context: "node/\(uuid)"), let json = try? JSON(parsing: text)
     else { return [:] }
     return json.object ?? [:]
+  }
+  static func driverInfo(_ shown: JSONObject, sealed: String?, of uuid: String, box: SecretBox) -> JSONObject {
+    var info = shown
+    for member in secrets(sealed, of: uuid, box: box) { info[member.key] = member.value }
+    return info
+  }
+  /// The hardware type, and `driver_info` with its secrets in the clear: for drivers only. Nil when there is no such node.
+  public static func driver(of uuid: String, box: SecretBox, in session: any Session) throws -> (
+    name: String, info: JSONObject
+  )? {
+    try session.first("SELECT driver, driver_info, driver_secrets FROM nodes WHERE uuid = $1", [.text(uuid)]) { row in
+      (row.text(0), driverInfo(row.object(1), sealed: row.optionalText(2), of: uuid, box: box))
+    }
   }
   /// `driver_info` with its secrets in the clear: for drivers only.
   public static func driverInfoWithSecrets(of uuid: String, box: SecretBox, in session: any Session) throws
     -> JSONObject
   {
-    var info = try session.first("SELECT driver_info FROM nodes WHERE uuid = $1", [.text(uuid)]) { $0.object(0) } ?? [:]
-    for member in try secretsOf(uuid, box: box, in: session) { info[member.key] = member.value }
-    return info
+    try driver(of: uuid, box: box, in: session)?.info ?? [:]
   }
 
   /// Records what the controller reported; no other field is touched.

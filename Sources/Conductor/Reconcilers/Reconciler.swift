@@ -43,7 +43,8 @@ extension Conductor {
     [
       RunnerService(conductor: self),
       LeaseTimer(conductor: self),
-      reconciler("power-sync", settings.powerSyncPeriod) { try await self.syncPower() },
+      reconciler("power-sync", settings.powerSyncPeriod) { try await self.syncPower(.answering) },
+      reconciler("power-sync-silent", settings.powerSyncPeriod) { try await self.syncPower(.silent) },
       reconciler("switch-drift", settings.switchAuditPeriod) { try await self.repairSwitches() },
       SwitchWatch(conductor: self),
       // Woken by the change; the period is for machines that a workflow held then, and switches that did not answer.
