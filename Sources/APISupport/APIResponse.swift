@@ -19,7 +19,14 @@ public struct APIResponse: Sendable {
     self.status = status
     self.headers = headers
     self.headers[.contentType] = "application/json"
-    body = .init(byteBuffer: writer.withBytes { ByteBuffer(bytes: $0) })
+    body = .init(byteBuffer: ByteBuffer(writer))
+  }
+  /// A JSON answer that is written already.
+  public init(_ status: HTTPResponse.Status = .ok, json: ByteBuffer, headers: HTTPFields = [:]) {
+    self.status = status
+    self.headers = headers
+    self.headers[.contentType] = "application/json"
+    body = .init(byteBuffer: json)
   }
   public init(_ status: HTTPResponse.Status = .ok, json: JSON, headers: HTTPFields = [:]) {
     var writer = JSONWriter()
@@ -46,4 +53,9 @@ public struct APIResponse: Sendable {
   }
   public static let noContent = APIResponse(.noContent)
   public static let accepted = APIResponse(.accepted)
+}
+
+extension ByteBuffer {
+  /// The text of a writer: one copy.
+  public init(_ writer: borrowing JSONWriter) { self = writer.withBytes { ByteBuffer(bytes: $0) } }
 }

@@ -20,11 +20,17 @@ public struct IronicAPI: Sendable {
   /// The one conductor's name in `GET /v1/conductors` and in each node's `conductor`.
   let hostname: String
   let implementations: NodeView.Implementations
+  /// Nodes in the longest page.
+  let longestPage: Int
 
-  public init(database: Database, conductor: Conductor, hostname: String = "steelyard") {
+  /// - Parameter longestPage: nodes in the longest page of a list. Source: Ironic, `[api] max_limit`.
+  public init(
+    database: Database, conductor: Conductor, hostname: String = "steelyard", longestPage: Int = ListQuery.maximum
+  ) {
     self.database = database
     self.conductor = conductor
     self.hostname = hostname
+    self.longestPage = longestPage
     implementations = Dictionary(
       conductor.hardwareTypes.map { ($0.name, $0.interfaces.compactMapValues(\.first)) }, uniquingKeysWith: { $1 })
   }

@@ -4,9 +4,9 @@ import Store
 import Wire
 
 /// What every list of this API takes: `limit`, `marker`, `sort_key`, `sort_dir`, `fields`, `detail`.
-struct ListQuery: Sendable {
+public struct ListQuery: Sendable {
   /// Upstream's `[api] max_limit`.
-  static let maximum = 1000
+  public static let maximum = 1000
   var limit: Int
   var marker: String?
   var sortKey: String?
@@ -20,13 +20,17 @@ struct ListQuery: Sendable {
   ///   - filters: the names that this list filters by; any other is refused, because a filter that is not applied shows too much.
   ///   - isDetailed: the path says so.
   ///   - detailSince: the microversion 1.N that brought `detail` to this list.
-  init(_ request: APIRequest, filters: Set<String>, isDetailed: Bool = false, detailSince: Int = 43) throws {
+  ///   - maximum: the longest page.
+  init(
+    _ request: APIRequest, filters: Set<String>, isDetailed: Bool = false, detailSince: Int = 43,
+    maximum: Int = Self.maximum
+  ) throws {
     for (name, _) in request.query where !Self.common.contains(name) && !filters.contains(name) {
       throw APIError.badRequest("Unknown argument: \"\(name)\"")
     }
     let asked = try request.query.int("limit") ?? 0
     guard asked >= 0 else { throw APIError.badRequest("Limit must be positive") }
-    limit = asked == 0 ? Self.maximum : min(asked, Self.maximum)
+    limit = asked == 0 ? maximum : min(asked, maximum)
     marker = request.query["marker"]
     sortKey = request.query["sort_key"]
     switch request.query["sort_dir"] ?? "asc" {

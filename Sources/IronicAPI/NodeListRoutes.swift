@@ -1,5 +1,6 @@
 import APISupport
 import Domain
+import NIOCore
 import Store
 import Wire
 
@@ -47,10 +48,13 @@ extension IronicAPI {
     ]
   }
 
-  /// GET /v1/nodes → 200 `{"nodes": […], "next"?}`: one statement, rows written straight into the answer.
+  /// So many nodes are read and written at a time; of a longer list the client gets the beginning while the rest is read.
+  private static let part = 500
+
+  /// GET /v1/nodes → 200 `{"nodes": […], "next"?}`: one statement for each ``part``, rows written straight into the answer.
   /// - Parameter chassis: the UUID of the path's chassis.
   func listNodes(_ request: APIRequest, isDetailed: Bool, chassis: String? = nil) async throws -> APIResponse {
-    let query = try ListQuery(request, filters: Self.filters, isDetailed: isDetailed)
+    let query = try ListQuery(request, filters: Self.filters, isDetailed: isDetailed, maximum: longestPage)
     let version = try Microversion(request.headers)
     var filter = try nodeFilter(request, query, version)
     if let chassis {
@@ -61,7 +65,7 @@ extension IronicAPI {
       request, hostname: hostname, implementations: implementations, fields: query.fields,
       defaults: query.isDetailed ? nil : NodeField.listed)
     let actor = try request.actor()
-    return try await database.read { [filter] session in
+    let first = try await database.read { [filter] session in
       if let marker = filter.paging.marker {
         guard Identifier.isUUID(marker) else {
           throw APIError.badRequest("Expected a UUID for marker but received \(marker.prefix(80)).")
@@ -72,22 +76,62 @@ extension IronicAPI {
       if let chassis = filter.chassisUUID, actor.isSiteReader, try ChassisStore.get(chassis, in: session) == nil {
         throw APIError.notFound("Chassis \(chassis) could not be found.")
       }
-      var writer = JSONWriter(capacity: 64 << 10)
-      var count = 0
+      return try ListPart(request, query, view, filter, from: 0, in: session)
+    }
+    guard first.end != nil else { return APIResponse(.ok, json: first.text) }
+    let start = filter
+    return APIResponse(.ok, contentType: "application/json", length: nil) { writer in
+      var part = first, filter = start, count = 0
+      while true {
+        try await writer.write(part.text)
+        guard let end = part.end else { return }
+        filter.paging.end = end
+        count += Self.part
+        part = try await database.read { [filter, count] session in
+          try ListPart(request, query, view, filter, from: count, in: session)
+        }
+      }
+    }
+  }
+
+  /// Some of the nodes of a list, as text.
+  private struct ListPart: Sendable {
+    let text: ByteBuffer
+    /// Nil when the list ends with it.
+    let end: PageEnd?
+
+    /// - Parameter count: how many nodes of the list were written before.
+    init(
+      _ request: APIRequest, _ query: ListQuery, _ view: NodeView, _ filter: NodeFilter, from count: Int,
+      in session: any Session
+    ) throws {
+      let left = query.limit - count
+      var filter = filter
+      // The last part looks one further, to know whether there is a page after this one.
+      let isLast = left <= IronicAPI.part
+      filter.paging.limit = isLast ? left + 1 : IronicAPI.part
+      var writer = JSONWriter(capacity: 64 << 10, isContinued: count > 0)
+      if count == 0 {
+        writer.beginObject()
+        writer.key("nodes")
+        writer.beginArray()
+      }
+      var written = 0
       var last = ""
-      writer.beginObject()
-      writer.key("nodes")
-      writer.beginArray()
-      try NodeStore.rows(view.selection, filter, in: session) { row in
-        count += 1
-        guard count <= query.limit else { return }
-        if count == query.limit { last = row.text(0) }
+      let end = try NodeStore.rows(view.selection, partOf: filter, in: session) { row in
+        written += 1
+        guard written <= left else { return }
+        if written == left { last = row.text(0) }
         view.write(row, &writer)
       }
-      writer.endArray()
-      if count > query.limit { writer.member("next", query.next(request, after: last)) }
-      writer.endObject()
-      return APIResponse(.ok, writer)
+      let isEnd = isLast || written < IronicAPI.part
+      if isEnd {
+        writer.endArray()
+        if written > left { writer.member("next", query.next(request, after: last)) }
+        writer.endObject()
+      }
+      text = ByteBuffer(writer)
+      self.end = isEnd ? nil : end
     }
   }
 

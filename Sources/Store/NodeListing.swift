@@ -211,16 +211,27 @@ public struct NodeFilter: Sendable {
 /// The columns that an answer reads, in their order. Made once and kept: the text of the statement is most of the work.
 public struct NodeSelection: Sendable {
   let query: Query
+  private let columns: [NodeColumn]
 
   public init(_ columns: [NodeColumn]) {
+    self.columns = columns
+    query = Self.query(columns)
+  }
+  private static func query(_ columns: [NodeColumn], and sortKey: NodeSortKey? = nil) -> Query {
     var query = Query("SELECT")
     for (index, column) in columns.enumerated() {
       if index > 0 { query.append(",") }
       query.append(column.sql)
     }
+    if let sortKey {
+      query.append(",")
+      query.append(sortKey.sql)
+    }
     query.append("FROM nodes")
-    self.query = query
+    return query
   }
+  /// With one more column, and where that is.
+  func query(sortedBy key: NodeSortKey) -> (Query, column: Int) { (Self.query(columns, and: key), columns.count) }
 }
 
 extension NodeStore {
@@ -232,6 +243,21 @@ extension NodeStore {
     var query = selection.query
     filter.apply(to: &query)
     _ = try session.query(query) { try body($0) }
+  }
+  /// The same for one part of a long list. The first column of the selection must be the UUID.
+  /// - Returns: where it ended, for the ``Paging/end`` of the next part; nil when no row was left.
+  public static func rows(
+    _ selection: NodeSelection, partOf filter: NodeFilter, in session: any Session,
+    _ body: (borrowing Row) throws -> Void
+  ) throws -> PageEnd? {
+    var (query, sorted) = selection.query(sortedBy: filter.paging.key)
+    filter.apply(to: &query)
+    var end: PageEnd?
+    _ = try session.query(query) { row in
+      try body(row)
+      end = PageEnd(value: row.value(sorted), uuid: row.text(0))
+    }
+    return end
   }
   /// Hands the row of one node to `body`, if there is one of this UUID or name.
   public static func row(

@@ -12,6 +12,8 @@ public struct Paging<Key: SortKey>: Sendable {
   public var isDescending: Bool
   /// The UUID of the last item of the page before.
   public var marker: String?
+  /// Where a page ended whose last item may be gone by now; in the place of a marker.
+  public var end: PageEnd?
   public var limit: Int?
 
   public init(by key: Key, isDescending: Bool = false, marker: String? = nil, limit: Int? = nil) {
@@ -22,10 +24,21 @@ public struct Paging<Key: SortKey>: Sendable {
   }
 }
 
+/// What an item was sorted by, and its UUID.
+public struct PageEnd: Sendable {
+  let value: Value
+  let uuid: String
+}
+
 extension Query {
   /// Narrows to what comes after the marker, and orders; the UUID decides between equals. Belongs at the end, after `WHERE …`.
   mutating func append<Key: SortKey>(_ paging: Paging<Key>, of table: StaticString) {
-    if let marker = paging.marker {
+    if let end = paging.end {
+      append("AND (")
+      append(paging.key.sql)
+      append(", uuid)")
+      append(paging.isDescending ? "< (?, ?)" as StaticString : "> (?, ?)", end.value, .text(end.uuid))
+    } else if let marker = paging.marker {
       append("AND (")
       append(paging.key.sql)
       append(", uuid)")

@@ -33,4 +33,15 @@ public struct Row: ~Copyable {
   public func bool(_ column: Int) -> Bool { int(column) != 0 }
   public func optionalText(_ column: Int) -> String? { isNull(column) ? nil : text(column) }
   public func optionalInt(_ column: Int) -> Int? { isNull(column) ? nil : int(column) }
+  /// As it would be handed back to the database; numbers are whole.
+  func value(_ column: Int) -> Value {
+    switch source {
+    case .sqlite(let statement):
+      switch sqlite3_column_type(statement, Int32(column)) {
+      case SQLITE_NULL: .null
+      case SQLITE_INTEGER: .int(int(column))
+      default: .text(text(column))
+      }
+    }
+  }
 }

@@ -7,9 +7,11 @@ public struct JSONWriter: ~Copyable {
   private var base: UnsafeMutablePointer<UInt8>
   private var capacity: Int
   public private(set) var count = 0
-  private var needsComma = false
+  private var needsComma: Bool
 
-  public init(capacity: Int = 512) {
+  /// - Parameter isContinued: the first item comes after others in the same array.
+  public init(capacity: Int = 512, isContinued: Bool = false) {
+    needsComma = isContinued
     self.capacity = max(capacity, 16)
     guard let new = malloc(self.capacity) else { preconditionFailure("no memory for \(capacity) bytes of JSON") }
     base = new.assumingMemoryBound(to: UInt8.self)

@@ -84,6 +84,7 @@ struct Composition {
   init(site: SiteOptions, configuration: Configuration, logger: Logger) async throws {
     let parts = try await Self.parts(site: site, configuration: configuration, logger: logger)
     self.parts = parts
+    try configuration.checkLimits()
     try configuration.checkLeases()
     try configuration.checkDiscovery(parts.conductor.hardwareTypes.map(\.name))
     let database = parts.database, conductor = parts.conductor
@@ -129,7 +130,8 @@ struct Composition {
         networkPortID: port.id, node: &node, by: Requester(actor, requestID: requestID), in: session)
     }
     let others = [
-      IronicAPI(database: database, conductor: conductor).service, neutron.service,
+      IronicAPI(database: database, conductor: conductor, longestPage: configuration.limits.page).service,
+      neutron.service,
       GlanceAPI(database: database, folder: parts.imageFolder).service,
       LeapAPI(
         database: database, conductor: conductor, settings: configuration.leaseSettings,

@@ -132,6 +132,8 @@ struct Configuration: Codable, Sendable {
     /// Seconds between two looks at every machine's power, and at every switch port.
     var power_sync = 60
     var switch_audit = 60
+    /// Nodes in the longest page of a list.
+    var page = 1000
   }
   /// Who administers the site, how long tokens live, and what is demanded of passwords.
   struct Identity: Codable, Sendable {
@@ -260,31 +262,6 @@ struct Configuration: Codable, Sendable {
     settings.dummyFolder = leases.dummy_nodes
     settings.hasTestNodes = leases.test_nodes
     return settings
-  }
-  /// - Parameter drivers: the hardware types that there are.
-  /// - Throws: ``Failure`` for a value that cannot be meant.
-  func checkDiscovery(_ drivers: [String]) throws {
-    guard discovery.enabled else { return }
-    guard provisioning != nil, ramdisk != nil else {
-      throw Failure("discovery: it needs a provisioning network and a ramdisk")
-    }
-    guard drivers.contains(discovery.driver) else {
-      throw Failure("discovery.driver: there is no '\(discovery.driver)'; there are \(drivers.joined(separator: ", "))")
-    }
-    guard (1...1000).contains(discovery.most_waiting) else {
-      throw Failure("discovery.most_waiting: 1 to 1000 is expected")
-    }
-  }
-  /// - Throws: ``Failure`` for a value that cannot be meant.
-  func checkLeases() throws {
-    guard (1...36_525).contains(leases.default_days), (1...36_525).contains(leases.maximum_days),
-      leases.default_days <= leases.maximum_days
-    else {
-      throw Failure("leases: 1 <= default_days <= maximum_days <= 36525 is expected")
-    }
-    guard leases.notices.allSatisfy({ (1...3_155_760_000).contains($0) }), leases.notices.count <= 16 else {
-      throw Failure("leases.notices: at most 16 numbers of seconds are expected, each above 0")
-    }
   }
   /// - Throws: ``Failure`` for a secret that cannot be read, or that is empty.
   func webhookReceivers() throws -> [Webhook] {

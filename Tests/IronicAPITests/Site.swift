@@ -38,7 +38,9 @@ struct Site {
   }
 
   /// - Parameter console: what machines of the driver "talking" say; they have no other hardware.
-  init(console: (any ConsoleInterface)? = nil, discovery: DiscoverySettings? = nil) async throws {
+  init(
+    console: (any ConsoleInterface)? = nil, discovery: DiscoverySettings? = nil, longestPage: Int = ListQuery.maximum
+  ) async throws {
     folder = "/tmp/steelyard-ironic-\(Identifier.uuid())"
     mkdir(folder, 0o700)
     database = try Database(path: folder + "/steelyard.db", secrets: SecretBox(key: randomBytes(32)))
@@ -61,7 +63,8 @@ struct Site {
     authority = TokenAuthority(keys: TokenKeys([randomBytes(32)]), clock: { Site.now() })
     authority.setAdminProject(Self.admin)
     api = APIResponder(
-      services: [IronicAPI(database: database, conductor: conductor).service], authenticator: authority,
+      services: [IronicAPI(database: database, conductor: conductor, longestPage: longestPage).service],
+      authenticator: authority,
       clock: { Site.now() })
     let agentAPI = AgentAPI(
       conductor: conductor,
@@ -155,9 +158,10 @@ struct Site {
 
 /// Runs `body` with a site that is gone afterwards.
 func withSite<T>(
-  console: (any ConsoleInterface)? = nil, discovery: DiscoverySettings? = nil, _ body: (Site) async throws -> T
+  console: (any ConsoleInterface)? = nil, discovery: DiscoverySettings? = nil, longestPage: Int = ListQuery.maximum,
+  _ body: (Site) async throws -> T
 ) async throws -> T {
-  let site = try await Site(console: console, discovery: discovery)
+  let site = try await Site(console: console, discovery: discovery, longestPage: longestPage)
   defer { site.close() }
   return try await body(site)
 }
