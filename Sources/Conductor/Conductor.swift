@@ -85,6 +85,7 @@ public final class Conductor: Sendable {
   let wakeups = Signals()
   let offers = DiscoveryOffers()
   let silence = ControllerSilence()
+  let leaseAlarm = LeaseAlarm()
   /// Serial consoles of the nodes; nil where none are kept (tests).
   public let consoles: (any NodeConsoles)?
 

@@ -7,8 +7,8 @@ import Wire
 
 /// What the lease API asks of the conductor, inside its transactions.
 public protocol LeaseConductor: Sendable {
-  /// Leases or offers changed: the lease timer looks again after the commit.
-  func leaseChanged(in session: any Session)
+  /// Leases or offers changed: the lease timer looks again after the commit, if it would not by itself before `due`.
+  func leaseChanged(due: Timestamp?, in session: any Session)
   /// Ends a lease and its sub-leases: one that never had its node is over at once; from another the node is taken back, and
   /// its lessee has no access from the commit on. Nothing happens to one that has ended or is ending.
   func endLease(_ lease: Lease, reason: LeaseEnd, in session: any Session) throws

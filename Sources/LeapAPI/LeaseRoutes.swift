@@ -107,7 +107,7 @@ extension LeapAPI {
       throw refusal()
     }
     try EventStore.append("create.end", lease: lease, at: now, in: session)
-    conductor.leaseChanged(in: session)
+    conductor.leaseChanged(due: min(lease.time.start, lease.noticeAt ?? .distantFuture), in: session)
     return try answer(.created, lease: lease.uuid, in: session)
   }
 
@@ -260,7 +260,7 @@ extension LeapAPI {
         throw Refusal.conflict(lease.resourceType, lease.resourceUUID)
       }
       try EventStore.append("update.end", lease: lease, at: now, in: session)
-      conductor.leaseChanged(in: session)
+      conductor.leaseChanged(due: nil, in: session)
       return try answer(.ok, lease: lease.uuid, in: session)
     }
   }

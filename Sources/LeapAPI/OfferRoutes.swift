@@ -195,7 +195,7 @@ extension LeapAPI {
         throw Refusal.conflict(resource.type, resource.uuid)
       }
       try EventStore.append("create.end", offer: offer, at: now, in: session)
-      conductor.leaseChanged(in: session)
+      conductor.leaseChanged(due: offer.time.end, in: session)
       return try answer(.created, offer, now: now, in: session)
     }
   }

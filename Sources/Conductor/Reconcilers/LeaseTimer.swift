@@ -1,8 +1,19 @@
 import Domain
 import ServiceLifecycle
 import Store
+import Synchronization
 import Wire
 import Workflows
+
+/// When the lease timer will look again by itself.
+final class LeaseAlarm: Sendable {
+  private let planned = Mutex(Timestamp.distantFuture)
+  /// The distant future while it looks: then every change makes it look once more.
+  var time: Timestamp {
+    get { planned.withLock { $0 } }
+    set { planned.withLock { $0 = newValue } }
+  }
+}
 
 extension Conductor {
   /// Starts and ends leases on time, and tells their parties before the end: sleeps until the next of these is due, or until
@@ -15,12 +26,14 @@ extension Conductor {
         do { try await conductor.planNotices() } catch { conductor.logger.error("lease notices: \(error)") }
         while !Task.isCancelled {
           // A change that commits between the look and the wait must not be slept through.
+          conductor.leaseAlarm.time = .distantFuture
           let count = conductor.wakeups.count(of: Conductor.leaseTimerName)
           var pause: Duration = .seconds(30)
           do { pause = min(pause, try await conductor.runLeases()) } catch is CancellationError { return } catch {
             conductor.logger.error("lease timer: \(error)")
             pause = .seconds(2)
           }
+          conductor.leaseAlarm.time = conductor.clock() + pause
           await conductor.wakeups.wait(for: Conductor.leaseTimerName, limit: pause, since: count)
         }
       }
@@ -30,32 +43,65 @@ extension Conductor {
   /// Leases that are changed in one transaction: enough to be quick, few enough to let others in between.
   private static let leasesAtOnce = 200
 
+  /// What there is to do, found in one look.
+  private struct Due: Sendable {
+    let hasEnds, hasOffers, hasStarts: Bool
+    /// Notices, machines that broke or are whole again, ends that wait for their machine, and owners that wait for an end.
+    let hasOthers: Bool
+    let next: Timestamp?
+
+    init(_ now: Timestamp, in session: any Session) throws {
+      hasEnds = try !LeaseStore.dueToEnd(now, limit: 1, in: session).isEmpty
+      hasOffers = try !OfferStore.dueToExpire(now, in: session).isEmpty
+      hasStarts = try !LeaseStore.dueToStart(now, limit: 1, in: session).isEmpty
+      let (broken, repaired) = try LeaseStore.misjudged(in: session)
+      hasOthers =
+        try
+        !(broken.isEmpty && repaired.isEmpty && LeaseStore.dueToNotify(now, in: session).isEmpty
+        && LeaseStore.ending(in: session).isEmpty && OwnerChangeStore.ripe(in: session).isEmpty)
+      next = try LeaseStore.nextDue(in: session)
+    }
+    var isNothing: Bool { !hasEnds && !hasOffers && !hasStarts && !hasOthers }
+  }
+
   /// Does what is due: ends before starts, so that a machine goes from one lease to the next in the right order.
   /// - Returns: how long nothing more is due; at least 20 ms, so that a clock that stands still does not spin.
   public func runLeases() async throws -> Duration {
     let now = clock()
-    try await batches("end", { try LeaseStore.dueToEnd(now, limit: Self.leasesAtOnce, in: $0) }) { uuid, session in
-      // One that ended with another of the batch must be read anew.
-      guard let lease = try LeaseStore.get(uuid, in: session) else { return }
-      try self.endLease(lease, reason: .expired, in: session)
-    }
-    try await database.write { session in
-      for offer in try OfferStore.dueToExpire(now, in: session) {
-        try self.endOffer(offer, reason: .expired, in: session)
+    let due = try await database.read { try Due(now, in: $0) }
+    let next = due.isNothing ? due.next : try await perform(due, now)
+    runner.signal(Self.machineFreed)
+    return max(next.map { $0 - clock() } ?? .seconds(30), .milliseconds(20))
+  }
+  /// - Returns: when there is more to do.
+  private func perform(_ due: Due, _ now: Timestamp) async throws -> Timestamp? {
+    if due.hasEnds {
+      try await batches("end", { try LeaseStore.dueToEnd(now, limit: Self.leasesAtOnce, in: $0) }) { uuid, session in
+        // One that ended with another of the batch must be read anew.
+        guard let lease = try LeaseStore.get(uuid, in: session) else { return }
+        try self.endLease(lease, reason: .expired, in: session)
       }
     }
-    try await batches("start", { try LeaseStore.dueToStart(now, limit: Self.leasesAtOnce, in: $0) }) { uuid, session in
-      try self.startLease(uuid, now, in: session)
+    if due.hasOffers {
+      try await database.write { session in
+        for offer in try OfferStore.dueToExpire(now, in: session) {
+          try self.endOffer(offer, reason: .expired, in: session)
+        }
+      }
     }
-    let next = try await database.write { session -> Timestamp? in
+    if due.hasStarts {
+      try await batches("start", { try LeaseStore.dueToStart(now, limit: Self.leasesAtOnce, in: $0) }) {
+        uuid, session in
+        try self.startLease(uuid, now, in: session)
+      }
+    }
+    return try await database.write { session in
       for lease in try LeaseStore.dueToNotify(now, in: session) { try self.notify(lease, now, in: session) }
       try self.judgeMachines(now, in: session)
       try self.concludeRepaired(at: now, in: session)
       try self.changeOwners(in: session)
       return try LeaseStore.nextDue(in: session)
     }
-    runner.signal(Self.machineFreed)
-    return max(next.map { $0 - clock() } ?? .seconds(30), .milliseconds(20))
   }
 
   /// Does `body` to every lease that `due` finds, many in one transaction. When one fails, each gets a transaction of its own,

@@ -5,8 +5,11 @@ import Workflows
 
 extension Conductor {
   /// Wakes the lease timer when the caller's transaction has committed: call it after every change of a lease or offer.
-  public func leaseChanged(in session: any Session) {
-    session.afterCommit { [wakeups] in wakeups.signal(Self.leaseTimerName) }
+  /// - Parameter due: when something has to be done because of it; nil for at once. The timer sleeps on when it looks before that.
+  public func leaseChanged(due: Timestamp? = nil, in session: any Session) {
+    session.afterCommit { [wakeups, leaseAlarm] in
+      if due.map({ $0 < leaseAlarm.time }) ?? true { wakeups.signal(Self.leaseTimerName) }
+    }
   }
   static let leaseTimerName = "lease-timer"
   /// What a lease waits for while its machine is not free.
@@ -73,7 +76,6 @@ extension Conductor {
       for lease in try LeaseStore.list(filter, in: session) { try endLease(lease, reason: .deleted, in: session) }
     }
     try endOffer(offer, reason: .deleted, in: session)
-    leaseChanged(in: session)
   }
   func endOffer(_ offer: Offer, reason: LeaseEnd, in session: any Session) throws {
     try OfferStore.setStatus(reason == .deleted ? .deleted : .expired, of: offer.uuid, in: session)
