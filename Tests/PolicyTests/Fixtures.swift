@@ -16,7 +16,7 @@ enum Fixtures {
         Project(
           id: MatrixSite.id("domain-elsewhere"), name: "d-elsewhere", domainID: nil, isDomain: true, createdAt: now),
         in: session)
-      for name in ["admin", "owner", "tenant", "stranger", "elsewhere"] {
+      for name in ["admin", "owner", "tenant", "stranger", "elsewhere", "service", "former", "sub"] {
         try ProjectStore.insert(
           Project(
             id: MatrixSite.id("project-\(name)"), name: "p-\(name)", domainID: domain(of: name), tags: ["blue"],
@@ -30,7 +30,8 @@ enum Fixtures {
       try RoleStore.insert(implied, in: session)
       try RoleStore.addImplication(member, implies: implied.id, in: session)
       for name in [
-        "admin", "boss", "owner", "tenant", "reader", "stranger", "elsewhere", "system-reader", "domain-manager",
+        "admin", "boss", "manager", "owner", "tenant", "member", "reader", "stranger", "elsewhere", "system-reader",
+        "domain-manager", "service", "former", "sub",
       ] {
         let user = MatrixSite.id("user-\(name)")
         try UserStore.insert(User(id: user, name: "u-\(name)", domainID: domain(of: name), createdAt: now), in: session)
@@ -176,6 +177,18 @@ enum Fixtures {
           resourceUUID: node.uuid,
           time: TimeRange(now - .seconds(60), far), status: .active, createdAt: now), in: session)
     }
+    let machine = MatrixSite.uuid("node-tenant")
+    try LeaseStore.insert(
+      Lease(
+        uuid: MatrixSite.uuid("lease-former"), name: "lease-former", projectID: MatrixSite.id("project-former"),
+        ownerID: MatrixSite.owner, resourceUUID: machine,
+        time: TimeRange(now - .seconds(86_400), now - .seconds(3_600)), status: .expired, createdAt: now), in: session)
+    var later = Lease(
+      uuid: MatrixSite.uuid("lease-sub"), name: "lease-sub", projectID: MatrixSite.id("project-sub"),
+      ownerID: MatrixSite.tenant, resourceUUID: machine,
+      time: TimeRange(now + .seconds(86_400), now + .seconds(2 * 86_400)), createdAt: now)
+    later.parentUUID = MatrixSite.uuid("lease-tenant")
+    try LeaseStore.insert(later, in: session)
   }
 
   private static func networks(_ now: Timestamp, in session: any Session) throws {

@@ -27,9 +27,18 @@ enum Caller: String, CaseIterable {
   case domainManager = "domain manager"
   /// Role admin in the tenant's project: an administrator of that project, not of the site.
   case projectAdmin = "project admin"
+  /// Role manager in the tenant's project.
+  case projectManager = "project manager"
   case owner
   case lessee
+  case member
   case reader
+  /// Role service, of a project that has nothing: what other services' accounts have.
+  case service
+  /// Of the project that had the story's machine before: its lease has expired.
+  case formerLessee = "former lessee"
+  /// Of the project that gets the story's machine later, by a sub-lease of the tenant's.
+  case subLessee = "sub-lessee"
   case stranger
   case nobody = "no token"
 
@@ -40,8 +49,14 @@ enum Caller: String, CaseIterable {
     case .domainManager:
       Self.token("domain-manager", scope: .domain(id: "default"), ["manager", "member", "reader"])
     case .projectAdmin: Self.token("boss", MatrixSite.tenant, ["admin", "member", "reader"])
+    case .projectManager: Self.token("manager", MatrixSite.tenant, ["manager", "member", "reader"])
     case .owner: Self.token("owner", MatrixSite.owner, ["owner", "member", "reader"])
     case .lessee: Self.token("tenant", MatrixSite.tenant, ["lessee", "member", "reader"])
+    case .member: Self.token("member", MatrixSite.tenant, ["member", "reader"])
+    case .service: Self.token("service", MatrixSite.id("project-service"), ["service"])
+    case .formerLessee:
+      Self.token("former", MatrixSite.id("project-former"), ["lessee", "member", "reader"])
+    case .subLessee: Self.token("sub", MatrixSite.id("project-sub"), ["lessee", "member", "reader"])
     case .reader: Self.token("reader", MatrixSite.tenant, ["reader"])
     case .stranger: Self.token("stranger", MatrixSite.stranger, ["lessee", "owner", "member", "reader"])
     case .nobody: nil
