@@ -52,13 +52,11 @@ extension KeystoneFacade {
         "delete an application credential"
       ) {
         request in
-        let actor = try request.actor()
-        let user = try request.parameter("user")
+        let user = try managedOwner(request, "delete_application_credential")
         let id = try request.parameter("credential")
         try await refuseRestricted(request)
         try await change { session in
-          guard user == actor.userID || actor.isSiteAdmin,
-            let credential = try ApplicationCredentialStore.get(id, in: session), credential.userID == user
+          guard let credential = try ApplicationCredentialStore.get(id, in: session), credential.userID == user
           else { throw APIError.missing("Application Credential", id) }
           try authority.revoke(Revocation(applicationCredentialID: id, issuedBefore: request.now), in: session)
           try ApplicationCredentialStore.delete(id, in: session)
@@ -70,10 +68,17 @@ extension KeystoneFacade {
   }
 
   /// The user of the path.
-  /// - Throws: 404 when its things are none of the actor's.
+  /// - Throws: 403 when its things are none of the actor's, whether there is such a user or not.
   func visibleOwner(_ request: APIRequest) throws -> String {
-    let user = try request.parameter("user")
-    guard IdentityPolicy.isSelfOrReader(user, try request.actor()) else { throw APIError.missing("user", user) }
+    let (user, actor) = (try request.parameter("user"), try request.actor())
+    guard IdentityPolicy.isSelfOrReader(user, actor) else { throw APIError.unseen("user", user, by: actor) }
+    return user
+  }
+  /// The user of the path, whose things the actor may delete.
+  /// - Throws: 403 when it may not, whether they are there or not.
+  private func managedOwner(_ request: APIRequest, _ action: String) throws -> String {
+    let (user, actor) = (try request.parameter("user"), try request.actor())
+    guard user == actor.userID || actor.isSiteAdmin else { throw APIError.unauthorized(action) }
     return user
   }
   /// A program that logged in with a restricted credential must not make itself others.
@@ -116,7 +121,7 @@ extension KeystoneFacade {
   private func createCredential(_ request: APIRequest) async throws -> APIResponse {
     let actor = try request.actor()
     let user = try request.parameter("user")
-    guard user == actor.userID else { throw APIError.missing("user", user) }
+    guard user == actor.userID else { throw APIError.unauthorized("create_application_credential") }
     let isProgram = try await refuseRestricted(request)
     guard let project = actor.projectID else {
       throw APIError.badRequest("An application credential needs a token that is scoped to a project.")
@@ -211,12 +216,10 @@ extension KeystoneFacade {
         anyRule("delete_access_rule", "the user itself, and the site's administrator"),
         "delete an access rule that no application credential uses"
       ) { request in
-        let actor = try request.actor()
-        let user = try request.parameter("user")
+        let user = try managedOwner(request, "delete_access_rule")
         let id = try request.parameter("access_rule")
         try await change { session in
-          guard user == actor.userID || actor.isSiteAdmin,
-            try AccessRuleStore.get(id, user: user, in: session) != nil
+          guard try AccessRuleStore.get(id, user: user, in: session) != nil
           else { throw APIError.missing("Access Rule", id) }
           guard try !AccessRuleStore.isUsed(id, in: session) else {
             throw APIError.forbidden("May not delete access rule in use")

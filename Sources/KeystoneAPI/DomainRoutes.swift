@@ -47,14 +47,20 @@ extension KeystoneFacade {
         let id = try request.parameter("domain")
         let domain = try await database.read { session in
           let found = try visibleProject(id, actor, in: session, noun: "domain")
-          guard found.isDomain else { throw APIError.missing("domain", id) }
+          guard found.isDomain else { throw APIError.unseen("domain", id, by: actor) }
           return found
         }
         return APIResponse(json: ["domain": domainBody(domain, request)])
       },
-      Endpoint(.patch, "/v3/domains/{domain}", adminRule("update_domain"), "change a domain") { request in
+      Endpoint(.patch, "/v3/domains/{domain}", siteReaderRule("update_domain"), "change a domain") { request in
         let attributes = try await Attributes(request, "domain")
-        let domain = try await change(try request.parameter("domain"), attributes, noun: "domain", request)
+        let id = try request.parameter("domain")
+        guard try request.actor().isSiteAdmin else {
+          // Readers of the site may know that it is not there.
+          let isDomain = try await database.read { try ProjectStore.get(id, in: $0)?.isDomain == true }
+          throw isDomain ? APIError.unauthorized("update_domain") : APIError.missing("domain", id)
+        }
+        let domain = try await change(id, attributes, noun: "domain", request)
         return APIResponse(json: ["domain": domainBody(domain, request)])
       },
       Endpoint(

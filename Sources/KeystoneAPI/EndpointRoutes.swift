@@ -13,7 +13,7 @@ extension KeystoneFacade {
 
   var endpointEndpoints: [Endpoint] {
     [
-      Endpoint(.get, "/v3/endpoints", anyRule("list_endpoints", "anyone with a token"), "list endpoints") { request in
+      Endpoint(.get, "/v3/endpoints", siteReaderRule("list_endpoints"), "list endpoints") { request in
         let filter = try ListFilter(request, ["interface", "service_id", "region_id", "region", "enabled"])
         let items = try await catalogSnapshot().endpoints.map { endpointBody($0, request) }
         return try listing("endpoints", items.filter { filter.admits($0) }, request)
@@ -33,7 +33,7 @@ extension KeystoneFacade {
         return APIResponse(
           .created, json: ["endpoint": endpointBody(.init(record: endpoint, isOwn: false), request)])
       },
-      Endpoint(.get, "/v3/endpoints/{endpoint}", anyRule("get_endpoint", "anyone with a token"), "show an endpoint") {
+      Endpoint(.get, "/v3/endpoints/{endpoint}", siteReaderRule("get_endpoint"), "show an endpoint") {
         request in
         let id = try request.parameter("endpoint")
         guard let endpoint = try await catalogSnapshot().endpoint(id) else { throw APIError.missing("endpoint", id) }

@@ -59,9 +59,10 @@ extension KeystoneFacade {
     return [
       Endpoint(.get, all, reading, "one's roles \(what)") { request in
         let (holder, target) = (try person.holder(request), try place.target(request))
-        let reach = IdentityPolicy.read(by: try request.actor())
+        let actor = try request.actor()
+        let reach = IdentityPolicy.read(by: actor)
         let roles = try await database.read { session in
-          try check(holder, target, reach, in: session)
+          try check(holder, target, reach, by: actor, in: session)
           let ids = try RoleAssignmentStore.roleIDs(
             given: holder, on: target, inherited: place.isInherited, in: session)
           return ids.isEmpty ? [] : try RoleStore.all(in: session).filter { ids.contains($0.id) }
@@ -72,7 +73,7 @@ extension KeystoneFacade {
         let wanted = try assignment(request)
         let actor = try request.actor()
         let has = try await database.read { session in
-          try check(wanted.holder, wanted.target, IdentityPolicy.read(by: actor), in: session)
+          try check(wanted.holder, wanted.target, IdentityPolicy.read(by: actor), by: actor, in: session)
           _ = try visibleRole(wanted.roleID, actor, in: session)
           return try RoleAssignmentStore.contains(wanted, in: session)
         }
@@ -117,37 +118,37 @@ extension KeystoneFacade {
         + "system: \(target).")
   }
 
-  /// - Throws: 404 when the user, the group, the project or the domain is not there, or out of reach.
+  /// - Throws: ``APIError/unseen(_:_:by:)`` for a user, a group, a project or a domain that is not there or out of reach.
   private func check(
     _ holder: RoleAssignment.Holder, _ target: RoleAssignment.Target, _ reach: IdentityPolicy.Reach,
-    in session: any Session
+    by actor: Actor, in session: any Session
   ) throws {
     switch target {
     case .project(let id):
       guard let project = try ProjectStore.get(id, in: session), reach.contains(domain: project.domainID ?? id) else {
-        throw APIError.missing("project", id)
+        throw APIError.unseen("project", id, by: actor)
       }
     case .domain(let id):
       guard try ProjectStore.get(id, in: session)?.isDomain == true, reach.contains(domain: id) else {
-        throw APIError.missing("domain", id)
+        throw APIError.unseen("domain", id, by: actor)
       }
     case .system: break
     }
     switch holder {
     case .user(let id):
       guard let user = try UserStore.get(id, in: session), reach.contains(domain: user.domainID) else {
-        throw APIError.missing("user", id)
+        throw APIError.unseen("user", id, by: actor)
       }
     case .group(let id):
       guard let group = try UserGroupStore.get(id, in: session), reach.contains(domain: group.domainID) else {
-        throw APIError.missing("group", id)
+        throw APIError.unseen("group", id, by: actor)
       }
     }
   }
-  /// - Throws: as ``check(_:_:_:in:)``; 403 when the role is not the actor's to give, or of another domain than the target.
+  /// - Throws: as ``check(_:_:_:by:in:)``; 403 when the role is not the actor's to give, or of another domain than the target.
   private func checkGrant(_ assignment: RoleAssignment, by actor: Actor, in session: any Session) throws {
     let reach = IdentityPolicy.managed(by: actor)
-    try check(assignment.holder, assignment.target, reach, in: session)
+    try check(assignment.holder, assignment.target, reach, by: actor, in: session)
     let role = try visibleRole(assignment.roleID, actor, in: session)
     if let domain = role.domainID {
       switch assignment.target {

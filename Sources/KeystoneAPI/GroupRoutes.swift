@@ -79,7 +79,8 @@ extension KeystoneFacade {
           filter.name = list.exact("name")
           filter.isEnabled = try list.flag("enabled")
           filter.domainID = list.exact("domain_id")
-          return try UserStore.list(filter, in: session)
+          let reach = IdentityPolicy.read(by: actor)
+          return try UserStore.list(filter, in: session).filter { reach.contains(domain: $0.domainID) }
         }
         let shown = users.filter { user in list.admits { $0 == "name" ? user.name : nil } }
         return try listing("users", shown.map { userBody($0, request) }, request)
@@ -92,7 +93,7 @@ extension KeystoneFacade {
           _ = try managedGroup(id, actor, in: session)
           guard let user = try UserStore.get(userID, in: session),
             IdentityPolicy.managed(by: actor).contains(domain: user.domainID)
-          else { throw APIError.missing("user", userID) }
+          else { throw APIError.unseen("user", userID, by: actor) }
           try UserGroupStore.add(userID, to: id, in: session)
         }
         return .noContent
@@ -105,9 +106,11 @@ extension KeystoneFacade {
         let actor = try request.actor()
         let (id, userID) = (try request.parameter("group"), try request.parameter("user"))
         let isIn = try await database.read { session in
-          guard try UserGroupStore.contains(userID, group: id, in: session) else { return false }
-          return try userID == actor.userID
-            || IdentityPolicy.read(by: actor).contains(domain: UserGroupStore.get(id, in: session)?.domainID)
+          if userID != actor.userID {
+            _ = try visibleGroup(id, actor, in: session)
+            _ = try visibleUser(userID, actor, in: session)
+          }
+          return try UserGroupStore.contains(userID, group: id, in: session)
         }
         guard isIn else { throw APIError.notFound("User '\(userID)' not found in group '\(id)'.") }
         return .noContent
@@ -136,7 +139,7 @@ extension KeystoneFacade {
   private func visibleGroup(_ id: String, _ actor: Actor, in session: any Session) throws -> UserGroup {
     guard let group = try UserGroupStore.get(id, in: session),
       IdentityPolicy.read(by: actor).contains(domain: group.domainID)
-    else { throw APIError.missing("group", id) }
+    else { throw APIError.unseen("group", id, by: actor) }
     return group
   }
   func groupBody(_ group: UserGroup, _ request: APIRequest) -> JSON {

@@ -6,24 +6,18 @@ import Wire
 
 /// What a role implies. Source: Identity API reference v3, "Roles", "Implied roles".
 extension KeystoneFacade {
-  private static let readers = "anyone with a token"
-
   var impliedRoleEndpoints: [Endpoint] {
     [
       Endpoint(
-        .get, "/v3/role_inferences", anyRule("list_role_inference_rules", Self.readers), "which role implies which"
+        .get, "/v3/role_inferences", siteReaderRule("list_role_inference_rules"), "which role implies which"
       ) {
         request in
-        let actor = try request.actor()
         let (roles, table) = try await database.read {
           (try RoleStore.all(in: $0), try RoleStore.implications(in: $0))
         }
-        let reach = IdentityPolicy.read(by: actor)
         let byID = Dictionary(roles.map { ($0.id, $0) }) { $1 }
         let rules = roles.compactMap { prior -> JSON? in
-          guard let implied = table[prior.id], prior.domainID.map({ reach.contains(domain: $0) }) ?? true else {
-            return nil
-          }
+          guard let implied = table[prior.id] else { return nil }
           return [
             "prior_role": reference(prior, request),
             "implies": .array(implied.compactMap { byID[$0] }.map { reference($0, request) }),
@@ -36,13 +30,12 @@ extension KeystoneFacade {
           ])
       },
       Endpoint(
-        .get, "/v3/roles/{role}/implies", anyRule("list_implied_roles", Self.readers), "what a role implies"
+        .get, "/v3/roles/{role}/implies", siteReaderRule("list_implied_roles"), "what a role implies"
       ) {
         request in
-        let actor = try request.actor()
         let id = try request.parameter("role")
         let (prior, implied) = try await database.read { session in
-          let prior = try visibleRole(id, actor, in: session)
+          let prior = try role(id, in: session)
           let ids = Set(try RoleStore.implications(in: session)[id] ?? [])
           return (prior, try RoleStore.all(in: session).filter { ids.contains($0.id) })
         }
@@ -55,11 +48,11 @@ extension KeystoneFacade {
           ])
       },
       Endpoint(
-        .get, "/v3/roles/{role}/implies/{implied}", anyRule("get_implied_role", Self.readers),
+        .get, "/v3/roles/{role}/implies/{implied}", siteReaderRule("get_implied_role"),
         "whether a role implies another"
       ) { request in APIResponse(json: try await inference(request)) },
       Endpoint(
-        .head, "/v3/roles/{role}/implies/{implied}", anyRule("check_implied_role", Self.readers),
+        .head, "/v3/roles/{role}/implies/{implied}", siteReaderRule("check_implied_role"),
         "whether a role implies another"
       ) { request in
         _ = try await inference(request)
@@ -100,10 +93,9 @@ extension KeystoneFacade {
   }
 
   private func inference(_ request: APIRequest) async throws -> JSON {
-    let actor = try request.actor()
     let (id, impliedID) = (try request.parameter("role"), try request.parameter("implied"))
     let (prior, implied) = try await database.read { session in
-      let (prior, implied) = (try visibleRole(id, actor, in: session), try visibleRole(impliedID, actor, in: session))
+      let (prior, implied) = (try role(id, in: session), try role(impliedID, in: session))
       guard try RoleStore.implications(in: session)[id]?.contains(impliedID) == true else {
         throw APIError.notFound("\(id) does not imply \(impliedID).")
       }

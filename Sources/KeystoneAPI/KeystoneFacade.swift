@@ -94,7 +94,25 @@ func anyRule(_ action: String, _ summary: String) -> EndpointRule {
   EndpointRule("identity:\(action)", summary) { _ in true }
 }
 
+/// Readers of the whole site: the rest learn what they need from their token and the catalog.
+func siteReaderRule(_ action: String) -> EndpointRule {
+  EndpointRule("identity:\(action)", "readers of the site") { $0.isSiteReader }
+}
+
 extension APIError {
+  /// What is not there, and what is another's: the same words for both.
+  ///
+  /// 404 to a reader of the site, to whom it can only be missing; 403 to everyone else, as upstream.
+  static func unseen(_ what: String, _ id: String, by actor: Actor) -> APIError {
+    actor.isSiteReader
+      ? .missing(what, id)
+      : .forbidden(
+        "You are not authorized to perform the requested action: there is no \(what) \(id) that is yours to see.")
+  }
+  /// "You are not authorized to perform the requested action: identity:get_role."
+  static func unauthorized(_ action: String) -> APIError {
+    .forbidden("You are not authorized to perform the requested action: identity:\(action).")
+  }
   /// "Could not find project: x."
   static func missing(_ what: String, _ id: String) -> APIError { .notFound("Could not find \(what): \(id).") }
   static var unauthenticated: APIError {

@@ -191,7 +191,8 @@ extension KeystoneFacade {
         let id = try request.parameter("limit")
         let sees = try await limitVisibility(actor)
         guard let limit = try await database.read({ try LimitStore.get(id, in: $0) }), sees(limit) else {
-          throw APIError.notFound("Could not find limit for \(id).")
+          throw actor.isSiteReader
+            ? APIError.notFound("Could not find limit for \(id).") : APIError.unseen("limit", id, by: actor)
         }
         return APIResponse(json: ["limit": limitBody(limit, request)])
       },

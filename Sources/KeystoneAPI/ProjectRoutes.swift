@@ -46,21 +46,22 @@ extension KeystoneFacade {
     }
   }
   /// A project, or a domain as one, that the actor may see.
-  /// - Throws: 404, also when it may not.
+  /// - Throws: ``APIError/unseen(_:_:by:)``.
   func visibleProject(_ id: String, _ actor: Actor, in session: any Session, noun: String = "project") throws -> Project
   {
     guard let project = try ProjectStore.get(id, visible: visibility(actor), in: session) else {
-      throw APIError.missing(noun, id)
+      throw APIError.unseen(noun, id, by: actor)
     }
     return project
   }
   /// A project that the actor may change.
-  /// - Throws: 404, also when it is in another domain; 403 for what only the site's administrator changes.
+  /// - Throws: ``APIError/unseen(_:_:by:)``, also when it is in another domain; 403 for what only the site's administrator
+  ///   changes.
   func managedProject(_ id: String, _ actor: Actor, in session: any Session) throws -> Project {
     let reach = IdentityPolicy.managed(by: actor)
     guard let project = try ProjectStore.get(id, in: session),
       reach.contains(domain: project.domainID ?? project.id)
-    else { throw APIError.missing("project", id) }
+    else { throw APIError.unseen("project", id, by: actor) }
     if reach != .site {
       guard try !project.isDomain && id != IdentitySettings.adminProjectID(in: session) else {
         throw APIError.forbidden("Only the site's administrator may change \(project.name).")
@@ -72,7 +73,7 @@ extension KeystoneFacade {
   /// - Throws: 404, 403 for another than the actor manages.
   func managedDomain(_ id: String, _ actor: Actor, _ action: String, in session: any Session) throws {
     guard IdentityPolicy.managed(by: actor).contains(domain: id) else {
-      throw APIError.forbidden("You are not authorized to perform the requested action: identity:\(action).")
+      throw APIError.unauthorized(action)
     }
     guard try ProjectStore.get(id, in: session)?.isDomain == true else { throw APIError.missing("domain", id) }
   }
@@ -109,8 +110,7 @@ extension KeystoneFacade {
     filter.isEnabled = try list.flag("enabled")
     filter.marker = page.marker
     let id = list.exact("id")
-    let forbidden = APIError.forbidden(
-      "You are not authorized to perform the requested action: identity:list_projects.")
+    let forbidden = APIError.unauthorized("list_projects")
     let isReader = IdentityPolicy.read(by: try request.actor()) != .nothing
     guard isReader || filter.name != nil || id != nil else { throw forbidden }
     let looksAtTags = query.contains { tagFilters.contains($0.name) }
@@ -274,7 +274,7 @@ extension KeystoneFacade {
           throw APIError.badRequest("A domain is in no other domain: domain_id and parent_id must be absent.")
         }
         guard actor.isSiteAdmin else {
-          throw APIError.forbidden("You are not authorized to perform the requested action: identity:create_domain.")
+          throw APIError.unauthorized("create_domain")
         }
       } else {
         let parent = try parent(

@@ -97,9 +97,20 @@ extension KeystoneFacade {
     return question
   }
 
+  /// A tree of projects is for those who read the domain that it is in. Another's and none give the same.
+  private func refuseTree(_ question: Question, _ request: APIRequest) async throws {
+    let reach = IdentityPolicy.read(by: try request.actor())
+    guard question.filter.withSubtree, reach != .site, case .project(let id)? = question.filter.target else { return }
+    let project = try await database.read { try ProjectStore.get(id, in: $0) }
+    guard let project, reach.contains(domain: project.domainID ?? id) else {
+      throw APIError.unauthorized("list_role_assignments_for_tree")
+    }
+  }
+
   /// At most seven statements, however long the list is: assignments, implications, roles, members, the tree, names.
   private func listAssignments(_ request: APIRequest) async throws -> APIResponse {
     let question = try question(request)
+    try await refuseTree(question, request)
     if question.isEmpty { return try listing("role_assignments", [], request) }
     let items = try await database.read { session -> [JSON] in
       let found = try RoleAssignmentStore.list(question.filter, in: session).map { Shown(assignment: $0) }

@@ -7,12 +7,14 @@ import Wire
 /// Roles, global and of domains. Source: Identity API reference v3, "Roles", "Domain specific roles".
 extension KeystoneFacade {
   private static let attributes: Set<String> = ["id", "name", "description", "domain_id", "options", "links"]
+  private static let readers = "readers of the site, and those who give roles in a domain"
+  private static let administrator = "the site's administrator; 404 before 403, as upstream"
 
   var roleEndpoints: [Endpoint] {
     [
       Endpoint(
         .get, "/v3/roles",
-        anyRule("list_roles", "anyone with a token; a domain's roles: readers of the site and of the domain"),
+        EndpointRule("identity:list_roles", Self.readers) { Self.givers($0) != .nothing },
         "list global roles, or with domain_id those of a domain"
       ) { request in
         let actor = try request.actor()
@@ -20,8 +22,8 @@ extension KeystoneFacade {
         let domain = filter.exact("domain_id").flatMap { $0.isEmpty || $0 == "None" ? nil : $0 }
         let roles = try await database.read { session in
           guard let domain else { return try RoleStore.list(in: session) }
-          return IdentityPolicy.read(by: actor).contains(domain: domain)
-            ? try RoleStore.list(domain: domain, in: session) : []
+          guard Self.givers(actor).contains(domain: domain) else { throw APIError.unauthorized("list_domain_roles") }
+          return try RoleStore.list(domain: domain, in: session)
         }
         return try listing("roles", roles.map { roleBody($0, request) }.filter { filter.admits($0) }, request)
       },
@@ -40,14 +42,19 @@ extension KeystoneFacade {
         }
         return APIResponse(.created, json: ["role": roleBody(role, request)])
       },
-      Endpoint(.get, "/v3/roles/{role}", anyRule("get_role", "anyone with a token"), "show a role") { request in
+      Endpoint(.get, "/v3/roles/{role}", anyRule("get_role", Self.readers), "show a role") { request in
         let actor = try request.actor()
         let id = try request.parameter("role")
-        let role = try await database.read { try visibleRole(id, actor, in: $0) }
+        let role = try await database.read { try knownRole(id, actor, in: $0) }
+        let reach = Self.givers(actor)
+        guard role.domainID.map({ reach.contains(domain: $0) }) ?? (reach != .nothing) else {
+          throw APIError.unauthorized("get_role")
+        }
         return APIResponse(json: ["role": roleBody(role, request)])
       },
-      Endpoint(.patch, "/v3/roles/{role}", adminRule("update_role"), "change a role") { request in
+      Endpoint(.patch, "/v3/roles/{role}", anyRule("update_role", Self.administrator), "change a role") { request in
         let id = try request.parameter("role")
+        try await requireAdministrator(request, ofRole: id, "update_role")
         let attributes = try await Attributes(request, "role")
         let name = try attributes.entityName()
         let description = try attributes.optionalText("description")
@@ -71,8 +78,9 @@ extension KeystoneFacade {
         }
         return APIResponse(json: ["role": roleBody(changed, request)])
       },
-      Endpoint(.delete, "/v3/roles/{role}", adminRule("delete_role"), "delete a role") { request in
+      Endpoint(.delete, "/v3/roles/{role}", anyRule("delete_role", Self.administrator), "delete a role") { request in
         let id = try request.parameter("role")
+        try await requireAdministrator(request, ofRole: id, "delete_role")
         try await change { session in
           let role = try self.role(id, in: session)
           try refuseForBuiltIn(role, "deleted")
@@ -99,13 +107,34 @@ extension KeystoneFacade {
     guard let role = try RoleStore.get(id, in: session) else { throw APIError.missing("role", id) }
     return role
   }
-  /// A global role, or one of a domain that the actor reads.
+  /// Where the actor has use for a list of roles: where it gives them, and the site for its readers.
+  private static func givers(_ actor: Actor) -> IdentityPolicy.Reach {
+    actor.isSiteReader ? .site : IdentityPolicy.managed(by: actor)
+  }
+  /// A role that the actor may know of: a global one, whose names are in everybody's tokens, and one of a domain where the
+  /// actor is or reads.
   /// - Throws: 404.
-  func visibleRole(_ id: String, _ actor: Actor, in session: any Session) throws -> Role {
+  private func knownRole(_ id: String, _ actor: Actor, in session: any Session) throws -> Role {
     let role = try role(id, in: session)
-    guard role.domainID.map({ IdentityPolicy.read(by: actor).contains(domain: $0) }) ?? true else {
+    guard let domain = role.domainID else { return role }
+    guard domain == Self.homeDomain(actor) || IdentityPolicy.read(by: actor).contains(domain: domain) else {
       throw APIError.missing("role", id)
     }
+    return role
+  }
+  /// - Throws: 404 for a role that the actor may not know of, 403 for the others unless it is the site's administrator.
+  private func requireAdministrator(_ request: APIRequest, ofRole id: String, _ action: String) async throws {
+    let actor = try request.actor()
+    guard !actor.isSiteAdmin else { return }
+    _ = try await database.read { try knownRole(id, actor, in: $0) }
+    throw APIError.unauthorized(action)
+  }
+  /// A global role, or one of a domain that the actor reads.
+  /// - Throws: ``APIError/unseen(_:_:by:)``.
+  func visibleRole(_ id: String, _ actor: Actor, in session: any Session) throws -> Role {
+    guard let role = try RoleStore.get(id, in: session),
+      role.domainID.map({ IdentityPolicy.read(by: actor).contains(domain: $0) }) ?? true
+    else { throw APIError.unseen("role", id, by: actor) }
     return role
   }
   func roleBody(_ role: Role, _ request: APIRequest) -> JSON {

@@ -17,12 +17,17 @@ extension KeystoneFacade {
 
   private func isOwner(_ userID: String, _ actor: Actor) -> Bool { actor.isSiteAdmin || actor.userID == userID }
 
-  /// - Throws: 404, also when it is another's.
+  /// - Throws: 403 when it is another's or not there; 404 to the site's administrator.
   private func credential(_ id: String, _ actor: Actor, in session: any Session) throws -> CredentialStore.Credential {
     guard let credential = try CredentialStore.get(id, box: database.secrets, in: session),
       isOwner(credential.userID, actor)
-    else { throw APIError.missing("credential", id) }
+    else { throw unseen("credential", id, by: actor) }
     return credential
+  }
+  /// As ``APIError/unseen(_:_:by:)``, for what readers of the site do not see either.
+  private func unseen(_ what: String, _ id: String, by actor: Actor) -> APIError {
+    actor.isSiteReader && !actor.isSiteAdmin
+      ? .forbidden("Only its user, and the site's administrator, may see a \(what).") : .unseen(what, id, by: actor)
   }
   private func refuseTooMany(_ user: String, in session: any Session) throws {
     guard try CredentialStore.list(user: user, box: database.secrets, in: session).count < Self.countLimit else {
@@ -63,8 +68,7 @@ extension KeystoneFacade {
         let credential = CredentialStore.Credential(id: id, userID: user, projectID: project, type: type, blob: blob)
         try await change { [id] session in
           guard isOwner(user, actor), try UserStore.get(user, in: session) != nil else {
-            throw APIError.forbidden(
-              "You are not authorized to perform the requested action: identity:create_credential.")
+            throw APIError.unauthorized("create_credential")
           }
           try refuseForeign(project, of: user, actor, in: session)
           try refuseTooMany(user, in: session)
@@ -190,16 +194,15 @@ extension KeystoneFacade {
     ]
   }
   /// The user of the path.
-  /// - Throws: 404 when its secrets are none of the actor's.
+  /// - Throws: 403 when its secrets are none of the actor's, whether there is such a user or not.
   private func ownUser(_ request: APIRequest) throws -> String {
-    let user = try request.parameter("user")
-    guard isOwner(user, try request.actor()) else { throw APIError.missing("user", user) }
+    let (user, actor) = (try request.parameter("user"), try request.actor())
+    guard isOwner(user, actor) else { throw unseen("user", user, by: actor) }
     return user
   }
   private func keyPair(_ request: APIRequest, in session: any Session) throws -> CredentialStore.Credential {
-    let (user, access) = (try request.parameter("user"), try request.parameter("access"))
-    guard isOwner(user, try request.actor()),
-      let found = try CredentialStore.get(Digest.sha256Hex(access), box: database.secrets, in: session),
+    let (user, access) = (try ownUser(request), try request.parameter("access"))
+    guard let found = try CredentialStore.get(Digest.sha256Hex(access), box: database.secrets, in: session),
       found.userID == user, found.type == "ec2"
     else { throw APIError.missing("credential", access) }
     return found

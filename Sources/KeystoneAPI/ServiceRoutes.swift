@@ -11,7 +11,7 @@ extension KeystoneFacade {
 
   var serviceEndpoints: [Endpoint] {
     [
-      Endpoint(.get, "/v3/services", anyRule("list_services", "anyone with a token"), "list services") { request in
+      Endpoint(.get, "/v3/services", siteReaderRule("list_services"), "list services") { request in
         let filter = try ListFilter(request, ["name", "type"])
         let items = try await catalogSnapshot().services.map { serviceBody($0.record, request) }
         return try listing("services", items.filter { filter.admits($0) }, request)
@@ -27,7 +27,7 @@ extension KeystoneFacade {
         try await change { [service] in try CatalogStore.insert(service, in: $0) }
         return APIResponse(.created, json: ["service": serviceBody(service, request)])
       },
-      Endpoint(.get, "/v3/services/{service}", anyRule("get_service", "anyone with a token"), "show a service") {
+      Endpoint(.get, "/v3/services/{service}", siteReaderRule("get_service"), "show a service") {
         request in
         let id = try request.parameter("service")
         guard let service = try await catalogSnapshot().service(id) else { throw APIError.missing("service", id) }

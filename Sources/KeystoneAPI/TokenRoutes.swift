@@ -57,10 +57,12 @@ extension KeystoneFacade {
     guard let text = request.headers[subjectToken] else {
       throw APIError.badRequest("The header X-Subject-Token is missing.")
     }
-    // A token that is none and one that is another's are told apart for nobody.
-    guard let token = authority.open(text, now: request.now), token.userID == actor.userID || mayAlso(actor) else {
-      throw APIError.notFound("Could not find token.")
+    let token = authority.open(text, now: request.now)
+    // A token that is none and one that is another's are told apart for nobody: both are 403, as upstream's second.
+    guard mayAlso(actor) || token?.userID == actor.userID else {
+      throw APIError.unauthorized(request.method == .delete ? "revoke_token" : "validate_token")
     }
+    guard let token else { throw APIError.notFound("Could not find token.") }
     return (text, token)
   }
 

@@ -56,8 +56,12 @@ extension KeystoneFacade {
         let id = try request.parameter("user")
         let filter = try ListFilter(request, ["name", "domain_id"])
         let items = try await database.read { session in
-          _ = try visibleUser(id, actor, in: session)
-          return try UserGroupStore.list(user: id, in: session)
+          let user = try visibleUser(id, actor, in: session)
+          let reach = IdentityPolicy.read(by: actor)
+          // A domain's readers learn nothing of the groups of another domain.
+          return try UserGroupStore.list(user: user.id, in: session).filter {
+            user.id == actor.userID || reach.contains(domain: $0.domainID)
+          }
         }
         return try listing("groups", items.map { groupBody($0, request) }.filter { filter.admits($0) }, request)
       },
@@ -75,19 +79,19 @@ extension KeystoneFacade {
     for member in user.extra where body[member.key] == nil { body[member.key] = member.value }
     return .object(body)
   }
-  /// - Throws: 404, also when the actor may not see the user.
+  /// - Throws: ``APIError/unseen(_:_:by:)``.
   func visibleUser(_ id: String, _ actor: Actor, in session: any Session) throws -> User {
     guard let user = try UserStore.get(id, in: session), IdentityPolicy.sees(user: user, actor) else {
-      throw APIError.missing("user", id)
+      throw APIError.unseen("user", id, by: actor)
     }
     return user
   }
   /// A user that the actor may change.
-  /// - Throws: 404, also when it is in another domain; 403 when its roles reach beyond the actor's domain.
+  /// - Throws: ``APIError/unseen(_:_:by:)``, also when it is in another domain; 403 when its roles reach beyond the actor's domain.
   func managedUser(_ id: String, _ actor: Actor, in session: any Session) throws -> User {
     let reach = IdentityPolicy.managed(by: actor)
     guard let user = try UserStore.get(id, in: session), reach.contains(domain: user.domainID) else {
-      throw APIError.missing("user", id)
+      throw APIError.unseen("user", id, by: actor)
     }
     try refuseForOutsiders(.user(id), user.name, reach, in: session)
     return user
@@ -106,7 +110,7 @@ extension KeystoneFacade {
   func managedGroup(_ id: String, _ actor: Actor, in session: any Session) throws -> UserGroup {
     let reach = IdentityPolicy.managed(by: actor)
     guard let group = try UserGroupStore.get(id, in: session), reach.contains(domain: group.domainID) else {
-      throw APIError.missing("group", id)
+      throw APIError.unseen("group", id, by: actor)
     }
     try refuseForOutsiders(.group(id), group.name, reach, in: session)
     return group
