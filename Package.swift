@@ -207,7 +207,7 @@ let package = Package(
       [
         "KeystoneAPI", "IronicAPI", "NeutronAPI", "GlanceAPI", "LeapAPI", "AgentAPI", "APISupport", "Conductor",
         "Store", "Domain", "Wire",
-        "Cryptography", "TestSupport", hummingbirdTesting,
+        "Cryptography", "TestSupport", "Processes", hummingbirdTesting,
       ], exclude: ["roles.txt", "uncovered.txt"]),
     tests(
       "WebhooksTests",

@@ -16,7 +16,7 @@ enum Fixtures {
         Project(
           id: MatrixSite.id("domain-elsewhere"), name: "d-elsewhere", domainID: nil, isDomain: true, createdAt: now),
         in: session)
-      for name in ["admin", "owner", "tenant", "stranger", "elsewhere", "service", "former", "sub"] {
+      for name in ["admin", "owner", "tenant", "stranger", "elsewhere", "service", "former", "sub", "sharer"] {
         try ProjectStore.insert(
           Project(
             id: MatrixSite.id("project-\(name)"), name: "p-\(name)", domainID: domain(of: name), tags: ["blue"],
@@ -74,6 +74,7 @@ enum Fixtures {
       try catalog(in: session)
       try machines(box, now, in: session)
       try networks(now, in: session)
+      try share(box, now, in: session)
       for side in ["tenant", "elsewhere"] {
         var image = Image(
           id: MatrixSite.uuid("image-\(side)"), name: "i-\(side)", owner: MatrixSite.id("project-\(side)"),
@@ -226,10 +227,11 @@ enum Fixtures {
   // MARK: Names in paths
 
   /// Fills the `{names}` of a path.
-  /// - Returns: the path, and whether it names an object that belongs to somebody; nil when a name has no fixture here.
-  static func path(_ path: String, of service: String, _ column: Column) -> (path: String, hasObject: Bool)? {
+  /// - Returns: the path, and whose objects it can name, none when it names nothing that belongs to somebody; nil when a name
+  ///   has no fixture here.
+  static func path(_ path: String, of service: String, _ column: Column) -> (path: String, columns: [Column])? {
     var out = ""
-    var hasObject = false
+    var columns: [Column] = []
     for segment in path.split(separator: "/") {
       guard segment.hasPrefix("{") else {
         out += "/\(segment)"
@@ -239,17 +241,18 @@ enum Fixtures {
       if let fixed = fixed(String(name), service, path) {
         out += "/\(fixed)"
       } else if let kind = kind(String(name), service, path) {
-        hasObject = true
+        columns = sharedKinds.contains(kind) ? Column.allCases : [.story, .elsewhere, .nonexistent]
         switch column {
         case .story: out += "/\(id(kind, "tenant"))"
         case .elsewhere: out += "/\(id(kind, "elsewhere"))"
         case .nonexistent: out += "/\(id(kind, "nonexistent"))"
+        case .shared: out += "/\(id(kind, "shared"))"
         }
       } else {
         return nil
       }
     }
-    return (out.isEmpty ? "/" : out, hasObject)
+    return (out.isEmpty ? "/" : out, columns)
   }
 
   private static let dashless: Set<String> = [

@@ -14,6 +14,7 @@ import LeapAPI
 import Logging
 import NIOCore
 import NeutronAPI
+import Processes
 import Store
 import TestSupport
 import Wire
@@ -65,6 +66,12 @@ enum Caller: String, CaseIterable {
   /// Is meant to see what is elsewhere.
   var seesEverything: Bool { self == .siteAdmin || self == .systemReader }
 
+  /// Is of the project that the image is shared with.
+  var isOfTenant: Bool {
+    guard case .project(let id, _)? = token?.scope else { return false }
+    return id == MatrixSite.tenant
+  }
+
   private static func token(_ name: String, _ project: String, _ roles: [String]) -> Token {
     token(name, scope: .project(id: project, domainID: "default"), roles)
   }
@@ -82,6 +89,8 @@ enum Column: String, CaseIterable {
   /// Another project's, which none of the callers but the site's administrator belongs to.
   case elsewhere
   case nonexistent
+  /// A third project's, shared with the tenant's project or with everyone.
+  case shared
 }
 
 /// A whole server over a database with the story's objects and the same again in a project elsewhere.
@@ -114,8 +123,7 @@ final class MatrixSite {
   private var tokens: [Caller: String] = [:]
 
   init() async throws {
-    folder = "/tmp/steelyard-policy-\(Identifier.uuid())"
-    mkdir(folder, 0o700)
+    folder = try makeTemporaryFolder("policy")
     for name in ["images", "images/images", "images/uploads", "images/cache"] { mkdir("\(folder)/\(name)", 0o700) }
     let seed = try Database(path: folder + "/seed.db", secrets: secrets, readers: 1)
     try await Fixtures.write(to: seed)
@@ -197,12 +205,11 @@ final class MatrixSite {
   struct Broken: Error {}
 
   /// One call, with the token of `caller`.
-  func call(_ service: Service, _ method: HTTPRequest.Method, _ path: String, _ body: JSON?, as caller: Caller)
-    async throws -> (
-      status: Int, body: String
-    )
-  {
-    var headers: HTTPFields = [:]
+  func call(
+    _ service: Service, _ method: HTTPRequest.Method, _ path: String, _ body: JSON?, as caller: Caller,
+    headers extra: HTTPFields = [:]
+  ) async throws -> (status: Int, body: String) {
+    var headers = extra
     headers[authToken] = tokens[caller]
     if service.name == "ironic" { headers[HTTPField.Name(known: "X-OpenStack-Ironic-API-Version")] = "1.88" }
     if service.name == "glance" {

@@ -1,0 +1,19 @@
+/// What an answer may not tell: ids and names of the project elsewhere.
+enum ForeignWords {
+  private static let kinds = [
+    "node", "offered", "nic", "allocation", "project", "user", "group", "credential", "network", "subnet", "port",
+    "image", "lease", "offer", "domain", "limit", "access_rule", "stored_credential", "access",
+    "portgroup", "connector", "target",
+  ]
+  private static let words =
+    kinds.flatMap { [MatrixSite.uuid("\($0)-elsewhere"), MatrixSite.id("\($0)-elsewhere")] } + ["-elsewhere"]
+  private static let ids = ["tenant", "elsewhere", "nonexistent", "shared"].flatMap { side in
+    kinds.flatMap { [MatrixSite.uuid("\($0)-\(side)"), MatrixSite.id("\($0)-\(side)")] }
+  }
+
+  /// The text names something of the project elsewhere: a list that is not narrowed, a link, a message (abuse 26, 32).
+  static func areIn(_ text: String) -> Bool { words.contains { text.contains($0) } }
+
+  /// The text with every id replaced, so that two refusals can be compared.
+  static func anonymous(_ text: String) -> String { ids.reduce(text) { $0.replacing($1, with: "ID") } }
+}

@@ -1,0 +1,44 @@
+import Cryptography
+import Domain
+import Store
+import Wire
+
+/// What a project of its own shares: an image with the tenant's project, a network with everyone, a machine by an offer to everyone.
+extension Fixtures {
+  /// The kinds that there is a shared one of.
+  static let sharedKinds: Set<String> = ["image", "network", "subnet", "offer", "node"]
+
+  static func share(_ box: SecretBox, _ now: Timestamp, in session: any Session) throws {
+    let sharer = MatrixSite.id("project-sharer")
+    let image = Image(id: MatrixSite.uuid("image-shared"), name: "i-shared", owner: sharer, createdAt: now)
+    try ImageStore.insert(image, in: session)
+    for name in ["friend", "tenant"] {
+      try ImageStore.set(
+        ImageMember(imageID: image.id, projectID: MatrixSite.id("project-\(name)"), createdAt: now), in: session)
+    }
+    let network = Network(
+      id: MatrixSite.uuid("network-shared"), projectID: sharer, name: "net-shared", isShared: true,
+      physicalNetwork: "datacentre", vlan: 203, tags: ["blue"], createdAt: now)
+    try NetworkStore.insert(network, in: session)
+    if let cidr = CIDR("10.0.3.0/24") {
+      try SubnetStore.insert(
+        Subnet(
+          id: MatrixSite.uuid("subnet-shared"), networkID: network.id, projectID: sharer, name: "sub-shared",
+          cidr: cidr,
+          gateway: nil, pools: [], tags: ["blue"], createdAt: now), in: session)
+    }
+    for kind in ["network", "subnet"] {
+      try NetworkTagStore.set(["blue"], of: MatrixSite.uuid("\(kind)-shared"), in: session)
+    }
+    var node = Node(uuid: MatrixSite.uuid("node-shared"), name: "n-shared", driver: "world", createdAt: now)
+    node.owner = sharer
+    node.provisionState = .available
+    node.powerState = .off
+    node.traits = ["CUSTOM_A"]
+    try NodeStore.insert(node, secrets: [], box: box, in: session)
+    try OfferStore.insert(
+      Offer(
+        uuid: MatrixSite.uuid("offer-shared"), name: "offer-shared", projectID: sharer, resourceUUID: node.uuid,
+        time: TimeRange(now - .seconds(60), now + .seconds(10 * 86_400)), createdAt: now), in: session)
+  }
+}
