@@ -188,7 +188,11 @@ let package = Package(
     tests("AgentTests", ["Agent", "Wire"]),
     tests("APISupportTests", ["APISupport", "Store", "Domain", "Wire", "Cryptography"]),
     tests(
-      "KeystoneAPITests", ["KeystoneAPI", "APISupport", "Store", "Domain", "Wire", "Cryptography", hummingbirdTesting]),
+      "KeystoneAPITests",
+      [
+        "KeystoneAPI", "APISupport", "TestSupport", "Store", "Domain", "Wire", "Cryptography", logging,
+        hummingbirdTesting,
+      ]),
     tests(
       "LeapAPITests",
       [

@@ -9,6 +9,7 @@ import KeystoneAPI
 import Logging
 import Store
 import Synchronization
+import TestSupport
 import Testing
 import Wire
 
@@ -31,6 +32,7 @@ final class Site: Sendable {
     var projectAdminsAreSiteAdmins = false
     var hashThreads = 2
     var hashQueue = 1000
+    var complaints = Complaints(from: .critical)
   }
 
   final class Clock: Sendable {
@@ -65,10 +67,8 @@ final class Site: Sendable {
     let authority = TokenAuthority(
       keys: try TokenKeys.fromFile(folder + "/token.keys"),
       projectAdminsAreSiteAdmins: settings.projectAdminsAreSiteAdmins, clock: { clock.now })
-    var logger = Logger(label: "test")
-    logger.logLevel = .critical
     let passwords = PasswordChecker(
-      database: database, lockout: settings.lockout, logger: logger, threads: settings.hashThreads,
+      database: database, lockout: settings.lockout, logger: settings.complaints.logger, threads: settings.hashThreads,
       queue: settings.hashQueue)
     try await database.read { session in
       try authority.load(in: session)
