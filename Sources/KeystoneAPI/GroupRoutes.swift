@@ -91,9 +91,7 @@ extension KeystoneFacade {
         let (id, userID) = (try request.parameter("group"), try request.parameter("user"))
         try await change { session in
           _ = try managedGroup(id, actor, in: session)
-          guard let user = try UserStore.get(userID, in: session),
-            IdentityPolicy.managed(by: actor).contains(domain: user.domainID)
-          else { throw APIError.unseen("user", userID, by: actor) }
+          try requireManaged(member: userID, by: actor, in: session)
           try UserGroupStore.add(userID, to: id, in: session)
         }
         return .noContent
@@ -123,6 +121,7 @@ extension KeystoneFacade {
         let (id, userID) = (try request.parameter("group"), try request.parameter("user"))
         try await change { session in
           _ = try managedGroup(id, actor, in: session)
+          try requireManaged(member: userID, by: actor, in: session)
           guard try UserGroupStore.remove(userID, from: id, in: session) else {
             throw APIError.notFound("User '\(userID)' not found in group '\(id)'.")
           }
@@ -135,6 +134,13 @@ extension KeystoneFacade {
 
   private static func groupConflict(_ group: UserGroup) -> String {
     "Conflict occurred attempting to store group - Duplicate entry found with name \(group.name) at domain ID \(group.domainID)."
+  }
+  /// A user whom the actor puts into a group or takes out: who manages a domain does neither with another domain's.
+  /// - Throws: ``APIError/unseen(_:_:by:)``.
+  private func requireManaged(member id: String, by actor: Actor, in session: any Session) throws {
+    guard let user = try UserStore.get(id, in: session),
+      IdentityPolicy.managed(by: actor).contains(domain: user.domainID)
+    else { throw APIError.unseen("user", id, by: actor) }
   }
   private func visibleGroup(_ id: String, _ actor: Actor, in session: any Session) throws -> UserGroup {
     guard let group = try UserGroupStore.get(id, in: session),

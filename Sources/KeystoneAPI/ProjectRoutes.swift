@@ -294,11 +294,12 @@ extension KeystoneFacade {
     }
     return APIResponse(.created, json: ["project": projectBody(new, request)])
   }
-  /// - Throws: 400 when there is none, or it is in a domain that the actor does not manage.
+  /// - Throws: 400 when there is none; 403 to whoever manages a domain only, also when it is in another.
   private func parent(_ id: String, isDomain: Bool, _ actor: Actor, in session: any Session) throws -> Project {
     let missing = APIError.badRequest("Could not find \(isDomain ? "domain" : "project"): \(id).")
-    guard let parent = try ProjectStore.get(id, in: session) else { throw missing }
-    guard IdentityPolicy.managed(by: actor).contains(domain: parent.domainID ?? parent.id) else { throw missing }
+    guard let parent = try ProjectStore.get(id, in: session),
+      IdentityPolicy.managed(by: actor).contains(domain: parent.domainID ?? parent.id)
+    else { throw actor.isSiteAdmin ? missing : APIError.unauthorized("create_project") }
     return parent
   }
   /// - Throws: 400 when something above is disabled, 403 when the tree would become too deep.

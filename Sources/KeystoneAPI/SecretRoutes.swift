@@ -197,6 +197,9 @@ extension KeystoneFacade {
   /// - Throws: 403 when its secrets are none of the actor's, whether there is such a user or not.
   private func ownUser(_ request: APIRequest) throws -> String {
     let (user, actor) = (try request.parameter("user"), try request.actor())
+    if case .domain = actor.scope {
+      throw APIError.forbidden("Key pairs are for a token with the scope of a project, or of the system.")
+    }
     guard isOwner(user, actor) else { throw unseen("user", user, by: actor) }
     return user
   }

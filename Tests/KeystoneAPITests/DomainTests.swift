@@ -119,6 +119,17 @@ import Wire
     #expect(
       try await site.call(.put, "/v3/projects/\(project)/users/\(other.user)/roles/\(member)", token: token).status
         == 403)
+    // Whom the site's administrator put into the group from elsewhere stays there, logged in.
+    #expect(try await site.call(.put, "/v3/groups/\(group)/users/\(other.user)", token: admin).status == 204)
+    let stranger = try await site.token(user: other.user, scope: Site.inDomain(other.id))
+    #expect(try await site.call(.delete, "/v3/groups/\(group)/users/\(other.user)", token: token).status == 403)
+    #expect(try await site.call(.delete, "/v3/groups/\(group)/users/nobody", token: token).status == 403)
+    #expect(try await site.isGood(stranger))
+    for (member, id) in [("domain_id", other.id), ("domain_id", "nothing"), ("parent_id", foreign)] {
+      let made = try await site.call(
+        .post, "/v3/projects", ["project": ["name": "x", member: .string(id)]], token: token)
+      #expect(made.status == 403 && made.message.hasSuffix("identity:create_project."), "\(member)")
+    }
     let elsewhere = try await site.call(
       .post, "/v3/users", ["user": ["name": "x", "domain_id": .string(other.id)]], token: token)
     #expect(elsewhere.status == 403)

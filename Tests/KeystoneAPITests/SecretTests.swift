@@ -66,6 +66,10 @@ import Wire
       try await site.call(.get, "/v3/users/\(beta.user)/credentials/OS-EC2/\(access)", token: theirs).status == 404)
     #expect(try await site.call(.post, path, ["tenant_id": .string(beta.project)], token: own).status == 400)
     #expect(try await site.call(.post, path, [:], token: own).status == 400)
+    let member = try await site.roleID("member", admin)
+    _ = try await site.call(.put, "/v3/domains/default/users/\(alpha.user)/roles/\(member)", token: admin)
+    let inDomain = try await site.token("alpha", scope: Site.inDomain("default"))
+    #expect(try await site.call(.get, path, token: inDomain).status == 403)
     #expect(try await site.call(.delete, path + "/\(access)", token: own).status == 204)
     #expect(try await site.call(.get, path + "/\(access)", token: own).status == 404)
   }
