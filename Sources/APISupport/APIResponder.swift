@@ -69,12 +69,19 @@ public struct APIResponder: HTTPResponder {
     if request.headers[.connection]?.lowercased() == "close" { answer.headers[.connection] = "close" }
     let level: Logger.Level = answer.status.code >= 500 ? .error : .debug
     context.logger.log(
-      level: level, "\(request.method) \(path) \(answer.status.code)",
+      level: level, "\(request.method) \(Self.legible(path)) \(answer.status.code)",
       metadata: [
         "request": "\(requestID)", "rule": "\(rule)",
         "ms": "\((ContinuousClock.now - started).wholeMicroseconds / 1000)",
       ])
     return Response(status: answer.status, headers: answer.headers, body: answer.body)
+  }
+
+  /// The path for the log. What is longer than any id or name of a path should be may be a token that was put there: it is cut.
+  private static func legible(_ path: Substring) -> String {
+    path.split(separator: "/", omittingEmptySubsequences: false).map {
+      $0.utf8.count <= 128 ? String($0) : "\($0.prefix(8))..."
+    }.joined(separator: "/")
   }
 
   private func isBelow(_ path: Substring, _ prefix: String) -> Bool {
