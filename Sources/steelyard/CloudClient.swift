@@ -1,31 +1,65 @@
 import AsyncHTTPClient
-import Glibc
+import Cryptography
 import NIOCore
 import NIOSSL
 import Wire
-import Yams
 
 /// A client of a site's own API for the short verbs: credentials as every OpenStack client takes them.
 struct CloudClient {
   private let http: HTTPClient
-  private let token: String
+  /// The header that says who asks, if anybody has to.
+  private let authorization: (name: String, value: String)?
   private let catalog: [JSON]
 
   /// Logs in with `OS_CLOUD` and a clouds.yaml, or with `OS_AUTH_URL`, `OS_USERNAME`, `OS_PASSWORD`, `OS_PROJECT_NAME`.
   static func login() async throws -> CloudClient {
-    let settings = try credentials()
-    guard let url = settings["auth_url"], let user = settings["username"], let password = settings["password"] else {
+    try await connected(try CloudCredentials.read(), isVerified: true) { http, credentials in
+      try await login(http, credentials)
+    }
+  }
+
+  /// A client of another Ironic, with the variables of ``login()`` whose names begin with `FROM_`: `auth_type` `none`,
+  /// `http_basic`, `token` or `password`, as keystoneauth has them; by default what the credentials are.
+  static func other(token: String?, authority: String?, isVerified: Bool) async throws -> CloudClient {
+    var credentials = try CloudCredentials.read(prefix: "FROM_")
+    if let token { credentials.token = token }
+    if let authority { credentials.authority = authority }
+    return try await connected(credentials, isVerified: isVerified) { http, credentials in
+      switch try credentials.kind {
+      case .none: CloudClient(http: http, authorization: nil, catalog: [])
+      case .token(let token): CloudClient(http: http, authorization: ("X-Auth-Token", token), catalog: [])
+      case .basic(let user, let password):
+        CloudClient(
+          http: http, authorization: ("Authorization", "Basic " + Base64.text(Array("\(user):\(password)".utf8))),
+          catalog: [])
+      case .password: try await login(http, credentials)
+      }
+    }
+  }
+
+  private static func connected(
+    _ credentials: CloudCredentials, isVerified: Bool,
+    _ body: (HTTPClient, CloudCredentials) async throws -> CloudClient
+  ) async throws -> CloudClient {
+    var tls = TLSConfiguration.makeClientConfiguration()
+    if let authority = credentials.authority { tls.trustRoots = .file(authority) }
+    if !isVerified || !credentials.isVerified { tls.certificateVerification = .none }
+    var configuration = HTTPClient.Configuration(tlsConfiguration: tls)
+    // Whoever sits in front of it is told at once.
+    configuration.connectionPool.retryConnectionEstablishment = false
+    let http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+    do { return try await body(http, credentials) } catch {
+      try? await http.shutdown()
+      throw error
+    }
+  }
+
+  private static func login(_ http: HTTPClient, _ credentials: CloudCredentials) async throws -> CloudClient {
+    guard let url = credentials.url, let user = credentials.user, let password = credentials.password else {
       throw Failure(
         "no credentials: set OS_CLOUD (and OS_CLIENT_CONFIG_FILE), or OS_AUTH_URL, OS_USERNAME, OS_PASSWORD and OS_PROJECT_NAME"
       )
     }
-    var configuration = HTTPClient.Configuration()
-    if let authority = settings["cacert"] {
-      var tls = TLSConfiguration.makeClientConfiguration()
-      tls.trustRoots = .file(authority)
-      configuration.tlsConfiguration = tls
-    }
-    let http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
     let body: JSON = [
       "auth": [
         "identity": [
@@ -33,14 +67,13 @@ struct CloudClient {
           "password": [
             "user": [
               "name": .string(user), "password": .string(password),
-              "domain": ["name": .string(settings["user_domain_name"] ?? "Default")],
+              "domain": credentials.userDomain,
             ]
           ],
         ],
         "scope": [
           "project": [
-            "name": .string(settings["project_name"] ?? "admin"),
-            "domain": ["name": .string(settings["project_domain_name"] ?? "Default")],
+            "name": .string(credentials.project), "domain": credentials.projectDomain,
           ]
         ],
       ]
@@ -56,9 +89,9 @@ struct CloudClient {
       guard answer.status == .created, let token = answer.headers.first(name: "X-Subject-Token") else {
         throw Failure("login at \(url): \(json["error"]?["message"]?.string ?? "\(answer.status)")")
       }
-      return CloudClient(http: http, token: token, catalog: json["token"]?["catalog"]?.array ?? [])
+      return CloudClient(
+        http: http, authorization: ("X-Auth-Token", token), catalog: json["token"]?["catalog"]?.array ?? [])
     } catch {
-      try? await http.shutdown()
       throw error is Failure ? error : Failure("\(url) does not answer: \(error)")
     }
   }
@@ -77,31 +110,55 @@ struct CloudClient {
   struct Answer {
     var status: Int
     var json: JSON
+    /// The newest version of the service, of those that have versions.
+    var newestVersion: String?
     /// An error in the service's own words.
     var fault: String {
       let inner = json["error_message"]?.string.flatMap { try? JSON(parsing: $0) }
       return inner?["faultstring"]?.string ?? "HTTP status \(status)"
     }
   }
-  /// Asks the bare-metal service for something short.
+  /// Asks a service for something that is not long.
   func send(_ method: String, _ url: String, _ body: JSON? = nil) async throws -> Answer {
     var request = HTTPClientRequest(url: url)
     request.method = .init(rawValue: method)
-    request.headers.add(name: "X-Auth-Token", value: token)
+    if let authorization { request.headers.add(name: authorization.name, value: authorization.value) }
     request.headers.add(name: "X-OpenStack-Ironic-API-Version", value: "latest")
     if let body {
       request.headers.add(name: "Content-Type", value: "application/json")
       request.body = .bytes(ByteBuffer(string: body.description))
     }
     let answer = try await http.execute(request, timeout: .seconds(60))
-    let text = String(buffer: try await answer.body.collect(upTo: 4 << 20))
-    return Answer(status: Int(answer.status.code), json: (try? JSON(parsing: text)) ?? .null)
+    let text = String(buffer: try await answer.body.collect(upTo: 64 << 20))
+    return Answer(
+      status: Int(answer.status.code), json: (try? JSON(parsing: text)) ?? .null,
+      newestVersion: answer.headers.first(name: "X-OpenStack-Ironic-API-Maximum-Version"))
+  }
+
+  /// All members of a list of the bare-metal service, page by page.
+  func list(_ url: String, _ name: String) async throws -> [JSON] {
+    var items: [JSON] = []
+    var known: Set<String> = []
+    var marker = ""
+    while true {
+      let answer = try await send("GET", url + (url.contains("?") ? "&" : "?") + "limit=200" + marker)
+      guard answer.status == 200, let page = answer.json[name]?.array else {
+        throw Failure("GET \(url): \(answer.status == 200 ? "it answers with no \(name)" : answer.fault)")
+      }
+      items += page
+      // The link itself may name a host that is not reached from here, or that is nobody's to have the credentials.
+      guard answer.json["next"]?.string != nil else { return items }
+      guard let last = page.last?["uuid"]?.string, known.insert(last).inserted else {
+        throw Failure("GET \(url): its pages come to no end")
+      }
+      marker = "&marker=\(percentEncoded(last))"
+    }
   }
 
   /// Reads an answer as it comes.
   func stream(_ url: String, _ body: (ByteBuffer) throws -> Void) async throws {
     var request = HTTPClientRequest(url: url)
-    request.headers.add(name: "X-Auth-Token", value: token)
+    if let authorization { request.headers.add(name: authorization.name, value: authorization.value) }
     // Without a version Ironic's first one is meant, in which nodes have no names.
     request.headers.add(name: "X-OpenStack-Ironic-API-Version", value: "latest")
     let answer = try await http.execute(request, deadline: .distantFuture)
@@ -111,32 +168,5 @@ struct CloudClient {
       throw Failure(inner?["faultstring"]?.string ?? "\(answer.status)")
     }
     for try await chunk in answer.body { try body(chunk) }
-  }
-
-  private static func credentials() throws -> [String: String] {
-    func environment(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
-    var settings: [String: String] = [:]
-    if let cloud = environment("OS_CLOUD") {
-      let home = environment("HOME") ?? "/root"
-      let places = [
-        environment("OS_CLIENT_CONFIG_FILE"), "clouds.yaml", "\(home)/.config/openstack/clouds.yaml",
-        "/etc/openstack/clouds.yaml",
-      ]
-      guard let path = places.compactMap({ $0 }).first(where: { access($0, R_OK) == 0 }) else {
-        throw Failure("OS_CLOUD is set and there is no clouds.yaml")
-      }
-      guard let file = try Yams.load(yaml: readFile(path)) as? [String: Any],
-        let clouds = file["clouds"] as? [String: Any],
-        let entry = clouds[cloud] as? [String: Any]
-      else { throw Failure("\(path) has no cloud '\(cloud)'") }
-      for (name, value) in entry["auth"] as? [String: Any] ?? [:] { settings[name] = "\(value)" }
-      if let authority = entry["cacert"] as? String { settings["cacert"] = authority }
-    }
-    for name in [
-      "auth_url", "username", "password", "project_name", "user_domain_name", "project_domain_name", "cacert",
-    ] {
-      if let value = environment("OS_" + name.uppercased()) { settings[name] = value }
-    }
-    return settings
   }
 }
