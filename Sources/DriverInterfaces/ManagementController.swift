@@ -44,6 +44,20 @@ public protocol IndicatorInterface: Sendable {
   func ensureIndicator(_ name: Indicator.Name, _ state: Indicator.State) async throws
 }
 
+/// The firmware's mode and Secure Boot of one node, as far as its controller can set them.
+public protocol BootModeInterface: Sendable {
+  /// What holds from the next boot on; nil when the controller does not tell.
+  func observeBootMode() async throws -> BootMode?
+  /// Returns once the controller shows the mode; safe to repeat.
+  /// - Throws: ``DriverError`` `.unsupported` when the machine has no such mode, or only one.
+  func ensureBootMode(_ mode: BootMode) async throws
+  /// Whether Secure Boot is to be on from the next boot on; nil when the machine has none.
+  func observeSecureBoot() async throws -> Bool?
+  /// Returns once the controller shows it; safe to repeat.
+  /// - Throws: ``DriverError`` `.unsupported` when the machine has none.
+  func ensureSecureBoot(_ isOn: Bool) async throws
+}
+
 /// The non-maskable interrupt (NMI) of one node, which makes an operating system that hangs write down what it can.
 public protocol InterruptInterface: Sendable {
   /// Sends one. It is a pulse, so nothing but a caller who waits for it may ask; it is never repeated on its own.
@@ -107,12 +121,14 @@ public struct NodeDriver: Sendable {
   public var interrupt: (any InterruptInterface)?
   public var bios: (any BIOSInterface)?
   public var firmware: (any FirmwareInterface)?
+  public var bootMode: (any BootModeInterface)?
   public init(
     power: any PowerInterface, management: any ManagementInterface, console: (any ConsoleInterface)?,
     provisioning: (any ProvisioningInterface)? = nil, indicators: (any IndicatorInterface)? = nil,
     interrupt: (any InterruptInterface)? = nil, bios: (any BIOSInterface)? = nil,
-    firmware: (any FirmwareInterface)? = nil
+    firmware: (any FirmwareInterface)? = nil, bootMode: (any BootModeInterface)? = nil
   ) {
+    self.bootMode = bootMode
     self.bios = bios
     self.firmware = firmware
     self.indicators = indicators

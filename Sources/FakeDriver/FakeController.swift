@@ -81,3 +81,24 @@ extension FakeController: BIOSInterface, FirmwareInterface {
     try await conduct.call(.management) { conduct.settings.firmware }
   }
 }
+
+/// A fake has UEFI and no Secure Boot until it is told otherwise.
+extension FakeController: BootModeInterface {
+  func observeBootMode() async throws -> BootMode? {
+    try await conduct.call(.management) { machines.machine(node).mode }
+  }
+  func ensureBootMode(_ mode: BootMode) async throws {
+    try await conduct.call(.management) { try await machines.change(node) { $0.mode = mode } }
+  }
+  func observeSecureBoot() async throws -> Bool? {
+    try await conduct.call(.management) { machines.machine(node).isSecureBoot }
+  }
+  func ensureSecureBoot(_ isOn: Bool) async throws {
+    try await conduct.call(.management) {
+      guard !isOn || machines.machine(node).mode == .uefi else {
+        throw conduct.error(.refused, "Secure Boot needs the boot mode uefi")
+      }
+      try await machines.change(node) { $0.isSecureBoot = isOn }
+    }
+  }
+}

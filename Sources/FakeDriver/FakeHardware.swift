@@ -85,7 +85,8 @@ public struct FakeHardware: HardwareType {
         power: controller, management: controller,
         console: FakeConsole(node: node, machines: machines, conduct: conduct),
         provisioning: FakeProvisioning(conduct: conduct, inventory: settings.inventory, bios: controller),
-        indicators: controller, interrupt: controller, bios: controller, firmware: controller)
+        indicators: controller, interrupt: controller, bios: controller, firmware: controller,
+        bootMode: controller)
     }
   }
 

@@ -13,6 +13,8 @@ struct FakeMachine: Sendable, Equatable {
   var lamp = Indicator.State.off
   /// By name.
   var bios: [String: String] = [:]
+  var mode = BootMode.uefi
+  var isSecureBoot = false
 }
 
 /// All fake machines, and the file that remembers them.
@@ -116,6 +118,8 @@ final class FakeMachines: Sendable {
     var lines: [String] = []
     if before.power != after.power { lines.append(after.power.rawValue) }
     if before.bios != after.bios { lines.append("\(after.bios.count) BIOS settings") }
+    if before.mode != after.mode { lines.append("boot mode \(after.mode.rawValue)") }
+    if before.isSecureBoot != after.isSecureBoot { lines.append("secure boot \(after.isSecureBoot ? "on" : "off")") }
     if before.lamp != after.lamp { lines.append("lamp \(after.lamp.rawValue)") }
     if before.boot != after.boot { lines.append("boots from \(after.boot?.device.rawValue ?? "what it has")") }
     return lines
@@ -164,6 +168,8 @@ final class FakeMachines: Sendable {
     if !machine.bios.isEmpty {
       json["bios"] = .object(machine.bios.reduce(into: JSONObject()) { $0[$1.key] = .string($1.value) })
     }
+    if machine.mode != .uefi { json["mode"] = .string(machine.mode.rawValue) }
+    if machine.isSecureBoot { json["secure_boot"] = true }
     if machine.lamp != .off { json["lamp"] = .string(machine.lamp.rawValue) }
     return "\(JSON.object(json))\n"
   }
@@ -190,6 +196,8 @@ final class FakeMachines: Sendable {
           device, persistent: json["boot"]?["persistent"]?.bool ?? false,
           mode: json["boot"]?["mode"]?.string.flatMap { BootMode(rawValue: $0) })
       }
+      machine.mode = json["mode"]?.string.flatMap { BootMode(rawValue: $0) } ?? .uefi
+      machine.isSecureBoot = json["secure_boot"]?.bool ?? false
       machine.lamp = json["lamp"]?.string.flatMap { Indicator.State(rawValue: $0) } ?? .off
       for setting in json["bios"]?.object ?? [:] { machine.bios[setting.key] = setting.value.string }
       machines[node] = machine

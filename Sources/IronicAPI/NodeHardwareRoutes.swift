@@ -6,17 +6,18 @@ import HTTPTypes
 import Store
 import Wire
 
-/// What a node's controller may offer beside power, boot device and console: RAID, boot mode, Secure Boot, a vendor's own calls. What no driver has is refused in upstream's words, or listed as empty.
+/// What a node's controller may offer beside power, boot device and console: RAID, boot mode, Secure Boot, a vendor's own
+/// calls. What no driver has is refused in upstream's words, or listed as empty.
 extension IronicAPI {
   var nodeHardwareEndpoints: [Endpoint] {
     [
       Endpoint(
         .put, "/v1/nodes/{node}/states/raid", since: 12, missing: .notAcceptable, Self.act, "Say which RAID is wanted"
       ) { try await setTargetRAID($0) },
-      Endpoint(.put, "/v1/nodes/{node}/states/boot_mode", since: 76, Self.act, "Not supported by any driver") {
+      Endpoint(.put, "/v1/nodes/{node}/states/boot_mode", since: 76, Self.act, "Set the boot mode") {
         try await setBootMode($0)
       },
-      Endpoint(.put, "/v1/nodes/{node}/states/secure_boot", since: 76, Self.act, "Not supported by any driver") {
+      Endpoint(.put, "/v1/nodes/{node}/states/secure_boot", since: 76, Self.act, "Turn Secure Boot on or off") {
         try await setSecureBoot($0)
       },
       // Upstream's router takes the method for wrong, not the path.
@@ -73,9 +74,6 @@ extension IronicAPI {
     ]
   }
 
-  private func unsupported(_ node: Node, _ what: String) -> APIError {
-    .badRequest("Driver \(node.driver) does not support \(what) (disabled or not implemented).")
-  }
   /// PUT /v1/nodes/{node}/states/raid `{"logical_disks": […]}` → 204: kept for the cleaning step that builds it.
   ///
   /// Answers: 404 when the node's RAID interface does nothing, as upstream.
@@ -95,33 +93,41 @@ extension IronicAPI {
     }
   }
 
-  /// PUT /v1/nodes/{node}/states/boot_mode `{"target": "uefi" | "bios"}`.
+  /// PUT /v1/nodes/{node}/states/boot_mode `{"target": "uefi" | "bios"}` → 202, in force from the next boot on.
+  ///
+  /// Answers: 409 while a workflow works with the node, 400 when its hardware cannot.
   private func setBootMode(_ request: APIRequest) async throws -> APIResponse {
     let body = try await request.object()
-    guard let word = body["target"]?.string, BootMode(rawValue: word) != nil else {
+    guard let mode = body["target"]?.string.flatMap({ BootMode(rawValue: $0) }) else {
       throw APIError.badRequest(
         "Invalid boot mode \(body["target"]?.description.prefix(40) ?? "None") requested for node. Allowed boot modes are: bios, uefi"
       )
     }
-    throw try await refusal(request, "set_boot_mode")
+    return try await setBoot(request) { try await conductor.setBootMode($0, mode, by: $1) }
   }
-  /// PUT /v1/nodes/{node}/states/secure_boot `{"target": bool}`.
+  /// PUT /v1/nodes/{node}/states/secure_boot `{"target": bool}` → 202; otherwise as the boot mode.
   private func setSecureBoot(_ request: APIRequest) async throws -> APIResponse {
     let body = try await request.object()
-    guard (try? FieldReading.flag(body["target"], "target")) ?? nil != nil else {
+    guard let isOn = (try? FieldReading.flag(body["target"], "target")) ?? nil else {
       throw APIError.badRequest(
         "Invalid secure_boot \(body["target"]?.description.prefix(40) ?? "None") requested for node. Allowed secure_boot states are: True, False"
       )
     }
-    throw try await refusal(request, "set_secure_boot_state")
+    return try await setBoot(request) { try await conductor.setSecureBoot($0, isOn, by: $1) }
   }
-  private func refusal(_ request: APIRequest, _ what: String) async throws -> APIError {
-    let node = try await seen(request, to: .use)
-    if node.provisionState.isTransient {
-      return .conflict(
-        "Node is in \(node.provisionState.rawValue) state. Since node is transitioning, the boot mode will not be set as this may interfere with ongoing changes. Try again later."
-      )
+  private func setBoot(
+    _ request: APIRequest, _ body: (Node, Requester) async throws -> Void
+  ) async throws -> APIResponse {
+    let requester = try requester(request)
+    let uuid = try await controlling(request) { node in
+      if node.provisionState.isTransient {
+        throw APIError.conflict(
+          "Node is in \(node.provisionState.rawValue) state. Since node is transitioning, the boot mode will not be set as this may interfere with ongoing changes. Try again later."
+        )
+      }
+      try await body(node, requester)
+      return node.uuid
     }
-    return unsupported(node, what)
+    return APIResponse(.accepted, headers: [.location: "\(request.serviceURL)/v1/nodes/\(uuid)/states"])
   }
 }

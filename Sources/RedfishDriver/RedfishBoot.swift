@@ -3,7 +3,7 @@ import DriverInterfaces
 import Wire
 
 /// The `Boot` member of a system, or of its settings resource.
-private struct Boot {
+struct Boot {
   var path: String
   var etag: String?
   var enabled: String?
@@ -30,7 +30,7 @@ extension RedfishNode {
   /// How long a controller may take until it shows what it was told.
   static let settling = Duration.seconds(20)
 
-  private func readBoot() async throws -> Boot {
+  func readBoot() async throws -> Boot {
     let system = try await connection.system()
     let quirks = RedfishQuirks.of(manufacturer: system["Manufacturer"]?.string)
     var path = try await connection.systemPath()
@@ -126,7 +126,7 @@ extension RedfishNode {
 
   /// PATCH with the ETag. It may have changed in between (the machine boots); and some controllers show a weak ETag and
   /// take only its strong form, or none.
-  private func write(_ change: JSON, _ boot: Boot) async throws {
+  func write(_ change: JSON, _ boot: Boot) async throws {
     var etag = boot.etag
     for form in 0..<4 {
       let reply = try await connection.request("PATCH", boot.path, change, etag: etag)

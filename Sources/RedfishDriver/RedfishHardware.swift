@@ -65,7 +65,8 @@ public final class RedfishHardware: HardwareType {
     if let replaced { retire(replaced) }
     let node = RedfishNode(connection: connection)
     return NodeDriver(
-      power: node, management: node, console: nil, indicators: node, interrupt: node, bios: node, firmware: node)
+      power: node, management: node, console: nil, indicators: node, interrupt: node, bios: node, firmware: node,
+      bootMode: node)
   }
 
   /// Ends the session of a node that is gone.

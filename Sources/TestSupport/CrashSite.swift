@@ -225,7 +225,7 @@ public struct CrashSite: Sendable {
     }
     return [
       "state": JSON(node?.provisionState.rawValue), "reservation": JSON(node?.reservation),
-      "power": JSON(node?.powerState?.rawValue),
+      "power": JSON(node?.powerState?.rawValue), "secure_boot": node?.isSecureBoot.map { .bool($0) } ?? .null,
       "last_error": JSON(node?.lastError?.whole), "public_error": JSON(node?.lastError?.sentence),
       "maintenance_reason": JSON(node?.maintenanceReason?.whole),
       "workflows": JSON(workflows.map { "\($0.kind) \($0.state.rawValue)" }),
@@ -263,6 +263,7 @@ public struct CrashSite: Sendable {
     let isActive = scenario.before.isInUse
     try world.ensure("power/n1", isActive ? "power on" : "power off")
     try world.ensure("disk/n1", isActive ? "/agent/v1/image/old" : "old data")
+    if scenario == .endLease { try world.ensure("secure/n1", "on") }
     let isAttached = [.detach, .undeploy, .deploy, .deployByDriver, .endLease].contains(scenario)
     if isActive && isAttached { try world.ensure("switch/n1", "\(Self.tenantVLAN)") }
     try await database.write { session in
@@ -281,6 +282,11 @@ public struct CrashSite: Sendable {
       node.powerState = isActive ? .on : .off
       node.instanceInfo = ["image_source": "new"]
       if [.manualClean, .manualCleanByDriver].contains(scenario) { node.interfaces[.bios] = "world" }
+      if scenario == .endLease {
+        // The lessee has turned Secure Boot on, with which the ramdisk does not boot.
+        node.driverInfo["secure_boot"] = true
+        node.isSecureBoot = true
+      }
       if [.rescue, .unrescue].contains(scenario) { node.interfaces[.rescue] = "world" }
       parts.node?(&node)
       try NodeStore.insert(node, secrets: parts.secrets, box: database.secrets, in: session)

@@ -34,7 +34,7 @@ public struct WorldHardware: HardwareType {
     return NodeDriver(
       power: controller, management: controller, console: nil,
       provisioning: needsAgent ? nil : Provisioning(controller),
-      bios: controller)
+      bios: controller, bootMode: driverInfo["secure_boot"] == nil ? nil : controller)
   }
 
   /// Work that is not done at once: it is begun, and done when somebody looks again.
@@ -64,7 +64,7 @@ public struct WorldHardware: HardwareType {
     }
   }
 
-  struct Controller: PowerInterface, ManagementInterface, BIOSInterface {
+  struct Controller: PowerInterface, ManagementInterface, BIOSInterface, BootModeInterface {
     let world: World
     let machine: String
     let node: String
@@ -90,6 +90,7 @@ public struct WorldHardware: HardwareType {
         if boot == "pxe once" { try world.ensure("boot/\(machine)", "disk") }
         let isNetwork =
           boot.hasPrefix("pxe") && world.value("switch/\(machine)") == "100" && world.value("dhcp/\(machine)") != nil
+          && world.value("secure/\(machine)") == nil
         try world.ensure(
           "runs/\(machine)", isNetwork ? "agent" : "disk: \(world.value("disk/\(machine)") ?? "old data")")
       }
@@ -108,6 +109,14 @@ public struct WorldHardware: HardwareType {
     }
     func supportedBootDevices() async throws -> [BootDevice] { [.pxe, .disk] }
     func inventory() async throws -> JSONObject { [:] }
+
+    func observeBootMode() async throws -> BootMode? { .uefi }
+    func ensureBootMode(_ mode: BootMode) async throws {}
+    func observeSecureBoot() async throws -> Bool? { world.value("secure/\(machine)") != nil }
+    func ensureSecureBoot(_ isOn: Bool) async throws {
+      try world.fail("secure-boot", .controller(machine))
+      try world.ensure("secure/\(machine)", isOn ? "on" : nil)
+    }
 
     func biosSettings(isDetailed: Bool) async throws -> [BIOSSetting] {
       world.values(prefix: "bios/\(machine)/").map { BIOSSetting($0.key, $0.value) }

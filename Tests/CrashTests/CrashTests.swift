@@ -16,6 +16,7 @@ import Wire
     let clean = try await bench.life("clean", [])
     #expect(clean["state"]?.string == scenario.whole.rawValue)
     #expect(clean["leftovers"] == [])
+    #expect(clean["secure_boot"]?.bool != true && clean["world"]?["secure/n1"] == nil)
     let points = try #require(clean["points"]?.int)
 
     let cases = await bench.each(1...points) { point in

@@ -122,6 +122,24 @@ for flag in (True, False):
     system.secure_boot.set_enabled(flag)
     system.secure_boot.refresh(force=True)
     check(f"secure boot {flag}", system.secure_boot.enabled is flag)
+system.set_system_boot_options(mode=sushy.BOOT_SOURCE_MODE_BIOS)
+system.refresh(force=True)
+check("a mode without a device", system.boot.mode == sushy.BOOT_SOURCE_MODE_BIOS, system.boot)
+try:
+    system.secure_boot.set_enabled(True)
+    check("no Secure Boot in legacy mode", False)
+except exceptions.HTTPError as error:
+    check("no Secure Boot in legacy mode", error.status_code == 400, error)
+system.set_system_boot_options(mode=sushy.BOOT_SOURCE_MODE_UEFI)
+system.secure_boot.set_enabled(True)
+system.secure_boot.refresh(force=True)
+booted = system.secure_boot.current_boot
+check("in force from the next boot on", booted == sushy.SecureBootCurrentBoot.DISABLED, booted)
+system.reset_system(sushy.RESET_ON)
+check("booted", wait(lambda: power(sushy.PowerState.ON)))
+system.secure_boot.refresh(force=True)
+check("booted securely", system.secure_boot.current_boot == sushy.SecureBootCurrentBoot.ENABLED)
+system.reset_system(sushy.RESET_FORCE_OFF)
 system.secure_boot.reset_keys(sushy.SECURE_BOOT_RESET_KEYS_DELETE_ALL)
 
 # LED, tasks, update service.

@@ -41,6 +41,42 @@ extension Conductor {
     }
   }
 
+  // MARK: Boot mode
+
+  /// Has the firmware boot in `mode` from the next boot on.
+  /// - Throws: ``ConductorError`` `.conflict` while a workflow holds the node, `.badRequest` when its driver cannot.
+  public func setBootMode(_ node: Node, _ mode: BootMode, by requester: Requester) async throws {
+    try await setBoot(node, "set_boot_mode", "Boot mode set to \(mode.rawValue).", by: requester) {
+      try await $0.ensureBootMode(mode)
+    } record: {
+      $0.noteBootMode(mode)
+    }
+  }
+  /// Turns Secure Boot on or off from the next boot on; otherwise as ``setBootMode(_:_:by:)``.
+  public func setSecureBoot(_ node: Node, _ isOn: Bool, by requester: Requester) async throws {
+    try await setBoot(node, "set_secure_boot_state", "Secure Boot turned \(isOn ? "on" : "off").", by: requester) {
+      try await $0.ensureSecureBoot(isOn)
+    } record: {
+      $0.isSecureBoot = isOn
+    }
+  }
+  private func setBoot(
+    _ node: Node, _ what: String, _ words: String, by requester: Requester,
+    _ body: (any BootModeInterface) async throws -> Void, record: @escaping @Sendable (inout Node) -> Void
+  ) async throws {
+    try requireFree(node)
+    guard let boot = try await driver(of: node).bootMode else { throw Self.unsupported(what, by: node) }
+    try await body(boot)
+    let now = clock(), uuid = node.uuid
+    try await database.write { session in
+      try change(uuid, session) { node in
+        record(&node)
+        node.updatedAt = now
+      }
+      try NodeStore.addEvent(words, type: "management", user: requester.userID, of: uuid, at: now, in: session)
+    }
+  }
+
   // MARK: BIOS and firmware
 
   /// The BIOS settings that the controller shows now; none where the node's BIOS interface does nothing.

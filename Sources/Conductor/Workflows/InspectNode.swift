@@ -44,10 +44,7 @@ func recordInventory(_ inventory: JSON, of uuid: String, at now: Timestamp, in s
     }
     if let smallest = sizes.min() { node.properties["local_gb"] = .int(smallest >> 30) }
     if let mode = inventory["boot_mode"]?.string.flatMap({ BootMode(rawValue: $0) }) {
-      node.bootMode = mode
-      var capabilities = (node.properties["capabilities"]?.string ?? "").split(separator: ",").map { String($0) }
-      capabilities.removeAll { $0.hasPrefix("boot_mode:") }
-      node.properties["capabilities"] = .string((capabilities + ["boot_mode:\(mode.rawValue)"]).joined(separator: ","))
+      node.noteBootMode(mode)
     }
     if let system = inventory["system"]?.object {
       for (ours, theirs) in [("vendor", "vendor"), ("product", "product"), ("serial", "serial")] {

@@ -20,12 +20,17 @@ extension Conductor {
             if let firmware = try? await driver.firmware?.firmware(), !firmware.isEmpty {
               output["firmware"] = .object(firmware.reduce(into: JSONObject()) { $0[$1.name] = .string($1.version) })
             }
+            // What it boots in is good to know, and no condition either.
+            if let mode = try? await driver.bootMode?.observeBootMode() { output["boot_mode"] = .string(mode.rawValue) }
+            if let isOn = try? await driver.bootMode?.observeSecureBoot() { output["secure_boot"] = .bool(isOn) }
             return .done(.object(output))
           },
           commit: { context, output, session in
             try change(context.subject, session) { node in
               node.powerState = output["power"]?.string.flatMap { Power(rawValue: $0) }
               node.powerObservedAt = context.now
+              node.bootMode = output["boot_mode"]?.string.flatMap { BootMode(rawValue: $0) } ?? node.bootMode
+              node.isSecureBoot = output["secure_boot"]?.bool ?? node.isSecureBoot
               if let controller = output["controller"] { node.driverInternalInfo["controller"] = controller }
               // What it came with; shown as each component's initial version.
               if node.driverInternalInfo["firmware"] == nil { node.driverInternalInfo["firmware"] = output["firmware"] }

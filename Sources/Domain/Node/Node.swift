@@ -95,6 +95,14 @@ public struct Node: Sendable, Equatable {
   /// As an operator knows it: the name, else the UUID.
   public var label: String { name ?? uuid }
 
+  /// Writes down the firmware's mode, also where schedulers look for it. Source: Ironic, "Boot mode support".
+  public mutating func noteBootMode(_ mode: BootMode) {
+    bootMode = mode
+    var capabilities = (properties["capabilities"]?.string ?? "").split(separator: ",").map { String($0) }
+    capabilities.removeAll { $0.hasPrefix("boot_mode:") }
+    properties["capabilities"] = .string((capabilities + ["boot_mode:\(mode.rawValue)"]).joined(separator: ","))
+  }
+
   /// Moves to the state after `event`.
   /// - Returns: false, and nothing changed, when the event means nothing in this state.
   public mutating func apply(_ event: ProvisionEvent, at now: Timestamp) -> Bool {

@@ -123,6 +123,9 @@ extension SimulatedBMC {
       return try await change(["effect": "chassis indicator", "value": .bool(flag)]) { await self.setLocated(flag) }
     case "/redfish/v1/Systems/1/SecureBoot":
       guard let flag = body["SecureBootEnable"]?.bool else { return .missing("SecureBootEnable") }
+      guard !flag || firmware == .uefi else {
+        return .error(400, "PropertyValueConflict", "Secure Boot cannot be enabled in legacy mode.")
+      }
       return try await change(["effect": "secure boot", "value": .bool(flag)]) { await self.setSecureBoot(flag) }
     case "/redfish/v1/Systems/1/Bios/Settings":
       guard let attributes = body["Attributes"]?.object else { return .missing("Attributes") }
@@ -142,6 +145,7 @@ extension SimulatedBMC {
     setBIOSInForce()
   }
   private func setBIOSInForce() {
+    isSecurelyBooted = secureBoot && firmware == .uefi
     for each in pendingBIOS { biosAttributes[each.key] = each.value }
     pendingBIOS = [:]
   }
@@ -174,7 +178,7 @@ extension SimulatedBMC {
     if let value = wanted["BootSourceOverrideMode"] {
       switch value.string {
       case "UEFI": mode = .uefi
-      case "Legacy": mode = .bios
+      case "Legacy" where !faults.oneBootMode: mode = .bios
       default: return .notInList("BootSourceOverrideMode", value.description)
       }
     }

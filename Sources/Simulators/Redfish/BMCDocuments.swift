@@ -135,7 +135,7 @@ extension SimulatedBMC {
       return resource(
         path, type: "Bios.v1_2_0.Bios", id: "Settings", name: "Pending BIOS settings",
         ["Attributes": .object(attributes)])
-    case ("SecureBoot", 2): return secureBootDocument(path)
+    case ("SecureBoot", 2): return faults.noSecureBoot ? nil : secureBootDocument(path)
     case ("VirtualMedia", _): return virtualMedia(path, Array(words.dropFirst(2)))
     default: return nil
     }
@@ -150,7 +150,7 @@ extension SimulatedBMC {
       "BootSourceOverrideTarget": .string(target),
       "BootSourceOverrideTarget@Redfish.AllowableValues": JSON(Self.targets.map(\.1)),
       "BootSourceOverrideMode": firmware == .uefi ? "UEFI" : "Legacy",
-      "BootSourceOverrideMode@Redfish.AllowableValues": ["Legacy", "UEFI"],
+      "BootSourceOverrideMode@Redfish.AllowableValues": faults.oneBootMode ? ["UEFI"] : ["Legacy", "UEFI"],
     ]
     let path = root + "/Systems/1"
     let reset: JSON = [
@@ -179,6 +179,7 @@ extension SimulatedBMC {
     for name in ["EthernetInterfaces", "Processors", "Memory", "SimpleStorage", "Storage", "Bios", "SecureBoot"] {
       members[name] = reference("\(path)/\(name)")
     }
+    if faults.noSecureBoot { members["SecureBoot"] = nil }
     members["VirtualMedia"] = reference(path + "/VirtualMedia")
     members["Links"] = links
     members["Actions"] = ["#ComputerSystem.Reset": reset]
@@ -189,7 +190,7 @@ extension SimulatedBMC {
     resource(
       path, type: "SecureBoot.v1_1_0.SecureBoot", id: "SecureBoot", name: "Secure Boot",
       [
-        "SecureBootEnable": .bool(secureBoot), "SecureBootCurrentBoot": secureBoot ? "Enabled" : "Disabled",
+        "SecureBootEnable": .bool(secureBoot), "SecureBootCurrentBoot": isSecurelyBooted ? "Enabled" : "Disabled",
         "SecureBootMode": "UserMode",
         "Actions": [
           "#SecureBoot.ResetKeys": [

@@ -31,6 +31,10 @@ public struct RedfishFaults: Sendable, Equatable {
   public var noSessions = false
   /// `no_continuous`: a Continuous boot override is refused.
   public var noContinuous = false
+  /// `no_secure_boot`: there is no SecureBoot resource.
+  public var noSecureBoot = false
+  /// `one_boot_mode`: only UEFI is offered.
+  public var oneBootMode = false
   /// `manufacturer`: the vendor that the system names.
   public var manufacturer: String?
 
@@ -71,6 +75,8 @@ public struct RedfishFaults: Sendable, Equatable {
         case "redirect": redirect = member.value.string
         case "no_sessions": noSessions = try flag(member.value)
         case "no_continuous": noContinuous = try flag(member.value)
+        case "no_secure_boot": noSecureBoot = try flag(member.value)
+        case "one_boot_mode": oneBootMode = try flag(member.value)
         case "manufacturer": manufacturer = member.value.string
         default: throw MachineError("unknown fault")
         }
@@ -91,6 +97,8 @@ public struct RedfishFaults: Sendable, Equatable {
     object["redirect"] = JSON(redirect)
     object["no_sessions"] = .bool(noSessions)
     object["no_continuous"] = .bool(noContinuous)
+    object["no_secure_boot"] = .bool(noSecureBoot)
+    object["one_boot_mode"] = .bool(oneBootMode)
     object["manufacturer"] = JSON(manufacturer)
     return .object(object)
   }

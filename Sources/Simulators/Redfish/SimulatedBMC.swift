@@ -27,7 +27,10 @@ public actor SimulatedBMC {
   var media: [String: Medium] = ["Cd": Medium(), "Floppy": Medium()]
   var tasks: [RedfishTask] = []
   var firmware: MachineFirmware
+  /// From the next boot on.
   var secureBoot = false
+  /// Since the last boot.
+  var isSecurelyBooted = false
   var indicator = "Off"
   var chassisLocated = false
   static let makersBIOS: JSONObject = [
