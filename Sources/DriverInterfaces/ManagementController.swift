@@ -94,6 +94,12 @@ public protocol FirmwareInterface: Sendable {
   func firmware() async throws -> [FirmwareComponent]
 }
 
+/// What the controller of one node measures.
+public protocol SensorInterface: Sendable {
+  /// Those that show something now; may take a minute.
+  func sensors() async throws -> [Sensor]
+}
+
 /// A live serial console. One instance per node, owned by the server for as long as the node exists.
 public protocol ConsoleInterface: Sendable {
   /// Opens the controller's one serial session and gives what it prints; ends when the session drops (the caller reopens
@@ -122,12 +128,15 @@ public struct NodeDriver: Sendable {
   public var bios: (any BIOSInterface)?
   public var firmware: (any FirmwareInterface)?
   public var bootMode: (any BootModeInterface)?
+  public var sensors: (any SensorInterface)?
   public init(
     power: any PowerInterface, management: any ManagementInterface, console: (any ConsoleInterface)?,
     provisioning: (any ProvisioningInterface)? = nil, indicators: (any IndicatorInterface)? = nil,
     interrupt: (any InterruptInterface)? = nil, bios: (any BIOSInterface)? = nil,
-    firmware: (any FirmwareInterface)? = nil, bootMode: (any BootModeInterface)? = nil
+    firmware: (any FirmwareInterface)? = nil, bootMode: (any BootModeInterface)? = nil,
+    sensors: (any SensorInterface)? = nil
   ) {
+    self.sensors = sensors
     self.bootMode = bootMode
     self.bios = bios
     self.firmware = firmware

@@ -102,3 +102,19 @@ extension FakeController: BootModeInterface {
     }
   }
 }
+
+/// A fake is as warm as its power lets it be.
+extension FakeController: SensorInterface {
+  func sensors() async throws -> [Sensor] {
+    let isOn = try await conduct.call(.management) { machines.machine(node).power == .on }
+    func sensor(_ type: String, _ name: String, _ reading: Int, _ unit: String) -> Sensor {
+      Sensor(
+        type, name,
+        ["identity": .string(name), "reading": .int(reading), "reading_units": .string(unit), "health": "OK"])
+    }
+    return [
+      sensor("Temperature", "inlet", isOn ? 24 : 20, "Cel"), sensor("Fan", "fan1", isOn ? 4200 : 0, "RPM"),
+      sensor("Power", "system", isOn ? 180 : 12, "W"),
+    ]
+  }
+}

@@ -86,7 +86,7 @@ public struct FakeHardware: HardwareType {
         console: FakeConsole(node: node, machines: machines, conduct: conduct),
         provisioning: FakeProvisioning(conduct: conduct, inventory: settings.inventory, bios: controller),
         indicators: controller, interrupt: controller, bios: controller, firmware: controller,
-        bootMode: controller)
+        bootMode: controller, sensors: controller)
     }
   }
 

@@ -50,8 +50,9 @@ public struct IPMIHardwareType: HardwareType {
       let tool = Ipmitool(settings: settings, limits: limits, turns: turns, home: home)
       return NodeDriver(
         power: IPMIPower(tool: tool), management: IPMIManagement(tool: tool),
-        console: settings.protocolVersion == .v2 ? SerialOverLAN(tool: tool) : nil, interrupt: IPMIInterrupt(tool: tool)
-      )
+        console: settings.protocolVersion == .v2 ? SerialOverLAN(tool: tool) : nil,
+        interrupt: IPMIInterrupt(tool: tool),
+        sensors: IPMISensors(tool: tool))
     }
   }
 }
@@ -60,6 +61,8 @@ public struct IPMIHardwareType: HardwareType {
 public struct IPMILimits: Sendable {
   /// One command, its session included.
   public var command: Duration = .seconds(10)
+  /// Reading all sensors, each of which is asked.
+  public var sensors: Duration = .seconds(60)
   /// Seconds that `ipmitool` waits for one answer (`-N`), and how often it asks again (`-R`).
   public var answerSeconds = 2
   public var retries = 2

@@ -23,13 +23,13 @@ struct Ipmitool: Sendable {
   /// - Returns: its standard output.
   /// - Throws: ``DriverError``.
   @discardableResult
-  func run(_ command: String...) async throws -> String {
+  func run(_ command: String..., limit: Duration? = nil) async throws -> String {
     let result: CommandResult
     do {
       result = try await turns.turn(for: settings.key) {
         // -v makes it say why no session came about; that goes to standard error.
         try await Processes.run(
-          "ipmitool", arguments(verbose: true) + command, environment: environment, timeout: limits.command)
+          "ipmitool", arguments(verbose: true) + command, environment: environment, timeout: limit ?? limits.command)
       }
     } catch let error as CommandError {
       switch error.reason {

@@ -46,13 +46,19 @@ extension RedfishNode: IndicatorInterface {
   private func lamps() async throws -> [Lamp] {
     let system = try await connection.system()
     var found = [Lamp(try await connection.systemPath(), system, .system)]
+    for (path, chassis) in try await chassis(of: system) { found.append(Lamp(path, chassis, .chassis)) }
+    return found.compactMap { $0 }
+  }
+  /// What the system is in.
+  func chassis(of system: RedfishReply) async throws -> [(path: String, reply: RedfishReply)] {
+    var found: [(String, RedfishReply)] = []
     for link in (system["Links"]?["Chassis"]?.array ?? []).prefix(8) {
       guard let path = link["@odata.id"]?.string.flatMap({ connection.localPath($0) }),
         let chassis = try await optional(path)
       else { continue }
-      found.append(Lamp(path, chassis, .chassis))
+      found.append((path, chassis))
     }
-    return found.compactMap { $0 }
+    return found
   }
   private func lamp(_ name: Indicator.Name) async throws -> Lamp {
     guard let lamp = try await lamps().first(where: { $0.name == name }) else {

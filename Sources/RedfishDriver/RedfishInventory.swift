@@ -120,7 +120,7 @@ extension RedfishNode: ManagementInterface {
   }
 
   /// The members of a linked collection; none when there is no such collection.
-  private func members(of link: JSON?) async throws -> [RedfishReply] {
+  func members(of link: JSON?) async throws -> [RedfishReply] {
     guard let path = link?["@odata.id"]?.string.flatMap({ connection.localPath($0) }),
       let collection = try await optional(path)
     else { return [] }

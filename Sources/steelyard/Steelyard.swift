@@ -9,7 +9,7 @@ struct Steelyard: AsyncParsableCommand {
     abstract: "Leases bare-metal machines to tenants, wires them, provisions them and takes them back clean.",
     subcommands: [
       InitCommand.self, ServeCommand.self, LabCommand.self, DoctorCommand.self, WorkflowCommand.self,
-      ConsoleCommand.self, UsageCommand.self, ImportCommand.self,
+      ConsoleCommand.self, UsageCommand.self, ImportCommand.self, SensorsCommand.self,
       BackupCommand.self, RotateKeysCommand.self,
     ])
 

@@ -49,12 +49,22 @@ final class SimulatedController: Sendable {
         user 2 true "admin" "password" admin 10 md5
 
       """)
+    // No events: fifteen bits each of what is supported and what is enabled.
+    let none = String(repeating: "0", count: 15)
     try controller.write(
       "bmc.emu",
       """
       mc_setbmc 0x20
       mc_add 0x20 0 has-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02 persist_sdr
       mc_add_fru_data 0x20 0 256 data \(fru(vendor: "Lab", product: "Virtual PC", serial: "SN-1"))
+      sensor_add 0x20 0 1 0x01 0x01
+      sensor_set_event_support 0x20 0 1 enable scanning per-state \(none) \(none) \(none) \(none)
+      sensor_set_value 0x20 0 1 23 0
+      main_sdr_add 0x20 \(sensorRecord(1, type: 0x01, unit: 0x01, "Inlet"))
+      sensor_add 0x20 0 2 0x04 0x01
+      sensor_set_event_support 0x20 0 2 enable scanning per-state \(none) \(none) \(none) \(none)
+      sensor_set_value 0x20 0 2 210 0
+      main_sdr_add 0x20 \(sensorRecord(2, type: 0x04, unit: 0x12, "Fan 1"))
       mc_enable 0x20
 
       """)
@@ -149,6 +159,15 @@ final class SimulatedController: Sendable {
     exit 0
 
     """
+
+  /// A full sensor record of a reading without thresholds, one for one. Source: IPMI 2.0, 43.1.
+  private static func sensorRecord(_ number: UInt8, type: UInt8, unit: UInt8, _ name: String) -> String {
+    var body: [UInt8] = [0x20, 0, number, 7, 1, 0x7f, 0x48, type, 0x01, 0, 0, 0, 0, 0, 0, 0, unit, 0, 0]
+    // M 1, tolerance 0, B 0, exponents 0; nothing nominal; 0 to 255; no thresholds, no hysteresis.
+    body += [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 0] + [UInt8](repeating: 0, count: 6) + [0, 0, 0, 0, 0]
+    body += [0xc0 | UInt8(name.utf8.count)] + Array(name.utf8)
+    return ([0, 0, 0x51, 1, UInt8(body.count)] + body).map { "0x" + String($0, radix: 16) }.joined(separator: " ")
+  }
 
   /// A FRU image with board and product areas, as `ipmi_sim` wants it. Source: IPMI FRU Information Storage v1.0.
   private static func fru(vendor: String, product: String, serial: String) -> String {

@@ -116,6 +116,10 @@ check("storage", system.storage.max_drive_size_bytes > 0)
 check("bios", system.bios.attributes)
 check("chassis", system.chassis[0].identity == "1" and system.chassis[0].power is not None)
 check("thermal", system.chassis[0].thermal is not None)
+thermal, supplies = system.chassis[0].thermal, system.chassis[0].power.power_supplies
+check("temperatures", [each.reading_celsius for each in thermal.temperatures] == [23], thermal.temperatures)
+check("fans", [each.reading for each in thermal.fans] == [4200], thermal.fans)
+check("power supplies", [each.last_power_output_watts for each in supplies] == [12], supplies)
 
 # Secure Boot.
 for flag in (True, False):

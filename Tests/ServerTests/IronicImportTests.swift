@@ -123,6 +123,10 @@ import Wire
     let works = try await show("nodes/works")
     #expect(works["provision_state"] == "active" && works["instance_uuid"]?.string != nil)
     #expect(works["instance_info"]?["image_source"] == "http://x/y")
+    let measured = try await run(
+      Server.program, ["sensors", "works"],
+      environment: ["OS_CLOUD": "steelyard", "OS_CLIENT_CONFIG_FILE": "\(new.data)/clouds.yaml"])
+    #expect(measured.status == 0 && measured.text.contains("Temperature  inlet"), "\(measured.text)")
     let first = try await show("nodes/r1u1")
     #expect(first["uuid"] == (try await old.call("GET", "/baremetal/v1/nodes/r1u1", token: token).json["uuid"]))
     #expect(first["provision_state"] == "enroll" && first["traits"] == ["CUSTOM_GOLD"] && first["owner"] == .null)

@@ -41,6 +41,13 @@ extension Conductor {
     }
   }
 
+  /// What the controller measures now.
+  /// - Throws: ``ConductorError`` `.badRequest` when the node's driver has no sensors.
+  public func sensors(_ node: Node) async throws -> [Sensor] {
+    guard let sensors = try await driver(of: node).sensors else { throw Self.unsupported("get_sensors_data", by: node) }
+    return try await sensors.sensors()
+  }
+
   // MARK: Boot mode
 
   /// Has the firmware boot in `mode` from the next boot on.

@@ -26,6 +26,8 @@ public enum NodePolicy {
     case delete
     case setTraits
     case readHistory
+    /// What the controller measures: the site's and the owner's business.
+    case readSensors
     /// Makes, rewires and removes the node's ports.
     case wire
     /// Changes `extra` of the node's ports.
@@ -40,6 +42,7 @@ public enum NodePolicy {
       case .delete: "baremetal:node:delete"
       case .setTraits: "baremetal:node:traits:set"
       case .readHistory: "baremetal:node:history:get"
+      case .readSensors: "baremetal:node:sensors:get"
       case .wire: "baremetal:port:update"
       case .annotatePorts: "baremetal:port:update:extra"
       }
@@ -89,7 +92,7 @@ public enum NodePolicy {
     case .siteReader: return action == .readHistory
     case .stranger: return false
     case .owner:
-      if action == .readHistory { return true }
+      if action == .readHistory || action == .readSensors { return true }
       guard isMember(actor) else { return false }
       switch action {
       case .update(let field): return !siteFields.contains(field)
@@ -102,7 +105,7 @@ public enum NodePolicy {
       case .use, .annotatePorts: return true
       case .provision(let verb): return lesseeVerbs.contains(verb)
       case .update(let field): return lesseeFields.contains(field)
-      case .delete, .setTraits, .readHistory, .wire: return false
+      case .delete, .setTraits, .readHistory, .readSensors, .wire: return false
       }
     }
   }

@@ -1,8 +1,8 @@
 import Wire
 
-private func reference(_ path: String) -> JSON { ["@odata.id": .string(path)] }
-private let root = "/redfish/v1"
-private let healthy: JSON = ["State": "Enabled", "Health": "OK", "HealthRollup": "OK"]
+func reference(_ path: String) -> JSON { ["@odata.id": .string(path)] }
+let root = "/redfish/v1"
+let healthy: JSON = ["State": "Enabled", "Health": "OK", "HealthRollup": "OK"]
 
 /// What GET shows. Schema names and members: DMTF DSP0268 (the schema guide); only members that clients read.
 extension SimulatedBMC {
@@ -27,7 +27,7 @@ extension SimulatedBMC {
   }
 
   /// The members that every resource has, and its own.
-  private func resource(_ path: String, type: String?, id: String?, name: String?, _ members: JSONObject) -> JSON {
+  func resource(_ path: String, type: String?, id: String?, name: String?, _ members: JSONObject) -> JSON {
     var object: JSONObject = ["@odata.id": .string(root + (path.isEmpty ? "/" : "/" + path))]
     if let type { object["@odata.type"] = .string("#" + type) }
     if let id { object["Id"] = .string(id) }
@@ -35,7 +35,7 @@ extension SimulatedBMC {
     for member in members { object[member.key] = member.value }
     return .object(object)
   }
-  private func collection(_ path: String, _ kind: String, _ members: [String]) -> JSON {
+  func collection(_ path: String, _ kind: String, _ members: [String]) -> JSON {
     resource(
       path, type: "\(kind)Collection.\(kind)Collection", id: nil, name: "\(kind) Collection",
       [
@@ -58,7 +58,7 @@ extension SimulatedBMC {
     }
     return resource("", type: "ServiceRoot.v1_15_0.ServiceRoot", id: "RootService", name: "Root Service", members)
   }
-  private var manufacturer: String { faults.manufacturer ?? configuration.manufacturer }
+  var manufacturer: String { faults.manufacturer ?? configuration.manufacturer }
 
   // MARK: Systems
 
@@ -255,43 +255,6 @@ extension SimulatedBMC {
           "IPv4Addresses": [["Address": .string(configuration.host)]], "Status": healthy,
         ])
     case ("VirtualMedia", _): return virtualMedia(path, Array(words.dropFirst(2)))
-    default: return nil
-    }
-  }
-
-  private func chassis(_ words: [String]) async throws -> JSON? {
-    if words.isEmpty { return collection("Chassis", "Chassis", ["1"]) }
-    guard words[0] == "1" else { return nil }
-    let path = "Chassis/" + words.joined(separator: "/")
-    switch words.dropFirst().first {
-    case nil:
-      let isOn = try await machine.isOn()
-      return resource(
-        path, type: "Chassis.v1_22_0.Chassis", id: "1", name: "Chassis",
-        [
-          "ChassisType": "RackMount", "Manufacturer": .string(manufacturer), "Model": .string(configuration.model),
-          "SerialNumber": .string(configuration.serial), "PowerState": isOn ? "On" : "Off", "Status": healthy,
-          "LocationIndicatorActive": .bool(chassisLocated), "Power": reference(root + "/Chassis/1/Power"),
-          "Thermal": reference(root + "/Chassis/1/Thermal"),
-          "Links": [
-            "ComputerSystems": [reference(root + "/Systems/1")], "ManagedBy": [reference(root + "/Managers/1")],
-          ],
-        ])
-    case "Power" where words.count == 2:
-      let isOn = try await machine.isOn()
-      return resource(
-        path, type: "Power.v1_7_1.Power", id: "Power", name: "Power",
-        [
-          "PowerControl": [["MemberId": "0", "Name": "System power", "PowerConsumedWatts": isOn ? 180 : 12]],
-          "PowerSupplies": [["MemberId": "0", "Name": "Supply 1", "Status": healthy]],
-        ])
-    case "Thermal" where words.count == 2:
-      return resource(
-        path, type: "Thermal.v1_7_1.Thermal", id: "Thermal", name: "Thermal",
-        [
-          "Temperatures": [["MemberId": "0", "Name": "Inlet", "ReadingCelsius": 23, "Status": healthy]],
-          "Fans": [["MemberId": "0", "Name": "Fan 1", "Reading": 4200, "ReadingUnits": "RPM", "Status": healthy]],
-        ])
     default: return nil
     }
   }

@@ -35,6 +35,8 @@ public struct RedfishFaults: Sendable, Equatable {
   public var noSecureBoot = false
   /// `one_boot_mode`: only UEFI is offered.
   public var oneBootMode = false
+  /// `no_thermal`: the chassis has a collection of sensors in the place of Thermal and Power.
+  public var noThermal = false
   /// `manufacturer`: the vendor that the system names.
   public var manufacturer: String?
 
@@ -77,6 +79,7 @@ public struct RedfishFaults: Sendable, Equatable {
         case "no_continuous": noContinuous = try flag(member.value)
         case "no_secure_boot": noSecureBoot = try flag(member.value)
         case "one_boot_mode": oneBootMode = try flag(member.value)
+        case "no_thermal": noThermal = try flag(member.value)
         case "manufacturer": manufacturer = member.value.string
         default: throw MachineError("unknown fault")
         }
@@ -99,6 +102,7 @@ public struct RedfishFaults: Sendable, Equatable {
     object["no_continuous"] = .bool(noContinuous)
     object["no_secure_boot"] = .bool(noSecureBoot)
     object["one_boot_mode"] = .bool(oneBootMode)
+    object["no_thermal"] = .bool(noThermal)
     object["manufacturer"] = JSON(manufacturer)
     return .object(object)
   }
