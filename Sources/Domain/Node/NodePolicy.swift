@@ -89,7 +89,7 @@ public enum NodePolicy {
   public static func allows(_ action: Action, _ node: Node, _ actor: Actor) -> Bool {
     switch relation(actor, to: node) {
     case .administrator: return true
-    case .siteReader: return action == .readHistory
+    case .siteReader: return action == .readHistory || action == .readSensors
     case .stranger: return false
     case .owner:
       if action == .readHistory || action == .readSensors { return true }
