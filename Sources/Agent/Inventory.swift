@@ -15,12 +15,12 @@ struct Inventory {
       "uuid": JSON(Machine.text(of: dmi + "product_uuid")?.lowercased()),
     ]
     let (count, model) = processors()
+    let controller = ManagementController.address(of: machine)
     return [
       "cpus": .int(count), "cpu_arch": .string(architecture()), "cpu_model": .string(model),
       "memory_mb": .int(memoryMebibytes()),
       "boot_mode": Machine.exists(machine.sys + "/firmware/efi") ? "uefi" : "bios",
-      // Needs an in-band IPMI driver, which the kernel of the ramdisk does not have.
-      "bmc_address": nil,
+      "bmc_address": JSON(controller?.v4), "bmc_v6address": JSON(controller?.v6), "bmc_mac": JSON(controller?.mac),
       "system": system,
       "disks": .array(Disk.all(on: machine).map(\.json)),
       "interfaces": .array(interfaces().map { json($0, neighbors) }),

@@ -22,7 +22,8 @@ enum AgentInventory {
       "memory_mb": number(json["memory_mb"]),
       "boot_mode": json["boot_mode"]?.string == "uefi" ? "uefi" : json["boot_mode"]?.string == "bios" ? "bios" : nil,
       "system": members(json["system"], ["vendor", "product", "serial", "uuid"]),
-      "bmc_address": text(json["bmc_address"]),
+      "bmc_address": text(json["bmc_address"]), "bmc_v6address": text(json["bmc_v6address"]),
+      "bmc_mac": text(json["bmc_mac"]),
       "disks": .array(
         disks.map { disk in
           [

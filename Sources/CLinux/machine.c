@@ -1,9 +1,11 @@
 #define _GNU_SOURCE
 #include "machine.h"
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/if_packet.h>
+#include <linux/ipmi.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -64,3 +66,39 @@ double clinux_monotonic_seconds(void) {
   return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 int clinux_power_off(void) { return reboot(RB_POWER_OFF); }
+
+long clinux_ipmi_command(int fd, uint8_t function, uint8_t command, const uint8_t *data, size_t length, uint8_t *reply,
+                         size_t reply_length, int wait_ms) {
+  static long last = 0;
+  struct ipmi_system_interface_addr to;
+  memset(&to, 0, sizeof to);
+  to.addr_type = IPMI_SYSTEM_INTERFACE_ADDR_TYPE;
+  to.channel = IPMI_BMC_CHANNEL;
+  struct ipmi_req request;
+  memset(&request, 0, sizeof request);
+  request.addr = (unsigned char *)&to;
+  request.addr_len = sizeof to;
+  request.msgid = ++last;
+  request.msg.netfn = function;
+  request.msg.cmd = command;
+  request.msg.data = (unsigned char *)data;
+  request.msg.data_len = (unsigned short)length;
+  if (ioctl(fd, IPMICTL_SEND_COMMAND, &request) < 0) return -1;
+  for (;;) {
+    struct pollfd ready = {.fd = fd, .events = POLLIN};
+    int count = poll(&ready, 1, wait_ms);
+    if (count < 0 && errno == EINTR) continue;
+    if (count == 0) errno = ETIMEDOUT;
+    if (count <= 0) return -1;
+    struct ipmi_addr from;
+    struct ipmi_recv answer;
+    memset(&answer, 0, sizeof answer);
+    answer.addr = (unsigned char *)&from;
+    answer.addr_len = sizeof from;
+    answer.msg.data = reply;
+    answer.msg.data_len = (unsigned short)reply_length;
+    if (ioctl(fd, IPMICTL_RECEIVE_MSG_TRUNC, &answer) < 0 && errno != EMSGSIZE) return -1;
+    /* The answer to a question that was given up is not this one's. */
+    if (answer.recv_type == IPMI_RESPONSE_RECV_TYPE && answer.msgid == last) return answer.msg.data_len;
+  }
+}

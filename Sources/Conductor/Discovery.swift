@@ -95,10 +95,11 @@ extension Conductor {
     var node = Node(uuid: uuid, driver: driver, createdAt: now)
     node.description = "Discovered on the provisioning network: set driver_info and manage it, or delete it."
     node.driverInternalInfo["discovered"] = ["at": .string(now.iso8601Zulu), "mac": .string(mac.description)]
-    if let address = inventory["bmc_address"]?.string, IPAddress(address) != nil {
+    if let address = Self.controllerAddress(inventory) {
       switch driver {
       case "ipmi": node.driverInfo["ipmi_address"] = .string(address)
-      case "redfish": node.driverInfo["redfish_address"] = .string("https://\(address)")
+      case "redfish":
+        node.driverInfo["redfish_address"] = .string("https://\(address.contains(":") ? "[\(address)]" : address)")
       default: break
       }
     }
@@ -116,5 +117,10 @@ extension Conductor {
     try NodeStore.addEvent(
       "Discovered by its NIC \(mac).", type: "discovery", of: uuid, at: now, in: session)
     return uuid
+  }
+
+  /// Where a machine says that its controller answers: IPv4 first, as most controllers do.
+  private static func controllerAddress(_ inventory: JSON) -> String? {
+    ["bmc_address", "bmc_v6address"].lazy.compactMap { inventory[$0]?.string }.first { IPAddress($0) != nil }
   }
 }

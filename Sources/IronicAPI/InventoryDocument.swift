@@ -2,7 +2,7 @@ import Wire
 
 /// An agent's inventory (docs/agent-protocol.md, "Claim") in the shape of Ironic's.
 ///
-/// Source: Ironic, "Inspection data": `cpu`, `memory`, `disks`, `interfaces`, `system_vendor`, `boot`, `bmc_address`.
+/// Source: Ironic, "Inspection data": `cpu`, `memory`, `disks`, `interfaces`, `system_vendor`, `boot`, `bmc_address`, `bmc_v6address`, `bmc_mac`.
 enum InventoryDocument {
   static func shown(_ stored: JSON, hidesController: Bool) -> JSON {
     var out: JSONObject = [
@@ -23,7 +23,9 @@ enum InventoryDocument {
       "boot": ["current_boot_mode": stored["boot_mode"] ?? .null, "pxe_interface": .null],
       "hostname": .null,
     ]
-    if !hidesController { out["bmc_address"] = stored["bmc_address"] ?? .null }
+    if !hidesController {
+      for name in ["bmc_address", "bmc_v6address", "bmc_mac"] { out[name] = stored[name] ?? .null }
+    }
     return .object(out)
   }
   private static func disk(_ disk: JSON) -> JSON {

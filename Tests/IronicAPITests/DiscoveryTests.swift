@@ -32,6 +32,7 @@ import Workflows
   }
   private static let inventory: JSON = [
     "cpus": 8, "memory_mb": 65536, "cpu_arch": "x86_64", "boot_mode": "uefi", "bmc_address": "192.0.2.7",
+    "bmc_mac": "52:54:00:dd:00:99",
     "system": ["vendor": "Maker\n#!ipxe", "product": "$(reboot)", "serial": "'; DROP TABLE nodes; --"],
     "disks": [["name": "/dev/nvme0n1", "size_bytes": .int(500 << 30)]],
     "interfaces": [
@@ -66,7 +67,8 @@ import Workflows
       #expect(node["description"]?.string?.contains("Discovered") == true)
       let ports = try await site.call(.get, "/v1/nodes/\(uuid)/ports").json["ports"]?.array ?? []
       #expect(Set(ports.compactMap { $0["address"]?.string }) == [Self.mac, "52:54:00:dd:00:02"])
-      #expect(try await site.call(.get, "/v1/nodes/\(uuid)/inventory").status == 200)
+      let inventory = try await site.call(.get, "/v1/nodes/\(uuid)/inventory").json["inventory"]
+      #expect(inventory?["bmc_address"] == "192.0.2.7" && inventory?["bmc_mac"] == "52:54:00:dd:00:99")
       #expect(
         try await site.database.read { try WorkflowStore.open(in: $0).map(\.kind) } == ["discover-node"])
 
@@ -80,6 +82,19 @@ import Workflows
       let command = try await site.agent(.get, "/agent/v1/command?wait=0", session: Self.secret)
       #expect(command.status == 204)
       #expect(try await site.agent(.get, "/agent/v1/image/x", session: Self.secret).status == 404)
+    }
+  }
+
+  @Test(
+    arguments: [
+      ("2001:db8::7", "2001:db8::7"), ("fe80::1%eth0", nil), ("$(reboot)", nil), ("", nil),
+    ] as [(String, String?)])
+  func aControllerWithoutVersionFourIsTakenByVersionSix(_ address: String, _ taken: String?) async throws {
+    try await withSite(discovery: Self.settings) { site in
+      let inventory: JSON = ["bmc_address": .null, "bmc_v6address": .string(address)]
+      let claimed = try await claim(site, try await token(site), inventory: inventory)
+      let node = try await site.call(.get, "/v1/nodes/\(claimed.json["node"]?.string ?? "")").json
+      #expect(node["provision_state"] == "enroll" && node["driver_info"]?["ipmi_address"]?.string == taken)
     }
   }
 

@@ -20,6 +20,11 @@ int clinux_join_multicast(int socket, int interface_index, const uint8_t address
 /* Waits up to `wait_ms` for a frame: its length, 0 when none came, -1 on errors. */
 long clinux_receive_frame(int socket, void *buffer, size_t length, int *interface_index, int wait_ms);
 
+/* One IPMI command to the machine's own controller through the kernel's device: the answer's length, its completion code first,
+   or -1 with errno (ETIMEDOUT after `wait_ms`). */
+long clinux_ipmi_command(int fd, uint8_t function, uint8_t command, const uint8_t *data, size_t length, uint8_t *reply,
+                         size_t reply_length, int wait_ms);
+
 /* The kernel's log ring, its newest `length` bytes: how many were read, or -1. */
 long clinux_kernel_log(char *buffer, size_t length);
 /* Seconds since some fixed point, never going back. */
