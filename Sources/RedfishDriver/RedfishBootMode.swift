@@ -48,14 +48,9 @@ extension RedfishNode: BootModeInterface {
     }
     if before.isOn == isOn { return }
     let etag = before.reply.etag ?? before.reply["@odata.etag"]?.string
-    do {
-      _ = try await connection.send(
-        "PATCH", before.path, ["SecureBootEnable": .bool(isOn)], etag: etag, "turn Secure Boot \(isOn ? "on" : "off")")
-    } catch let error as DriverError {
-      // As above. Asked again over a new connection, one that obeyed finds that its state is no longer the one we knew.
-      let isDone = try await readSecureBoot()?.isOn == isOn
-      guard isDone || error.code == .unreachable else { throw error }
-    }
+    try await patch(
+      before.path, ["SecureBootEnable": .bool(isOn)], etag: etag, "turn Secure Boot \(isOn ? "on" : "off")"
+    ) { try await readSecureBoot()?.isOn == isOn }
     try await settle("Secure Boot \(isOn ? "on" : "off")") {
       try await readSecureBoot()?.isOn == isOn ? nil : isOn ? "off" : "on"
     }

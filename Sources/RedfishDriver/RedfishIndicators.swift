@@ -77,7 +77,9 @@ extension RedfishNode: IndicatorInterface {
       throw failure(.unsupported, "its indicator \(name.unique) does not do \(state.rawValue).")
     }
     let etag = before.reply.etag ?? before.reply["@odata.etag"]?.string
-    _ = try await connection.send("PATCH", before.path, change, etag: etag, "set the indicator \(name.unique)")
+    try await patch(before.path, change, etag: etag, "set the indicator \(name.unique)") {
+      try await lamp(name).state == state
+    }
     let end = ContinuousClock.now + Self.settling
     var pause = Pause()
     while true {

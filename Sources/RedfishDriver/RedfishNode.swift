@@ -10,6 +10,18 @@ struct RedfishNode: Sendable {
   func failure(_ code: DriverError.Code, _ detail: String) -> DriverError {
     DriverError(code, device: settings.device, detail: detail)
   }
+
+  /// Changes a resource. A controller that obeyed before the connection broke finds, when it is asked again, that its state
+  /// (ETag) is no longer the one we knew: so what it shows decides, and not how it answered.
+  func patch(
+    _ path: String, _ change: JSON, etag: String?, _ what: String, isDone: () async throws -> Bool
+  ) async throws {
+    do { _ = try await connection.send("PATCH", path, change, etag: etag, what) } catch let error as DriverError {
+      // The caller waits for what is on its way.
+      guard error.code != .unreachable else { return }
+      guard try await isDone() else { throw error }
+    }
+  }
 }
 
 /// Pauses between readings while something is to change: short at first, then no more than two a second.

@@ -49,6 +49,9 @@ import Testing
       await controller.fault { $0.settleSeconds = 0.3 }
       try await lamps.ensureIndicator(system, .off)
       #expect(try await lamps.observeIndicator(system) == .off)
+      await controller.fault { $0.dropAfterObeying = 1 }
+      try await lamps.ensureIndicator(system, .on)
+      #expect(controller.effects("indicator") == ["Lit", "Off", "Lit"], "it obeyed once though its answer was lost")
     }
   }
 
