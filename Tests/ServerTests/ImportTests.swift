@@ -31,7 +31,7 @@ import Wire
   @Test func whatIsGoodIsEnrolledOnceAndTheRestIsTold() async throws {
     let folder = "/tmp/steelyard-import-\(Identifier.uuid())"
     mkdir(folder, 0o700)
-    let port = 40_000 + Int(getpid()) % 10_000
+    let port = try freePorts(1)[0]
     _ = try await runChecked(Self.program, ["init", "--data", "\(folder)/site", "--port", "\(port)"])
     try Self.write("\(folder)/nodes.yaml", Self.file)
     try Self.write(
