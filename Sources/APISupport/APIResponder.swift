@@ -63,7 +63,16 @@ public struct APIResponder: HTTPResponder {
         json: ErrorShape.keystone.body(
           .notFound("No service answers at this path; `openstack catalog list` shows those that do.")))
     }
-    if request.method == .head { answer.body = .init() }
+    if request.method == .head {
+      answer.body = .init()
+    } else if answer.isStreamed {
+      // Of a client that goes away nobody needs to hear.
+      answer.onFailure { [logger = context.logger] error in
+        logger.log(
+          level: error is StoreError ? .error : .debug, "the answer broke off: \(error)",
+          metadata: ["request": "\(requestID)"])
+      }
+    }
     answer.headers[openstackRequestID] = requestID
     // The connection will be closed as asked; a client that is not told uses it again.
     if request.headers[.connection]?.lowercased() == "close" { answer.headers[.connection] = "close" }

@@ -50,6 +50,19 @@ public struct APIResponse: Sendable {
       try await write(&writer)
       try await writer.finish(nil)
     }
+    isStreamed = true
+  }
+  private(set) var isStreamed = false
+
+  /// Tells of an error in the midst of a streamed body: the status is at the client by then, and the connection is cut.
+  mutating func onFailure(_ tell: @escaping @Sendable (any Error) -> Void) {
+    let body = body
+    self.body = .init(contentLength: body.contentLength) { writer in
+      do { try await body.write(writer) } catch {
+        tell(error)
+        throw error
+      }
+    }
   }
   public static let noContent = APIResponse(.noContent)
   public static let accepted = APIResponse(.accepted)

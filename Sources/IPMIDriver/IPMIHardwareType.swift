@@ -10,6 +10,7 @@ public struct IPMIHardwareType: HardwareType {
   public let name = "ipmi"
   private let limits: IPMILimits
   private let turns: Turns
+  private let sensorReaders = Turns(atOnce: 2)
   private let home: String?
 
   /// - Parameter folder: one of the driver's own, whose parent is there; without it each command takes four times as long.
@@ -52,7 +53,7 @@ public struct IPMIHardwareType: HardwareType {
         power: IPMIPower(tool: tool), management: IPMIManagement(tool: tool),
         console: settings.protocolVersion == .v2 ? SerialOverLAN(tool: tool) : nil,
         interrupt: IPMIInterrupt(tool: tool),
-        sensors: IPMISensors(tool: tool))
+        sensors: IPMISensors(tool: tool, readers: sensorReaders))
     }
   }
 }

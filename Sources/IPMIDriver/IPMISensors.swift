@@ -5,9 +5,13 @@ import Wire
 /// Sensors of the controller's data repository (SDR). Source: IPMI 2.0, sections 35.14 and 43.
 struct IPMISensors: SensorInterface {
   let tool: Ipmitool
+  /// Of those who read sensors: it takes long, and what is left of the places is for everything else.
+  let readers: Turns
 
   func sensors() async throws -> [Sensor] {
-    IPMIReply.sensors(try await tool.run("sdr", limit: tool.limits.sensors))
+    try await readers.turn(for: tool.settings.key) {
+      IPMIReply.sensors(try await tool.run("sdr", limit: tool.limits.sensors))
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 import APISupport
 import Domain
 import HTTPTypes
+import NIOCore
 import Store
 import Wire
 
@@ -137,7 +138,7 @@ extension LeapAPI {
     filter.limit = try request.pageLimit()
     let seesAll = LeasePolicy.isAdmin(actor) || actor.isSiteReader
     if query["view"] == "all", !seesAll { throw Refusal.rule("lease:lease_admin") }
-    return try await database.read { [filter] session in
+    let (first, narrowed) = try await database.read { [filter] session in
       var filter = filter
       if let owner = query["owner_id"] {
         filter.ownerID = try LeapLookup.ownProject(owner, actor, rule: "lease:lease_admin", in: session)
@@ -153,16 +154,56 @@ extension LeapAPI {
           throw APIRequest.unknownMarker(marker)
         }
       }
-      var names = names(session, .lease)
-      var writer = JSONWriter(capacity: 64 << 10)
+      return (try part(of: filter, from: 0, in: session), filter)
+    }
+    guard first.last != nil else { return APIResponse(.ok, json: first.text) }
+    return APIResponse(.ok, contentType: "application/json", length: nil) { writer in
+      var part = first, filter = narrowed, count = 0
+      while true {
+        try await writer.write(part.text)
+        guard let last = part.last else { return }
+        // Leases are never deleted from the database, so the marker is there.
+        filter.marker = last
+        count += Self.part
+        part = try await database.read { [filter, count] session in try self.part(of: filter, from: count, in: session)
+        }
+      }
+    }
+  }
+
+  /// So many leases are read and written at a time: the list of all that ever were has no end that memory could hold.
+  private static let part = 1000
+  /// Some of the leases of a list, as text.
+  private struct ListPart: Sendable {
+    let text: ByteBuffer
+    /// The last lease; nil when the list ends with it.
+    let last: String?
+  }
+  /// - Parameter count: how many leases of the list were written before.
+  private func part(of filter: LeaseStore.Filter, from count: Int, in session: any Session) throws -> ListPart {
+    let left = filter.limit.map { $0 - count } ?? .max
+    var filter = filter
+    filter.limit = min(left, Self.part)
+    var names = names(session, .lease)
+    var writer = JSONWriter(capacity: 64 << 10, isContinued: count > 0)
+    if count == 0 {
       writer.beginObject()
       writer.key("leases")
       writer.beginArray()
-      try LeaseStore.rows(filter, in: session) { try write($0, to: &writer, &names) }
+    }
+    var written = 0
+    var last = ""
+    try LeaseStore.rows(filter, in: session) { row in
+      written += 1
+      if written == Self.part { last = row.text(LeaseStore.Column.uuid) }
+      try write(row, to: &writer, &names)
+    }
+    let isEnd = left <= Self.part || written < Self.part
+    if isEnd {
       writer.endArray()
       writer.endObject()
-      return APIResponse(.ok, writer)
     }
+    return ListPart(text: ByteBuffer(writer), last: isEnd ? nil : last)
   }
 
   private func createLease(_ request: APIRequest) async throws -> APIResponse {

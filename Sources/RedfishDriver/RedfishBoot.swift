@@ -126,12 +126,12 @@ extension RedfishNode {
 
   /// PATCH with the ETag. It may have changed in between (the machine boots); and some controllers show a weak ETag and
   /// take only its strong form, or none.
-  func write(_ change: JSON, _ boot: Boot) async throws {
+  func write(_ change: JSON, _ boot: Boot, _ doing: String = "set the boot device") async throws {
     var etag = boot.etag
     for form in 0..<4 {
       let reply = try await connection.request("PATCH", boot.path, change, etag: etag)
       guard reply.status == 412 || reply.status == 428, form < 3 else {
-        return try await connection.finish(reply, "set the boot device")
+        return try await connection.finish(reply, doing)
       }
       let fresh = try await readBoot().etag
       switch form {

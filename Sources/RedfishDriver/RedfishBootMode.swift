@@ -20,8 +20,8 @@ extension RedfishNode: BootModeInterface {
     }
     var change: JSONObject = ["BootSourceOverrideMode": .string(word)]
     if boot.quirks.contains(.alwaysSendEnabled) { change["BootSourceOverrideEnabled"] = JSON(boot.enabled) }
-    do { try await write(["Boot": .object(change)], boot) } catch let error as DriverError
-      where error.code == .unreachable
+    do { try await write(["Boot": .object(change)], boot, "set the boot mode") } catch let error as DriverError
+      where error.code == .unreachable && !boot.quirks.contains(.modeShowsAfterBoot)
     {
       // It may have obeyed before the connection broke: what it shows now decides.
     }

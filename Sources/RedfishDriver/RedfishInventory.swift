@@ -120,12 +120,12 @@ extension RedfishNode: ManagementInterface {
   }
 
   /// The members of a linked collection; none when there is no such collection.
-  func members(of link: JSON?) async throws -> [RedfishReply] {
+  func members(of link: JSON?, most: Int = Self.most) async throws -> [RedfishReply] {
     guard let path = link?["@odata.id"]?.string.flatMap({ connection.localPath($0) }),
       let collection = try await optional(path)
     else { return [] }
     var found: [RedfishReply] = []
-    for member in (collection["Members"]?.array ?? []).prefix(Self.most) {
+    for member in (collection["Members"]?.array ?? []).prefix(most) {
       guard let path = member["@odata.id"]?.string.flatMap({ connection.localPath($0) }) else { continue }
       if let reply = try await optional(path) { found.append(reply) }
     }

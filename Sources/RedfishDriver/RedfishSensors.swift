@@ -50,7 +50,7 @@ extension RedfishNode: SensorInterface {
   ]
   private static let types = ["Rotational": "Fan", "AirFlow": "Fan"]
   /// Sensors of one chassis that are looked at.
-  private static let most = 500
+  private static let mostSensors = 500
 
   func sensors() async throws -> [Sensor] {
     var found: [Sensor] = []
@@ -64,14 +64,16 @@ extension RedfishNode: SensorInterface {
         for group in groups { found += readings(document[group.list], group, chassis: id) }
       }
       if found.count == before {
-        found += try await members(of: chassis["Sensors"]).compactMap { sensor($0, chassis: id) }
+        found += try await members(of: chassis["Sensors"], most: Self.mostSensors).compactMap {
+          sensor($0, chassis: id)
+        }
       }
     }
     return found
   }
 
   private func readings(_ list: JSON?, _ group: Group, chassis: String) -> [Sensor] {
-    (list?.array ?? []).prefix(Self.most).enumerated().map { index, item in
+    (list?.array ?? []).prefix(Self.mostSensors).enumerated().map { index, item in
       let identity = Self.text(item["MemberId"]) ?? "\(index)"
       var reading: JSONObject = ["identity": .string(identity), "name": Self.scalar(item["Name"])]
       for (name, key) in group.members { reading[name] = Self.scalar(item[key]) }

@@ -283,9 +283,11 @@ public struct CrashSite: Sendable {
       node.instanceInfo = ["image_source": "new"]
       if [.manualClean, .manualCleanByDriver].contains(scenario) { node.interfaces[.bios] = "world" }
       if scenario == .endLease {
-        // The lessee has turned Secure Boot on, with which the ramdisk does not boot.
+        // The lessee has turned Secure Boot on, with which the ramdisk does not boot, from their own system, and chosen
+        // another boot mode.
         node.driverInfo["secure_boot"] = true
-        node.isSecureBoot = true
+        node.driverInternalInfo[Node.modeBeforeLease] = "uefi"
+        node.noteBootMode(.bios)
       }
       if [.rescue, .unrescue].contains(scenario) { node.interfaces[.rescue] = "world" }
       parts.node?(&node)

@@ -110,8 +110,13 @@ public struct WorldHardware: HardwareType {
     func supportedBootDevices() async throws -> [BootDevice] { [.pxe, .disk] }
     func inventory() async throws -> JSONObject { [:] }
 
-    func observeBootMode() async throws -> BootMode? { .uefi }
-    func ensureBootMode(_ mode: BootMode) async throws {}
+    func observeBootMode() async throws -> BootMode? {
+      world.value("mode/\(machine)").flatMap { BootMode(rawValue: $0) } ?? .uefi
+    }
+    func ensureBootMode(_ mode: BootMode) async throws {
+      try world.fail("boot-mode", .controller(machine))
+      try world.ensure("mode/\(machine)", mode == .uefi ? nil : mode.rawValue)
+    }
     func observeSecureBoot() async throws -> Bool? { world.value("secure/\(machine)") != nil }
     func ensureSecureBoot(_ isOn: Bool) async throws {
       try world.fail("secure-boot", .controller(machine))

@@ -47,6 +47,8 @@ struct CloudClient {
     var configuration = HTTPClient.Configuration(tlsConfiguration: tls)
     // Whoever sits in front of it is told at once.
     configuration.connectionPool.retryConnectionEstablishment = false
+    // Who is told to ask elsewhere would take the credentials there.
+    configuration.redirectConfiguration = .disallow
     let http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
     do { return try await body(http, credentials) } catch {
       try? await http.shutdown()
@@ -128,8 +130,13 @@ struct CloudClient {
       request.headers.add(name: "Content-Type", value: "application/json")
       request.body = .bytes(ByteBuffer(string: body.description))
     }
-    let answer = try await http.execute(request, timeout: .seconds(60))
-    let text = String(buffer: try await answer.body.collect(upTo: 64 << 20))
+    let answer: HTTPClientResponse, text: String
+    do {
+      answer = try await http.execute(request, timeout: .seconds(60))
+      text = String(buffer: try await answer.body.collect(upTo: 64 << 20))
+    } catch is CancellationError { throw CancellationError() } catch {
+      throw Failure("\(method) \(url): no answer: \(error)")
+    }
     return Answer(
       status: Int(answer.status.code), json: (try? JSON(parsing: text)) ?? .null,
       newestVersion: answer.headers.first(name: "X-OpenStack-Ironic-API-Maximum-Version"))

@@ -104,6 +104,35 @@ import Wire
     }
   }
 
+  @Test func aMaintenanceThatAnAdministratorTakesOverStays() async throws {
+    try await withSite { site in
+      try site.world.ensure("fault/observe-power", "unreachable: no answer")
+      try await site.conductor.syncPower(.answering)
+      for _ in 0..<2 { try await site.conductor.syncPower(.silent) }
+      #expect(try await node(site).fault == "power failure")
+      try await site.database.write { session in
+        try change(CrashSite.node, session) { $0.maintenanceReason = "Waiting for a new board." }
+      }
+      try site.world.ensure("fault/observe-power", nil)
+      try await site.conductor.syncPower(.silent)
+      let after = try await node(site)
+      #expect(
+        after.fault == nil && after.maintenance && after.maintenanceReason?.sentence == "Waiting for a new board.")
+    }
+  }
+
+  @Test func whatTheSiteItselfLacksIsNoSilence() async throws {
+    try await withSite { site in
+      try site.world.ensure("fault/observe-power", "misconfigured: there is no ipmitool")
+      for _ in 0..<4 {
+        try await site.conductor.syncPower(.answering)
+        try await site.conductor.syncPower(.silent)
+      }
+      let after = try await node(site)
+      #expect(after.fault == nil && !after.maintenance && after.powerState == .on)
+    }
+  }
+
   @Test func aSilentControllerHoldsUpNobody() async throws {
     try await withFolder("power-sync") { folder in
       var parts = SiteParts()

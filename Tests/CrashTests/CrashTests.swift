@@ -17,6 +17,7 @@ import Wire
     #expect(clean["state"]?.string == scenario.whole.rawValue)
     #expect(clean["leftovers"] == [])
     #expect(clean["secure_boot"]?.bool != true && clean["world"]?["secure/n1"] == nil)
+    #expect(clean["world"]?["mode/n1"] == nil, "the next tenant gets the boot mode of the last")
     let points = try #require(clean["points"]?.int)
 
     let cases = await bench.each(1...points) { point in

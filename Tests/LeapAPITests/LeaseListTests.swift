@@ -57,6 +57,30 @@ import Wire
     #expect(try await site.call(.get, "/v1/leases", as: owner).uuids("leases") == own)
   }
 
+  @Test func aListOfAllThatEverWereComesInOneAnswer() async throws {
+    let site = try await LeaseSite()
+    let now = site.clock.now
+    let all = try await site.database.write { session in
+      try (0..<2300).map { index in
+        let lease = Lease(
+          uuid: Identifier.uuid(), projectID: index % 2 == 0 ? "alpha" : "beta", ownerID: "owners",
+          resourceType: "test_node", resourceUUID: "r\(index)",
+          time: TimeRange(now + .seconds(3600), now + .seconds(7200)), createdAt: now + .microseconds(index / 3))
+        try LeaseStore.insert(lease, in: session)
+        return (lease.createdAt, lease.uuid)
+      }.sorted { $0 < $1 }.map(\.1)
+    }
+    let admin = site.admin()
+    #expect(try await site.call(.get, "/v1/leases?status=any", as: admin).uuids("leases") == all)
+    for limit in [999, 1000, 1001, 2000, 2299, 2300, 2301] {
+      let page = try await site.call(.get, "/v1/leases?status=any&limit=\(limit)", as: admin).uuids("leases")
+      #expect(page == Array(all.prefix(limit)), "limit=\(limit)")
+    }
+    let rest = try await site.call(.get, "/v1/leases?status=any&marker=\(all[299])", as: admin).uuids("leases")
+    #expect(rest == Array(all[300...]))
+    #expect(try await site.call(.get, "/v1/leases", as: site.token("alpha")).uuids("leases").count == 1150)
+  }
+
   @Test func offersComeInPagesToo() async throws {
     let site = try await LeaseSite()
     var own: [String] = []

@@ -168,7 +168,7 @@ extension Conductor {
       guard let lease = try LeaseStore.get(uuid, in: session),
         let node = try NodeStore.get(lease.resourceUUID, in: session)
       else { continue }
-      let why = (node.lastError ?? node.maintenanceReason)?.sentence ?? node.fault ?? "its state is error"
+      let why = Self.whyBroken(node)?.sentence ?? node.fault ?? "its state is error"
       try LeaseStore.setStatus(.error, of: uuid, reason: "The machine is broken: \(why)", in: session)
       try EventStore.append("machine.error", lease: lease, at: now, in: session)
     }
@@ -177,6 +177,10 @@ extension Conductor {
       try LeaseStore.setStatus(.active, of: uuid, in: session)
       try EventStore.append("machine.repaired", lease: lease, at: now, in: session)
     }
+  }
+  /// An error of before says nothing of a controller that does not answer now.
+  static func whyBroken(_ node: Node) -> Reason? {
+    node.fault == powerFailure ? node.maintenanceReason : node.lastError ?? node.maintenanceReason
   }
   /// Leases whose machine could not be cleaned are over when an administrator has made it available again, or when it is gone.
   private func concludeRepaired(at now: Timestamp, in session: any Session) throws {

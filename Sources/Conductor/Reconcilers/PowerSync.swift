@@ -29,6 +29,7 @@ extension Conductor {
   static let powerFailureLimit = 3
   /// As upstream calls it; the API's `fault` filter knows the word.
   static let powerFailure = "power failure"
+  private static let silentWords = "The machine's power could not be read \(powerFailureLimit) times in a row: "
 
   /// Reads every machine's power and keeps what the API shows true; never changes the machine.
   ///
@@ -45,7 +46,8 @@ extension Conductor {
       last = end.uuid
       if lane == .silent { seen.formUnion(page.map(\.uuid)) }
       let round = page.filter { silence.isSilent($0.uuid) == (lane == .silent) }
-      await forEachConcurrently(round, width: 16) { await self.syncPower(of: $0) }
+      // Drivers have so many places for all controllers: the silent ones, who keep a place until they are given up, get few.
+      await forEachConcurrently(round, width: lane == .silent ? 4 : 16) { await self.syncPower(of: $0) }
       try Task.checkCancellation()
     }
     if lane == .silent { silence.forget(allBut: seen) }
@@ -60,6 +62,8 @@ extension Conductor {
     } catch is CancellationError {
     } catch let error as DriverError {
       logger.info("power of node \(node.label): \(error)")
+      // What the site itself lacks is no silence: nobody was asked.
+      guard error.code != .misconfigured else { return }
       guard silence.failed(node.uuid) >= Self.powerFailureLimit, node.fault == nil, !node.isInMaintenance else {
         return
       }
@@ -80,9 +84,11 @@ extension Conductor {
       if current.fault == Self.powerFailure {
         try change(uuid, session) { node in
           node.fault = nil
+          node.updatedAt = now
+          // One that an administrator has given a reason of his own since then is his.
+          guard node.maintenanceReason?.sentence.hasPrefix(Self.silentWords) == true else { return }
           node.maintenance = false
           node.maintenanceReason = nil
-          node.updatedAt = now
         }
         try NodeStore.addEvent("The controller answers again.", type: "power", of: uuid, at: now, in: session)
       }
@@ -100,7 +106,7 @@ extension Conductor {
       guard let current = try NodeStore.get(uuid, in: session), current.reservation == nil, current.fault == nil,
         !current.maintenance
       else { return }
-      let why = reason.following("The machine's power could not be read \(Self.powerFailureLimit) times in a row: ")
+      let why = reason.following(Self.silentWords)
       try change(uuid, session) { node in
         node.fault = Self.powerFailure
         node.maintenance = true

@@ -53,7 +53,13 @@ extension Conductor {
   /// Has the firmware boot in `mode` from the next boot on.
   /// - Throws: ``ConductorError`` `.conflict` while a workflow holds the node, `.badRequest` when its driver cannot.
   public func setBootMode(_ node: Node, _ mode: BootMode, by requester: Requester) async throws {
-    try await setBoot(node, "set_boot_mode", "Boot mode set to \(mode.rawValue).", by: requester) {
+    try await setBoot(node, "set_boot_mode", "Boot mode set to \(mode.rawValue).", by: requester) { node in
+      // The next tenant finds the machine as this one did.
+      if node.lessee != nil, node.driverInternalInfo[Node.modeBeforeLease] == nil, let old = node.bootMode, old != mode
+      {
+        node.driverInternalInfo[Node.modeBeforeLease] = .string(old.rawValue)
+      }
+    } body: {
       try await $0.ensureBootMode(mode)
     } record: {
       $0.noteBootMode(mode)
@@ -62,19 +68,34 @@ extension Conductor {
   /// Turns Secure Boot on or off from the next boot on; otherwise as ``setBootMode(_:_:by:)``.
   public func setSecureBoot(_ node: Node, _ isOn: Bool, by requester: Requester) async throws {
     try await setBoot(node, "set_secure_boot_state", "Secure Boot turned \(isOn ? "on" : "off").", by: requester) {
+      node in
+      // Known before it is so: whoever boots the ramdisk next turns it off.
+      if isOn { node.isSecureBoot = true }
+    } body: {
       try await $0.ensureSecureBoot(isOn)
     } record: {
       $0.isSecureBoot = isOn
     }
   }
+  /// - Parameters:
+  ///   - before: what is written down before the controller is asked.
+  ///   - record: what is so afterwards.
   private func setBoot(
     _ node: Node, _ what: String, _ words: String, by requester: Requester,
-    _ body: (any BootModeInterface) async throws -> Void, record: @escaping @Sendable (inout Node) -> Void
+    before: @escaping @Sendable (inout Node) -> Void, body: (any BootModeInterface) async throws -> Void,
+    record: @escaping @Sendable (inout Node) -> Void
   ) async throws {
     try requireFree(node)
     guard let boot = try await driver(of: node).bootMode else { throw Self.unsupported(what, by: node) }
-    try await body(boot)
     let now = clock(), uuid = node.uuid
+    try await database.write { session in
+      try change(uuid, session) { node in
+        // A workflow may have taken it since it was read.
+        try self.requireFree(node)
+        before(&node)
+      }
+    }
+    try await body(boot)
     try await database.write { session in
       try change(uuid, session) { node in
         record(&node)

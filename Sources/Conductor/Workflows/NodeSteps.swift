@@ -81,14 +81,7 @@ extension Parts {
           try await database.write { session in
             try AgentStore.admit(node: context.subject, workflow: context.workflow, at: now, in: session)
           }
-          // The ramdisk is not signed, so the machine would not boot it.
-          let isSecure = try await database.read { try NodeStore.get(context.subject, in: $0)?.isSecureBoot } == true
-          if isSecure, let boot = driver.bootMode {
-            try await boot.ensureSecureBoot(false)
-            try await database.write { session in
-              try change(context.subject, session) { $0.isSecureBoot = false }
-            }
-          }
+          if let boot = driver.bootMode { try await prepareFirmware(of: context.subject, boot) }
           try await driver.management.ensureBootOverride(BootOverride(.pxe, persistent: false))
           await markPowerOn(context.subject, driver)
           try await driver.power.ensurePower(.on, graceful: false, patience: settings.powerPatience)

@@ -73,7 +73,7 @@ extension Conductor {
     }
     if [.cleanFailed, .error].contains(node.provisionState) || node.fault != nil {
       return
-        "the node is broken: \((node.lastError ?? node.maintenanceReason)?.sentence ?? node.provisionState.rawValue)"
+        "the node is broken: \(whyBroken(node)?.sentence ?? node.provisionState.rawValue)"
     }
     // Nobody gets a machine with another's system on its disks, or on another's network.
     let isNetworked = try PortStore.list(node: node.uuid, in: session).contains { $0.vifPortID != nil }

@@ -95,6 +95,9 @@ public struct Node: Sendable, Equatable {
   /// As an operator knows it: the name, else the UUID.
   public var label: String { name ?? uuid }
 
+  /// Of ``driverInternalInfo``: the boot mode that the machine had before its lessee chose another, until the lease is over.
+  public static let modeBeforeLease = "boot_mode_before_lease"
+
   /// Writes down the firmware's mode, also where schedulers look for it. Source: Ironic, "Boot mode support".
   public mutating func noteBootMode(_ mode: BootMode) {
     bootMode = mode

@@ -57,6 +57,12 @@ struct ImportCommand: AsyncParsableCommand {
 
   private func run(_ ironic: String) async throws {
     let secrets = try passwords.map { try yaml(readFile($0)).object ?? [:] } ?? [:]
+    // YAML reads 0123 and 1e3 as numbers, and another password than was meant comes out.
+    for member in secrets {
+      for value in member.value.object?.map(\.value) ?? [member.value] where value.string == nil {
+        throw Failure("\(passwords ?? ""): put the secrets of \(member.key) between quotes")
+      }
+    }
     let cloud = try await CloudClient.login()
     do {
       let other = try await CloudClient.other(token: token, authority: authority, isVerified: !isInsecure)

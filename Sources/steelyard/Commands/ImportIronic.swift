@@ -120,20 +120,25 @@ struct IronicImport {
     guard made.status == 201 else { return made.fault }
     var parts = node.portGroups.map { ("portgroups", $0) } + node.ports.map { ("ports", $0) }
     for index in parts.indices { parts[index].1["node_uuid"] = .string(node.uuid) }
-    for (name, part) in parts {
-      let answer = try await cloud.send("POST", "\(api)/\(name)", .object(part))
-      if answer.status != 201 { return try await taken(back: node, "its \(name): \(answer.fault)") }
-    }
-    if !node.traits.isEmpty {
-      let answer = try await cloud.send("PUT", "\(api)/nodes/\(node.uuid)/traits", ["traits": JSON(node.traits)])
-      if answer.status != 204 { return try await taken(back: node, "its traits: \(answer.fault)") }
-    }
+    do {
+      for (name, part) in parts {
+        let answer = try await cloud.send("POST", "\(api)/\(name)", .object(part))
+        if answer.status != 201 { return await taken(back: node, "its \(name): \(answer.fault)") }
+      }
+      if !node.traits.isEmpty {
+        let answer = try await cloud.send("PUT", "\(api)/nodes/\(node.uuid)/traits", ["traits": JSON(node.traits)])
+        if answer.status != 204 { return await taken(back: node, "its traits: \(answer.fault)") }
+      }
+    } catch { return await taken(back: node, "\(error)") }
     return nil
   }
   /// Half a node is none.
-  private func taken(back node: NodeTransfer, _ problem: String) async throws -> String {
-    _ = try await cloud.send("DELETE", "\(api)/nodes/\(node.uuid)")
-    return problem
+  private func taken(back node: NodeTransfer, _ problem: String) async -> String {
+    let url = "\(api)/nodes/\(node.uuid)"
+    // One with an instance can be deleted in maintenance only.
+    _ = try? await cloud.send("PUT", url + "/maintenance", ["reason": "It could not be imported whole."])
+    let status = (try? await cloud.send("DELETE", url))?.status
+    return status == 204 ? problem : problem + "; half of it is here: delete node \(node.uuid) before the next run"
   }
   private func ensureChassis(_ uuid: String) async throws -> String? {
     let path = "/chassis/" + percentEncoded(uuid)
