@@ -180,7 +180,8 @@ extension Conductor {
   }
   /// An error of before says nothing of a controller that does not answer now.
   static func whyBroken(_ node: Node) -> Reason? {
-    node.fault == powerFailure ? node.maintenanceReason : node.lastError ?? node.maintenanceReason
+    node.fault == powerFailure
+      ? node.maintenanceReason ?? node.lastError : node.lastError ?? node.maintenanceReason
   }
   /// Leases whose machine could not be cleaned are over when an administrator has made it available again, or when it is gone.
   private func concludeRepaired(at now: Timestamp, in session: any Session) throws {
