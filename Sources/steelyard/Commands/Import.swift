@@ -21,7 +21,9 @@ struct ImportCommand: AsyncParsableCommand {
   @Option(
     name: .customLong("from-ironic"), help: "The URL of another Ironic, as its catalog has it, instead of a file.")
   var ironic: String?
-  @Option(help: "A token for the other Ironic; others on this machine see it: FROM_OS_TOKEN hides it.")
+  @Option(
+    parsing: .unconditional,
+    help: "A token for the other Ironic; others on this machine see it: FROM_OS_TOKEN hides it.")
   var token: String?
   @Option(name: .customLong("ca-certificate"), help: "Certificates to trust for the other Ironic.")
   var authority: String?
