@@ -16,6 +16,7 @@ struct ExtensionRoutes: Sendable {
     ("provider", "Provider Network", "The VLAN and physical network of a network."),
     ("quota_details", "Quota details management support", "Quotas with what is used."),
     ("quotas", "Quota management support", "Limits per project."),
+    ("rbac-policies", "RBAC Policies", "Sharing a network with chosen projects."),
     ("sorting", "Sorting support", "sort_key and sort_dir."),
     ("standard-attr-description", "standard-attr-description", "Descriptions."),
     ("standard-attr-revisions", "Resource revision numbers", "revision_number counts changes."),

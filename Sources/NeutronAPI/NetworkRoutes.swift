@@ -17,13 +17,13 @@ struct NetworkRoutes: Sendable {
     ]
   }
 
-  static let view = ResourceView<Network>(
-    singular: "network", plural: "networks", path: "/v2.0/networks", id: { $0.id },
-    attributes: [
+  static let view = ResourceView<Seen<Network>>(
+    singular: "network", plural: "networks", path: "/v2.0/networks", id: { $0.resource.id },
+    attributes: Seen<Network>.attributes([
       .text("id") { $0.id }, .text("name") { $0.name }, .text("description") { $0.description },
       .text("tenant_id") { $0.projectID }, .text("project_id") { $0.projectID },
       .bool("admin_state_up") { $0.isAdminStateUp },
-      .text("status") { _ in "ACTIVE" }, .bool("shared") { $0.isShared }, .bool("router:external") { $0.isExternal },
+      .text("status") { _ in "ACTIVE" }, .bool("router:external") { $0.isExternal },
       .bool("is_default") { $0.isDefault }, .int("mtu") { $0.mtu }, .text("provider:network_type") { _ in "vlan" },
       .text("provider:physical_network") { $0.physicalNetwork }, .int("provider:segmentation_id") { $0.vlan },
       .strings("subnets") { $0.subnetIDs }, .json("availability_zone_hints") { _ in [] },
@@ -31,7 +31,10 @@ struct NetworkRoutes: Sendable {
       .json("ipv6_address_scope") { _ in nil }, .text("dns_domain") { $0.dnsDomain }, .strings("tags") { $0.tags },
       .int("revision_number") { $0.revision }, .time("created_at") { $0.createdAt },
       .time("updated_at") { $0.updatedAt },
-    ], ownFilters: TagFilter.names)
+    ]), ownFilters: TagFilter.names)
+  private static func seen(_ network: Network, _ actor: Actor) -> Seen<Network> {
+    Seen(resource: network, isShared: network.sharing.reaches(actor.projectID))
+  }
 
   private func list(_ request: APIRequest) async throws -> APIResponse {
     let actor = try request.actor()
@@ -39,22 +42,21 @@ struct NetworkRoutes: Sendable {
     let networks = try await neutron.database.read { session in
       try NetworkStore.list(in: session) { sql in
         sql.append("WHERE 1 = 1")
-        if !actor.isSiteReader {
-          sql.append("AND (project_id = ? OR is_shared = 1 OR is_external = 1)", .text(actor.projectID ?? ""))
-        }
+        sql.appendNetworks(in: NetworkPolicy.scope(actor))
         sql.appendFilter("AND id IN", query.all("id"))
         sql.appendFilter("AND name IN", query.all("name"))
         sql.append("ORDER BY created_at, id")
       }
     }
     let tags = TagFilter(query)
-    return try Self.view.list(networks.filter { tags.matches($0.tags) }, request)
+    let shown = networks.filter { tags.matches($0.tags) }.map { Self.seen($0, actor) }
+    return try Self.view.list(shown, request)
   }
 
   private func show(_ request: APIRequest) async throws -> APIResponse {
     let (actor, id) = (try request.actor(), try request.parameter("network"))
     let network = try await neutron.database.read { session in try Lookup.network(id, actor, session) }
-    return Self.view.show(network, request)
+    return Self.view.show(Self.seen(network, actor), request)
   }
 
   private static let settable: Set<String> = [
@@ -82,8 +84,9 @@ struct NetworkRoutes: Sendable {
         try apply(body, to: &network, actor, rule: "create_network")
         network.tags = try body.tags() ?? []
         try NetworkStore.insert(network, in: session)
+        try network.makePolicies(at: now, in: session)
         network.tags = Set(network.tags).sorted()
-        return network
+        return Self.seen(network, actor)
       }
     }
     return isBulk ? Self.view.made(made) : Self.view.show(made[0], request, status: .created)
@@ -148,17 +151,28 @@ struct NetworkRoutes: Sendable {
       throw APIError.invalid(
         "port_security_enabled: ports of machines are not filtered here; leave it out or say false.")
     }
-    func site(_ name: String, _ value: Bool, _ path: WritableKeyPath<Network, Bool>) throws {
-      if value == network[keyPath: path] { return }
+    func requireSite(_ name: String) throws {
       guard NetworkPolicy.maySetSiteAttributes(actor) else {
         throw APIError.disallowed(
           "\(rule):\(name)", "only the administrator may change it, because it touches other projects.")
       }
-      network[keyPath: path] = value
     }
-    if let flag = try body.bool("shared") { try site("shared", flag, \.isShared) }
-    if let flag = try body.bool("router:external") { try site("router:external", flag, \.isExternal) }
-    if let flag = try body.bool("is_default") { try site("is_default", flag, \.isDefault) }
+    if let flag = try body.bool("shared"), flag != network.sharing.isWithEveryone,
+      // What somebody was shown may be sent back by them.
+      actor.isSiteAdmin || flag != network.sharing.reaches(actor.projectID)
+    {
+      try requireSite("shared")
+      if flag { network.sharing.insert(RBACPolicy.everyone) } else { network.sharing.remove(RBACPolicy.everyone) }
+    }
+    if let flag = try body.bool("router:external"), flag != network.isExternal {
+      try requireSite("router:external")
+      network.isExternal = flag
+      network.externalAccess = flag ? Sharing([RBACPolicy.everyone]) : Sharing()
+    }
+    if let flag = try body.bool("is_default"), flag != network.isDefault {
+      try requireSite("is_default")
+      network.isDefault = flag
+    }
   }
 
   private func update(_ request: APIRequest) async throws -> APIResponse {
@@ -167,22 +181,20 @@ struct NetworkRoutes: Sendable {
     let changed = try await neutron.database.write { session in
       var network = try changeable(id, actor, rule: "update_network", session)
       try body.check(allowed: Self.settable, known: Self.known, verb: "PUT")
-      let (wasShared, wasUp) = (network.isShared, network.isAdminStateUp)
+      let before = network
       try apply(body, to: &network, actor, rule: "update_network")
-      if wasShared && !network.isShared {
-        let others = try NetworkPortStore.list(network: id, in: session).contains { $0.projectID != network.projectID }
-        guard !others else {
-          throw APIError.conflict(
-            "Unable to reconfigure sharing settings for network \(id). Multiple tenants are using it.",
-            type: "InvalidSharedSetting")
-        }
-      }
       try NetworkStore.update(&network, at: now, in: session)
-      if network.isAdminStateUp != wasUp {
+      if network.sharing != before.sharing || network.externalAccess != before.externalAccess {
+        guard try !before.isUsed(byThoseWhoLose: network.sharing, in: session) else {
+          throw APIError.conflict(Network.sharingInUse(id), type: "InvalidSharedSetting")
+        }
+        try network.makePolicies(at: now, in: session)
+      }
+      if network.isAdminStateUp != before.isAdminStateUp {
         let attached = try NetworkPortStore.list(network: id, in: session).filter(\.isBound).map(\.id)
         if !attached.isEmpty { try neutron.rewire(attached, session) }
       }
-      return network
+      return Self.seen(network, actor)
     }
     return Self.view.show(changed, request)
   }

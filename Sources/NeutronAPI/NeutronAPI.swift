@@ -10,6 +10,7 @@ public struct NeutronAPI: Sendable {
     public var networks = 100
     public var subnets = 100
     public var ports = 500
+    public var rbacPolicies = 10
     public init() {}
   }
   public struct Settings: Sendable {
@@ -48,7 +49,7 @@ public struct NeutronAPI: Sendable {
       name: "neutron", type: "network", prefix: "/network", errorShape: .neutron,
       endpoints: VersionRoutes().endpoints + ExtensionRoutes().endpoints
         + NetworkRoutes(neutron: self).endpoints + SubnetRoutes(neutron: self).endpoints
-        + PortRoutes(neutron: self).endpoints
+        + PortRoutes(neutron: self).endpoints + RBACPolicyRoutes(neutron: self).endpoints
         + SegmentRangeRoutes(neutron: self).endpoints + TagRoutes(neutron: self).endpoints
         + QuotaRoutes(neutron: self).endpoints + SecurityGroupRoutes().endpoints + UnofferedRoutes().endpoints)
   }

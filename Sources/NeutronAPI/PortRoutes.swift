@@ -47,12 +47,7 @@ struct PortRoutes: Sendable {
     let ports = try await neutron.database.read { session in
       try NetworkPortStore.list(in: session) { sql in
         sql.append("WHERE p.is_being_deleted = 0")
-        if !actor.isSiteReader {
-          let project = Value.text(actor.projectID ?? "")
-          sql.append(
-            "AND (p.project_id = ? OR p.network_id IN (SELECT id FROM networks WHERE project_id = ?))", project, project
-          )
-        }
+        sql.appendNetworkPorts(in: NetworkPolicy.scope(actor))
         sql.appendFilter("AND p.id IN", query.all("id"))
         sql.appendFilter("AND p.name IN", query.all("name"))
         sql.appendFilter("AND p.network_id IN", query.all("network_id"))

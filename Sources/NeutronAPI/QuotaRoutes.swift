@@ -8,12 +8,14 @@ enum QuotaResource: String, CaseIterable, Sendable {
   case networks = "network"
   case subnets = "subnet"
   case ports = "port"
+  case rbacPolicies = "rbac_policy"
 
   func used(_ project: String, in session: any Session) throws -> Int {
     switch self {
     case .networks: try NetworkStore.count(project: project, in: session)
     case .subnets: try SubnetStore.count(project: project, in: session)
     case .ports: try NetworkPortStore.count(project: project, in: session)
+    case .rbacPolicies: try RBACPolicyStore.count(project: project, in: session)
     }
   }
 }
@@ -24,6 +26,7 @@ extension NeutronAPI {
     case .networks: settings.quotas.networks
     case .subnets: settings.quotas.subnets
     case .ports: settings.quotas.ports
+    case .rbacPolicies: settings.quotas.rbacPolicies
     }
   }
   /// Counts inside the transaction that makes one more.
@@ -39,7 +42,7 @@ struct QuotaRoutes: Sendable {
   let neutron: NeutronAPI
   /// What this site does not offer at all: clients expect the names, and 0 is the truth.
   private static let none = [
-    "router", "floatingip", "security_group", "security_group_rule", "rbac_policy", "subnetpool", "trunk",
+    "router", "floatingip", "security_group", "security_group_rule", "subnetpool", "trunk",
   ]
 
   var endpoints: [Endpoint] {
@@ -117,7 +120,8 @@ struct QuotaRoutes: Sendable {
           // Clients send "force", "check_limit" and 0 for what is not offered.
           if ["force", "check_limit", "tenant_id", "project_id"].contains(member.key) { continue }
           if Self.none.contains(member.key), (member.value.lenientInt ?? 1) <= 0 { continue }
-          throw APIError.badRequest("'\(member.key)' is not limited here: network, subnet and port are.")
+          let names = QuotaResource.allCases.map(\.rawValue).joined(separator: ", ")
+          throw APIError.badRequest("'\(member.key)' is not limited here; these are: \(names).")
         }
         guard let limit = try body.int(resource.rawValue, -1...1_000_000) else { continue }
         try NetworkQuotaStore.set(resource.rawValue, limit, project: project, in: session)

@@ -37,20 +37,18 @@ struct SubnetRoutes: Sendable {
       .bool("dns_publish_fixed_ip") { _ in false },
       .strings("tags") { $0.tags }, .int("revision_number") { $0.revision }, .time("created_at") { $0.createdAt },
       .time("updated_at") { $0.updatedAt },
-    ], ownFilters: TagFilter.names)
+    ], ownFilters: TagFilter.names.union(["shared"]))
 
   private func list(_ request: APIRequest) async throws -> APIResponse {
     let actor = try request.actor()
     let query = request.query
+    let isShared = try query.bool("shared")
     let subnets = try await neutron.database.read { session in
       try SubnetStore.list(in: session) { sql in
         sql.append("WHERE 1 = 1")
-        if !actor.isSiteReader {
-          let project = Value.text(actor.projectID ?? "")
-          sql.append(
-            "AND (project_id = ? OR network_id IN (SELECT id FROM networks WHERE project_id = ? OR is_shared = 1))",
-            project,
-            project)
+        sql.appendSubnets(in: NetworkPolicy.scope(actor))
+        if let isShared {
+          sql.appendShared(isShared ? "AND network_id IN" : "AND network_id NOT IN", with: actor.projectID)
         }
         sql.appendFilter("AND id IN", query.all("id"))
         sql.appendFilter("AND name IN", query.all("name"))

@@ -155,6 +155,13 @@ public enum NetworkPortStore {
       "SELECT COUNT(*) FROM network_ports WHERE project_id = $1 AND is_being_deleted = 0", [.text(id)]
     ) { $0.int(0) } ?? 0
   }
+  /// The projects that have ports on a network, those that are being deleted included.
+  public static func projects(network id: String, in session: any Session) throws -> Set<String> {
+    Set(
+      try session.query("SELECT DISTINCT project_id FROM network_ports WHERE network_id = $1", [.text(id)]) {
+        $0.text(0)
+      })
+  }
   /// The ports on a network, those that are being deleted included.
   public static func list(network id: String, in session: any Session) throws -> [NetworkPort] {
     try list(in: session) { $0.append("WHERE p.network_id = ? ORDER BY p.created_at, p.id", .text(id)) }

@@ -1,6 +1,6 @@
-/// Limits of networks, subnets and ports per project, where they differ from the site's.
+/// Limits of networks, subnets, ports and what else is counted per project, where they differ from the site's.
 public enum NetworkQuotaStore {
-  /// By resource: "network", "subnet", "port". -1 means no limit.
+  /// By resource: "network", "subnet", "port", …. -1 means no limit.
   public static func limits(project id: String, in session: any Session) throws -> [String: Int] {
     let rows = try session.query("SELECT resource, quota_limit FROM network_quotas WHERE project_id = $1", [.text(id)])
     {

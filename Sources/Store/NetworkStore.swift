@@ -5,26 +5,25 @@ import Wire
 public enum NetworkStore {
   private static func network(_ row: borrowing Row) -> Network {
     var network = Network(
-      id: row.text(0), projectID: row.text(1), name: row.text(2), physicalNetwork: row.text(9), vlan: row.int(10),
-      createdAt: row.time(13), updatedAt: row.time(14))
+      id: row.text(0), projectID: row.text(1), name: row.text(2), physicalNetwork: row.text(8), vlan: row.int(9),
+      createdAt: row.time(12), updatedAt: row.time(13))
     network.description = row.text(3)
     network.isAdminStateUp = row.bool(4)
-    network.isShared = row.bool(5)
-    network.isExternal = row.bool(6)
-    network.isDefault = row.bool(7)
-    network.mtu = row.int(8)
-    network.dnsDomain = row.text(11)
-    network.revision = row.int(12)
+    network.isExternal = row.bool(5)
+    network.isDefault = row.bool(6)
+    network.mtu = row.int(7)
+    network.dnsDomain = row.text(10)
+    network.revision = row.int(11)
     return network
   }
 
-  /// The networks that `narrow` leaves (it appends `WHERE …`, `ORDER BY …`), with tags and subnets: three statements
-  /// however many there are.
+  /// The networks that `narrow` leaves (it appends `WHERE …`, `ORDER BY …`), with tags, subnets and whom they are shared
+  /// with: four statements however many there are.
   public static func list(in session: any Session, _ narrow: (inout Query) -> Void = { _ in }) throws -> [Network] {
     var query = Query(
       """
-      SELECT id, project_id, name, description, is_admin_state_up, is_shared, is_external, is_default, mtu, physical_network, \
-      vlan, dns_domain, revision, created_at, updated_at FROM networks
+      SELECT id, project_id, name, description, is_admin_state_up, is_external, is_default, mtu, physical_network, vlan, \
+      dns_domain, revision, created_at, updated_at FROM networks
       """)
     narrow(&query)
     var networks = try session.query(query) { network($0) }
@@ -38,9 +37,16 @@ public enum NetworkStore {
       ($0.text(0), $0.text(1))
     }
     for (network, subnet) in rows { subnets[network, default: []].append(subnet) }
+    let policies = try RBACPolicyStore.targets(of: ids, in: session)
     for index in networks.indices {
       networks[index].tags = tags[networks[index].id] ?? []
       networks[index].subnetIDs = subnets[networks[index].id] ?? []
+      for (action, target) in policies[networks[index].id] ?? [] {
+        switch action {
+        case .shared: networks[index].sharing.insert(target)
+        case .external: networks[index].externalAccess.insert(target)
+        }
+      }
     }
     return networks
   }
@@ -58,42 +64,45 @@ public enum NetworkStore {
     return Dictionary(found.map { ($0.id, $0) }) { first, _ in first }
   }
 
+  /// Whom it is shared with is ``RBACPolicyStore``'s.
   /// - Throws: ``StoreError`` `.conflict` when the VLAN is another network's.
   public static func insert(_ network: Network, in session: any Session) throws {
     try session.execute(
       """
-      INSERT INTO networks (id, project_id, name, description, is_admin_state_up, is_shared, is_external, is_default, mtu, \
+      INSERT INTO networks (id, project_id, name, description, is_admin_state_up, is_external, is_default, mtu, \
       physical_network, vlan, dns_domain, revision, created_at, updated_at) \
-      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
       """,
       [
         .text(network.id), .text(network.projectID), .text(network.name), .text(network.description),
-        .bool(network.isAdminStateUp), .bool(network.isShared), .bool(network.isExternal), .bool(network.isDefault),
-        .int(network.mtu), .text(network.physicalNetwork), .int(network.vlan), .text(network.dnsDomain),
-        .int(network.revision), Value(network.createdAt), Value(network.updatedAt),
+        .bool(network.isAdminStateUp), .bool(network.isExternal), .bool(network.isDefault), .int(network.mtu),
+        .text(network.physicalNetwork), .int(network.vlan), .text(network.dnsDomain), .int(network.revision),
+        Value(network.createdAt), Value(network.updatedAt),
       ])
     try NetworkTagStore.set(network.tags, of: network.id, in: session)
   }
-  /// Writes everything but the project and the VLAN, and counts the revision up. Tags are ``NetworkTagStore``'s.
+  /// Writes everything but the project and the VLAN, and counts the revision up. Tags are ``NetworkTagStore``'s, whom it is
+  /// shared with ``RBACPolicyStore``'s.
   public static func update(_ network: inout Network, at now: Timestamp, in session: any Session) throws {
     network.revision += 1
     network.updatedAt = now
     try session.execute(
       """
-      UPDATE networks SET name = $1, description = $2, is_admin_state_up = $3, is_shared = $4, is_external = $5, \
-      is_default = $6, mtu = $7, dns_domain = $8, revision = $9, updated_at = $10 WHERE id = $11
+      UPDATE networks SET name = $1, description = $2, is_admin_state_up = $3, is_external = $4, is_default = $5, \
+      mtu = $6, dns_domain = $7, revision = $8, updated_at = $9 WHERE id = $10
       """,
       [
-        .text(network.name), .text(network.description), .bool(network.isAdminStateUp), .bool(network.isShared),
-        .bool(network.isExternal), .bool(network.isDefault), .int(network.mtu), .text(network.dnsDomain),
-        .int(network.revision), Value(network.updatedAt), .text(network.id),
+        .text(network.name), .text(network.description), .bool(network.isAdminStateUp), .bool(network.isExternal),
+        .bool(network.isDefault), .int(network.mtu), .text(network.dnsDomain), .int(network.revision),
+        Value(network.updatedAt), .text(network.id),
       ])
   }
-  /// Deletes it with its subnets.
+  /// Deletes it with its subnets and the policies that share it.
   /// - Throws: ``StoreError`` `.conflict` when a port is on it.
   public static func delete(_ id: String, in session: any Session) throws {
     try NetworkTagStore.remove(ofSubnetsOf: id, in: session)
     try NetworkTagStore.set([], of: id, in: session)
+    try RBACPolicyStore.deleteAll(of: id, in: session)
     try session.execute("DELETE FROM networks WHERE id = $1", [.text(id)])
   }
 

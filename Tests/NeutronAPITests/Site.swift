@@ -26,12 +26,13 @@ struct Site: Sendable {
     var all: [String] { ids.withLock { $0 } }
   }
 
-  /// Tokens are names: "admin", "reader" (of alpha), anything else is a member; "alice" is in project alpha, "bob" in beta.
+  /// Tokens are names: "admin"; "watcher" reads in alpha; "alice" is a member of project alpha, "bob" of beta, "carol" of gamma.
   private struct Names: Authenticator {
     func actor(forToken token: String, now: Timestamp) throws -> Actor {
       let people: [String: (String, Set<String>)] = [
         "admin": (Site.adminProject, ["admin", "member", "reader"]), "alice": (Site.alpha, ["member", "reader"]),
         "watcher": (Site.alpha, ["reader"]), "boss": (Site.alpha, ["admin"]), "bob": (Site.beta, ["member", "reader"]),
+        "carol": (Site.gamma, ["member", "reader"]),
       ]
       guard let (project, roles) = people[token] else { throw APIError(.unauthorized, "no") }
       return Actor(
@@ -42,6 +43,7 @@ struct Site: Sendable {
   static let adminProject = "a0000000000000000000000000000000"
   static let alpha = "aa000000000000000000000000000001"
   static let beta = "bb000000000000000000000000000002"
+  static let gamma = "cc000000000000000000000000000003"
   static let now = Timestamp(seconds: 1_800_000_000)
 
   /// - Parameter vlans: the pool that is configured; nil for none.
@@ -105,6 +107,20 @@ struct Site: Sendable {
       return Answer(
         status: response.status.code, json: bytes.isEmpty ? .null : try JSON.parse(bytes), headers: response.headers)
     }
+  }
+  /// Shares an object: a policy of `user`'s.
+  func share(
+    _ object: JSON, _ type: String = "network", with target: String, _ action: String = "access_as_shared",
+    as user: String = "alice"
+  ) async throws -> Answer {
+    try await call(
+      .post, "/v2.0/rbac-policies", as: user,
+      [
+        "rbac_policy": [
+          "object_type": .string(type), "object_id": .string(object.id), "action": .string(action),
+          "target_tenant": .string(target),
+        ]
+      ])
   }
   func network(_ name: String, as user: String = "alice", _ more: JSONObject = [:]) async throws -> JSON {
     var object: JSONObject = ["name": .string(name)]

@@ -13,7 +13,7 @@ import Testing
         "/v1/volume/targets", "/v1/allocations", "/v1/chassis",
       ]
     ),
-    ("neutron", ["/v2.0/networks", "/v2.0/subnets", "/v2.0/ports"]),
+    ("neutron", ["/v2.0/networks", "/v2.0/subnets", "/v2.0/ports", "/v2.0/rbac-policies"]),
     ("glance", ["/v2/images"]),
     ("esi-leap", ["/v1/offers", "/v1/leases", "/v1/nodes", "/v1/events"]),
     (
@@ -34,10 +34,13 @@ import Testing
     "not-tags", "admin_state_up", "description", "visibility", "member_status", "disk_format", "tag", "size_min",
     "domain_id", "parent_id", "enabled", "is_domain", "user_id", "user.id", "group.id", "role.id", "scope.project.id",
     "scope.domain.id", "type", "service_id", "region_id", "resource_name", "created_at", "updated_at", "protected",
+    "object_type", "object_id", "action", "target_tenant", "target_project",
   ]
   /// A foreign thing and one that is not there, of the same form.
   private static let pairs: [(foreign: String, none: String)] =
-    ["node", "nic", "network", "subnet", "port", "lease", "offer", "image", "allocation", "portgroup"].map {
+    [
+      "node", "nic", "network", "subnet", "port", "lease", "offer", "image", "allocation", "portgroup", "rbac_policy",
+    ].map {
       (MatrixSite.uuid("\($0)-elsewhere"), MatrixSite.uuid("\($0)-nonexistent"))
     }
     + ["project", "user", "group", "domain", "limit", "stored_credential"].map {

@@ -221,6 +221,10 @@ enum Fixtures {
       for kind in ["network", "subnet", "port"] {
         try NetworkTagStore.set(["blue"], of: MatrixSite.uuid("\(kind)-\(side)"), in: session)
       }
+      try RBACPolicyStore.insert(
+        RBACPolicy(
+          id: MatrixSite.uuid("rbac_policy-\(side)"), projectID: project, objectType: .network, objectID: network.id,
+          target: MatrixSite.id("project-friend"), createdAt: now), in: session)
     }
   }
 
@@ -312,6 +316,7 @@ enum Fixtures {
     case ("neutron", "network"): "network"
     case ("neutron", "subnet"): "subnet"
     case ("neutron", "port"): "port"
+    case ("neutron", "rbac_policy"): name
     case ("neutron", "id"):
       path.contains("/networks/")
         ? "network" : path.contains("/subnets/") ? "subnet" : path.contains("/ports/") ? "port" : nil
@@ -421,6 +426,15 @@ enum Fixtures {
     "neutron PUT /v2.0/subnets/{subnet}": ["subnet": ["name": "x"]],
     "neutron POST /v2.0/ports": ["port": ["network_id": .string(MatrixSite.uuid("network-tenant"))]],
     "neutron PUT /v2.0/ports/{port}": ["port": ["name": "x"]],
+    "neutron POST /v2.0/rbac-policies": [
+      "rbac_policy": [
+        "object_type": "network", "object_id": .string(MatrixSite.uuid("network-tenant")), "action": "access_as_shared",
+        "target_tenant": .string(MatrixSite.id("project-other")),
+      ]
+    ],
+    "neutron PUT /v2.0/rbac-policies/{rbac_policy}": [
+      "rbac_policy": ["target_tenant": .string(MatrixSite.id("project-other"))]
+    ],
     "neutron PUT /v2.0/quotas/{project}": ["quota": ["network": 5]],
     "neutron POST /v2.0/network-segment-ranges": [
       "network_segment_range": [

@@ -17,9 +17,13 @@ extension Fixtures {
         ImageMember(imageID: image.id, projectID: MatrixSite.id("project-\(name)"), createdAt: now), in: session)
     }
     let network = Network(
-      id: MatrixSite.uuid("network-shared"), projectID: sharer, name: "net-shared", isShared: true,
-      physicalNetwork: "datacentre", vlan: 203, tags: ["blue"], createdAt: now)
+      id: MatrixSite.uuid("network-shared"), projectID: sharer, name: "net-shared", physicalNetwork: "datacentre",
+      vlan: 203, tags: ["blue"], createdAt: now)
     try NetworkStore.insert(network, in: session)
+    try RBACPolicyStore.insert(
+      RBACPolicy(
+        id: MatrixSite.uuid("rbac_policy-shared"), projectID: sharer, objectType: .network, objectID: network.id,
+        target: RBACPolicy.everyone, createdAt: now), in: session)
     if let cidr = CIDR("10.0.3.0/24") {
       try SubnetStore.insert(
         Subnet(

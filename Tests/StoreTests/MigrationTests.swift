@@ -66,6 +66,38 @@ import Testing
     }
   }
 
+  @Test func aNetworkThatWasSharedOrExternalHasThePolicyThatSaysSo() async throws {
+    try await inFolder { path in
+      let session = try SQLiteSession(path: path, durable: true)
+      try Migration.apply(Array(Migration.all.prefix(12)), to: session, path: path)
+      for (vlan, shared, external) in [(1, 0, 0), (2, 1, 0), (3, 0, 1), (4, 1, 1)] {
+        try session.execute(
+          """
+          INSERT INTO networks VALUES ('n' || $1, 'p' || $1, 'x', '', 1, $2, $3, 0, 1500, 'physnet1', $1, '', 1, 5, 6)
+          """, [.int(vlan), .int(shared), .int(external)])
+      }
+
+      try Migration.apply(to: session, path: path)
+
+      let policies = try session.query(
+        "SELECT object_id, action, project_id, target_project, object_type, created_at FROM rbac_policies ORDER BY 1, 2",
+        []
+      ) { "\($0.text(0)) \($0.text(1)) \($0.text(2)) \($0.text(3)) \($0.text(4)) \($0.int(5))" }
+      #expect(
+        policies == [
+          "n2 access_as_shared p2 * network 6", "n3 access_as_external p3 * network 6",
+          "n4 access_as_external p4 * network 6", "n4 access_as_shared p4 * network 6",
+        ])
+      let ids = try session.query("SELECT id FROM rbac_policies", []) { $0.text(0) }
+      let form = #/[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-8[0-9a-f]{3}-[0-9a-f]{12}/#
+      #expect(Set(ids).count == 4 && ids.allSatisfy { $0.wholeMatch(of: form) != nil })
+      let rest = try session.query("SELECT id, is_external, mtu, revision FROM networks ORDER BY id", []) {
+        "\($0.text(0)) \($0.int(1)) \($0.int(2)) \($0.int(3))"
+      }
+      #expect(rest == ["n1 0 1500 1", "n2 0 1500 1", "n3 1 1500 1", "n4 1 1500 1"])
+    }
+  }
+
   @Test func anEarlierProgramRefusesALaterSchemaAndSaysWhereTheCopyIs() async throws {
     try await inFolder { path in
       try makeOld(path, schema: 11)

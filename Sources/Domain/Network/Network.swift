@@ -7,10 +7,12 @@ public struct Network: Sendable, Equatable {
   public var name: String
   public var description: String
   public var isAdminStateUp: Bool
-  /// Every project may attach machines to it.
-  public var isShared: Bool
-  /// It leads outside (`router:external`): every project sees it.
+  /// Who may attach machines to it beside the owner; filled in by the store from the RBAC policies.
+  public var sharing: Sharing
+  /// It leads outside (`router:external`).
   public var isExternal: Bool
+  /// Who sees it because it leads outside; filled in by the store from the RBAC policies.
+  public var externalAccess: Sharing
   public var isDefault: Bool
   /// Bytes, 68 to 9216.
   public var mtu: Int
@@ -30,7 +32,7 @@ public struct Network: Sendable, Equatable {
   public init(
     id: String = Identifier.uuid(), projectID: String, name: String, description: String = "",
     isAdminStateUp: Bool = true,
-    isShared: Bool = false, isExternal: Bool = false, isDefault: Bool = false, mtu: Int = 1500, physicalNetwork: String,
+    isExternal: Bool = false, isDefault: Bool = false, mtu: Int = 1500, physicalNetwork: String,
     vlan: Int, dnsDomain: String = "", tags: [String] = [], subnetIDs: [String] = [], revision: Int = 1,
     createdAt: Timestamp, updatedAt: Timestamp? = nil
   ) {
@@ -39,8 +41,9 @@ public struct Network: Sendable, Equatable {
     self.name = name
     self.description = description
     self.isAdminStateUp = isAdminStateUp
-    self.isShared = isShared
+    self.sharing = Sharing()
     self.isExternal = isExternal
+    self.externalAccess = Sharing()
     self.isDefault = isDefault
     self.mtu = mtu
     self.physicalNetwork = physicalNetwork

@@ -1,4 +1,4 @@
-/// Who may see and change networks, subnets and ports.
+/// Who may see and change networks, subnets, ports and the policies that share them.
 ///
 /// What a caller may not see does not exist for them (404); what they see and may not change is refused (403).
 /// Source: Neutron's default policy, with the differences named at each rule.
@@ -10,24 +10,35 @@ public enum NetworkPolicy {
   private static func owns(_ projectID: String, _ actor: Actor) -> Bool { actor.projectID == projectID }
 
   public static func sees(_ network: Network, _ actor: Actor) -> Bool {
-    actor.isSiteReader || owns(network.projectID, actor) || network.isShared || network.isExternal
+    actor.isSiteReader || owns(network.projectID, actor) || network.sharing.reaches(actor.projectID)
+      || network.externalAccess.reaches(actor.projectID)
   }
+  /// What the lists of networks, subnets and ports show a caller: the same rules as `sees`, for the store.
+  public enum Scope: Sendable, Equatable {
+    case everything
+    /// What a project has and what is shared with it; nil for a caller without a project.
+    case project(String?)
+  }
+  public static func scope(_ actor: Actor) -> Scope { actor.isSiteReader ? .everything : .project(actor.projectID) }
+
   public static func mayChange(_ network: Network, _ actor: Actor) -> Bool {
     actor.isSiteAdmin || (owns(network.projectID, actor) && isMember(actor))
   }
   /// May put ports and therefore machines on it. An external network that is not shared is seen and not used: upstream
   /// leaves that to Nova.
   public static func mayAttach(to network: Network, _ actor: Actor) -> Bool {
-    isMember(actor) && (actor.isSiteAdmin || owns(network.projectID, actor) || network.isShared)
+    isMember(actor)
+      && (actor.isSiteAdmin || owns(network.projectID, actor) || network.sharing.reaches(actor.projectID))
   }
   /// May choose addresses on it: the network's owner.
   public static func mayChooseAddresses(on network: Network, _ actor: Actor) -> Bool { mayChange(network, actor) }
-  /// Shared, external, default and a chosen VLAN are the administrator's: they touch other projects.
+  /// Shared with everyone, external, default and a chosen VLAN are the administrator's: they touch other projects.
   public static func maySetSiteAttributes(_ actor: Actor) -> Bool { actor.isSiteAdmin }
 
   /// - Parameter network: the one that it is on.
   public static func sees(_ subnet: Subnet, on network: Network, _ actor: Actor) -> Bool {
-    actor.isSiteReader || owns(subnet.projectID, actor) || owns(network.projectID, actor) || network.isShared
+    actor.isSiteReader || owns(subnet.projectID, actor) || owns(network.projectID, actor)
+      || network.sharing.reaches(actor.projectID)
   }
   public static func mayChange(_ subnet: Subnet, on network: Network, _ actor: Actor) -> Bool {
     mayChange(network, actor)
@@ -42,5 +53,17 @@ public enum NetworkPolicy {
   }
   public static func mayChange(_ port: NetworkPort, _ actor: Actor) -> Bool {
     actor.isSiteAdmin || (owns(port.projectID, actor) && isMember(actor))
+  }
+
+  /// Not those whom it is for, and not the owner of an object that the administrator has shared.
+  public static func sees(_ policy: RBACPolicy, _ actor: Actor) -> Bool {
+    actor.isSiteReader || owns(policy.projectID, actor)
+  }
+  public static func mayChange(_ policy: RBACPolicy, _ actor: Actor) -> Bool {
+    actor.isSiteAdmin || (owns(policy.projectID, actor) && isMember(actor))
+  }
+  /// May make and change policies on an object of `projectID`.
+  public static func mayShare(ownedBy projectID: String, _ actor: Actor) -> Bool {
+    actor.isSiteAdmin || (owns(projectID, actor) && isMember(actor))
   }
 }
