@@ -4,9 +4,11 @@ import Wire
 /// The extensions that are spoken here, and no other: clients change their requests by this list.
 struct ExtensionRoutes: Sendable {
   private static let spoken: [(alias: String, name: String, description: String)] = [
+    ("address-scope", "Address scope", "Subnet pools in which no address is twice."),
     ("agent", "agent", "Agents: none are needed here, so the list is empty."),
     ("availability_zone", "Availability Zone", "Availability zones: none, so the list is empty."),
     ("binding", "Port Binding", "The node that a port is attached to."),
+    ("default-subnetpools", "Default Subnetpools", "The pool of subnets that ask for the default."),
     ("external-net", "Neutron external network", "Networks that lead outside."),
     ("filter-validation", "Filter parameters validation", "An unknown filter is refused."),
     ("net-mtu", "Network MTU", "The MTU of a network."),
@@ -16,12 +18,16 @@ struct ExtensionRoutes: Sendable {
     ("provider", "Provider Network", "The VLAN and physical network of a network."),
     ("quota_details", "Quota details management support", "Quotas with what is used."),
     ("quotas", "Quota management support", "Limits per project."),
+    ("rbac-address-scope", "Add address_scope type to RBAC", "Sharing an address scope with chosen projects."),
     ("rbac-policies", "RBAC Policies", "Sharing a network with chosen projects."),
+    ("rbac-subnetpool", "Add subnetpool type to RBAC", "Sharing a subnet pool with chosen projects."),
     ("sorting", "Sorting support", "sort_key and sort_dir."),
     ("standard-attr-description", "standard-attr-description", "Descriptions."),
     ("standard-attr-revisions", "Resource revision numbers", "revision_number counts changes."),
-    ("standard-attr-tag", "Tag support for resources with standard attribute: port, subnet, network", "Tags."),
+    ("standard-attr-tag", "Tag support for resources: port, subnet, subnetpool, network", "Tags."),
     ("standard-attr-timestamp", "Resource timestamps", "created_at and updated_at."),
+    ("subnet_allocation", "Subnet Allocation", "Subnets out of subnet pools."),
+    ("subnetpool-prefix-ops", "Subnet Pool Prefix Operations", "Adding and removing prefixes of a subnet pool."),
     ("tag-ports-during-bulk-creation", "Tag Ports During Bulk Creation", "Tags with the request that makes ports."),
   ]
   private static func json(_ item: (alias: String, name: String, description: String)) -> JSON {

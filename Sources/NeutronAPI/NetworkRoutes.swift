@@ -27,8 +27,9 @@ struct NetworkRoutes: Sendable {
       .bool("is_default") { $0.isDefault }, .int("mtu") { $0.mtu }, .text("provider:network_type") { _ in "vlan" },
       .text("provider:physical_network") { $0.physicalNetwork }, .int("provider:segmentation_id") { $0.vlan },
       .strings("subnets") { $0.subnetIDs }, .json("availability_zone_hints") { _ in [] },
-      .json("availability_zones") { _ in [] }, .json("ipv4_address_scope") { _ in nil },
-      .json("ipv6_address_scope") { _ in nil }, .text("dns_domain") { $0.dnsDomain }, .strings("tags") { $0.tags },
+      .json("availability_zones") { _ in [] }, .optionalText("ipv4_address_scope") { $0.addressScopes[4] },
+      .optionalText("ipv6_address_scope") { $0.addressScopes[6] }, .text("dns_domain") { $0.dnsDomain },
+      .strings("tags") { $0.tags },
       .int("revision_number") { $0.revision }, .time("created_at") { $0.createdAt },
       .time("updated_at") { $0.updatedAt },
     ]), ownFilters: TagFilter.names)

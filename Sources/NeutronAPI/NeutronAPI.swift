@@ -11,6 +11,7 @@ public struct NeutronAPI: Sendable {
     public var subnets = 100
     public var ports = 500
     public var rbacPolicies = 10
+    public var subnetPools = -1
     public init() {}
   }
   public struct Settings: Sendable {
@@ -50,6 +51,7 @@ public struct NeutronAPI: Sendable {
       endpoints: VersionRoutes().endpoints + ExtensionRoutes().endpoints
         + NetworkRoutes(neutron: self).endpoints + SubnetRoutes(neutron: self).endpoints
         + PortRoutes(neutron: self).endpoints + RBACPolicyRoutes(neutron: self).endpoints
+        + SubnetPoolRoutes(neutron: self).endpoints + AddressScopeRoutes(neutron: self).endpoints
         + SegmentRangeRoutes(neutron: self).endpoints + TagRoutes(neutron: self).endpoints
         + QuotaRoutes(neutron: self).endpoints + SecurityGroupRoutes().endpoints + UnofferedRoutes().endpoints)
   }
@@ -75,6 +77,18 @@ enum Lookup {
       let network = try NetworkStore.get(subnet.networkID, in: session), NetworkPolicy.sees(subnet, on: network, actor)
     else { throw APIError.notFound("Subnet \(id) could not be found.", type: "SubnetNotFound") }
     return (subnet, network)
+  }
+  static func subnetPool(_ id: String, _ actor: Actor, _ session: any Session) throws -> SubnetPool {
+    guard let pool = try SubnetPoolStore.get(id, in: session), NetworkPolicy.sees(pool, actor) else {
+      throw APIError.notFound("Subnet pool \(id) could not be found.", type: "SubnetPoolNotFound")
+    }
+    return pool
+  }
+  static func addressScope(_ id: String, _ actor: Actor, _ session: any Session) throws -> AddressScope {
+    guard let scope = try AddressScopeStore.get(id, in: session), NetworkPolicy.sees(scope, actor) else {
+      throw APIError.notFound("Address scope \(id) could not be found.", type: "AddressScopeNotFound")
+    }
+    return scope
   }
   static func port(_ id: String, _ actor: Actor, _ session: any Session) throws -> (NetworkPort, Network) {
     guard let port = try NetworkPortStore.get(id, in: session), !port.isBeingDeleted,

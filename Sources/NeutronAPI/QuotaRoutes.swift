@@ -9,6 +9,7 @@ enum QuotaResource: String, CaseIterable, Sendable {
   case subnets = "subnet"
   case ports = "port"
   case rbacPolicies = "rbac_policy"
+  case subnetPools = "subnetpool"
 
   func used(_ project: String, in session: any Session) throws -> Int {
     switch self {
@@ -16,6 +17,7 @@ enum QuotaResource: String, CaseIterable, Sendable {
     case .subnets: try SubnetStore.count(project: project, in: session)
     case .ports: try NetworkPortStore.count(project: project, in: session)
     case .rbacPolicies: try RBACPolicyStore.count(project: project, in: session)
+    case .subnetPools: try SubnetPoolStore.count(project: project, in: session)
     }
   }
 }
@@ -27,6 +29,7 @@ extension NeutronAPI {
     case .subnets: settings.quotas.subnets
     case .ports: settings.quotas.ports
     case .rbacPolicies: settings.quotas.rbacPolicies
+    case .subnetPools: settings.quotas.subnetPools
     }
   }
   /// Counts inside the transaction that makes one more.
@@ -42,7 +45,7 @@ struct QuotaRoutes: Sendable {
   let neutron: NeutronAPI
   /// What this site does not offer at all: clients expect the names, and 0 is the truth.
   private static let none = [
-    "router", "floatingip", "security_group", "security_group_rule", "subnetpool", "trunk",
+    "router", "floatingip", "security_group", "security_group_rule", "trunk",
   ]
 
   var endpoints: [Endpoint] {

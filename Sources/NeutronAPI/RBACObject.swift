@@ -6,6 +6,8 @@ import Wire
 /// What an RBAC policy is on.
 enum RBACObject {
   case network(Network)
+  case subnetPool(SubnetPool)
+  case addressScope(AddressScope)
 
   /// - Throws: 404 in the words of its kind when the caller does not see it.
   static func find(
@@ -13,6 +15,8 @@ enum RBACObject {
   ) throws -> RBACObject {
     switch type {
     case .network: .network(try Lookup.network(id, actor, session))
+    case .subnetPool: .subnetPool(try Lookup.subnetPool(id, actor, session))
+    case .addressScope: .addressScope(try Lookup.addressScope(id, actor, session))
     }
   }
 
@@ -20,23 +24,31 @@ enum RBACObject {
   static func of(_ policy: RBACPolicy, in session: any Session) throws -> RBACObject? {
     switch policy.objectType {
     case .network: try NetworkStore.get(policy.objectID, in: session).map { .network($0) }
+    case .subnetPool: try SubnetPoolStore.get(policy.objectID, in: session).map { .subnetPool($0) }
+    case .addressScope: try AddressScopeStore.get(policy.objectID, in: session).map { .addressScope($0) }
     }
   }
 
   var id: String {
     switch self {
     case .network(let network): network.id
+    case .subnetPool(let pool): pool.id
+    case .addressScope(let scope): scope.id
     }
   }
   var projectID: String {
     switch self {
     case .network(let network): network.projectID
+    case .subnetPool(let pool): pool.projectID
+    case .addressScope(let scope): scope.projectID
     }
   }
   private func sharing(_ action: RBACPolicy.Action) -> Sharing {
     switch (self, action) {
     case (.network(let network), .shared): network.sharing
     case (.network(let network), .external): network.externalAccess
+    case (.subnetPool(let pool), _): pool.sharing
+    case (.addressScope(let scope), _): scope.sharing
     }
   }
 
@@ -47,22 +59,43 @@ enum RBACObject {
     let before = sharing(policy.action)
     var after = before.without(policy.target)
     if let next { after.insert(next) }
-    if let why = try reason(policy.action, before, after, in: session) {
+    if let why = try reason(policy, before, after, in: session) {
       throw APIError.conflict(
         "RBAC policy on object \(id) cannot be removed because other objects depend on it.\nDetails: \(why)",
         type: "RbacPolicyInUse")
     }
   }
   private func reason(
-    _ action: RBACPolicy.Action, _ before: Sharing, _ after: Sharing, in session: any Session
+    _ policy: RBACPolicy, _ before: Sharing, _ after: Sharing, in session: any Session
   ) throws -> String? {
-    switch (self, action) {
+    var users: Set<String>
+    switch (self, policy.action) {
     case (.network(let network), .shared):
       return try network.isUsed(byThoseWhoLose: after, in: session) ? Network.sharingInUse(network.id) : nil
     case (.network(let network), .external):
       // Nothing but seeing depends on it while there are no routers.
       return network.isDefault && before.isWithEveryone && !after.isWithEveryone
         ? "Default external networks must be shared to everyone." : nil
+    case (.subnetPool(let pool), _):
+      users = Set(try SubnetStore.allocations(pool: pool.id, in: session).map { $0.projectID })
+    case (.addressScope(let scope), _):
+      users = Set(try SubnetPoolStore.list(scope: scope.id, in: session).map(\.projectID))
+    }
+    users.remove(projectID)
+    return before.losers(after, of: users).isEmpty ? nil : "project_id=\(policy.target)"
+  }
+
+  /// Who gets a subnet pool needs its address scope too.
+  /// - Throws: 400 `RbacPolicyInitError`.
+  func requireUsable(by target: String, in session: any Session) throws {
+    guard case .subnetPool(let pool) = self, let id = pool.addressScopeID,
+      let scope = try AddressScopeStore.get(id, in: session), scope.projectID != target
+    else { return }
+    guard scope.sharing.isWithEveryone || scope.sharing.projects.contains(target) else {
+      throw APIError(
+        .badRequest,
+        "Failed to create RBAC policy on object \(pool.id) because target project doesn't have access to associated "
+          + "address scope.", type: "RbacPolicyInitError")
     }
   }
 
@@ -74,6 +107,10 @@ enum RBACObject {
       guard var changed = try NetworkStore.get(network.id, in: session) else { return }
       if action == .external { changed.isExternal = changed.externalAccess != Sharing() }
       try NetworkStore.update(&changed, at: now, in: session)
+    case .subnetPool(let pool):
+      guard var changed = try SubnetPoolStore.get(pool.id, in: session) else { return }
+      try SubnetPoolStore.update(&changed, at: now, in: session)
+    case .addressScope: break
     }
   }
 }

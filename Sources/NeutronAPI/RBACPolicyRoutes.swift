@@ -71,6 +71,7 @@ struct RBACPolicyRoutes: Sendable {
         let project = try body.project(actor, rule: "create_rbac_policy")
         let object = try RBACObject.find(type, try Self.required("object_id", body), actor, session)
         try Self.requireMayShare(object, type, actor)
+        try object.requireUsable(by: target, in: session)
         try neutron.requireQuota(.rbacPolicies, project: project, in: session)
         let policy = RBACPolicy(
           projectID: project, objectType: type, objectID: object.id, action: action, target: target, createdAt: now)
@@ -92,6 +93,7 @@ struct RBACPolicyRoutes: Sendable {
       try Self.requireMayShare(object, policy.objectType, actor)
       guard let target = try Self.target(body), target != policy.target else { return policy }
       try Self.requireMayTarget(target, actor, rule: "update_rbac_policy")
+      try object.requireUsable(by: target, in: session)
       try object.requireNobodyLoses(policy, next: target, in: session)
       policy.target = target
       try Self.requireNew(policy, in: session)
@@ -161,10 +163,7 @@ struct RBACPolicyRoutes: Sendable {
     _ object: RBACObject, _ type: RBACPolicy.ObjectType, _ actor: Actor
   ) throws {
     guard NetworkPolicy.mayShare(ownedBy: object.projectID, actor) else {
-      let words =
-        switch type {
-        case .network: "networks"
-        }
+      let words = type == .network ? "networks" : "objects"
       throw APIError.invalid("Only admins can manipulate policies on \(words) they do not own")
     }
   }

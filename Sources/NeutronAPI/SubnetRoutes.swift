@@ -32,7 +32,8 @@ struct SubnetRoutes: Sendable {
       .json("host_routes") { subnet in
         .array(subnet.hostRoutes.map { ["destination": .string($0.destination), "nexthop": .string($0.nextHop)] })
       },
-      .json("ipv6_address_mode") { _ in nil }, .json("ipv6_ra_mode") { _ in nil }, .json("subnetpool_id") { _ in nil },
+      .json("ipv6_address_mode") { _ in nil }, .json("ipv6_ra_mode") { _ in nil },
+      .optionalText("subnetpool_id") { $0.poolID },
       .json("segment_id") { _ in nil }, .json("service_types") { _ in [] },
       .bool("dns_publish_fixed_ip") { _ in false },
       .strings("tags") { $0.tags }, .int("revision_number") { $0.revision }, .time("created_at") { $0.createdAt },
@@ -95,8 +96,13 @@ struct SubnetRoutes: Sendable {
         // The administrator's subnet on a tenant's network is the tenant's, unless said otherwise.
         if actor.isSiteAdmin, !body.has("project_id"), !body.has("tenant_id") { project = network.projectID }
         try neutron.requireQuota(.subnets, project: project, in: session)
-        var subnet = try parsed(body, network: network, project: project, now: now)
-        for other in try SubnetStore.list(network: networkID, in: session) where other.cidr.overlaps(subnet.cidr) {
+        let others = try SubnetStore.list(network: networkID, in: session)
+        let (cidr, pool) = try CIDRChoice(
+          body: body, network: network, project: project, actor: actor, others: others
+        ).choose(in: session)
+        var subnet = try parsed(body, cidr, network: network, project: project, now: now)
+        subnet.poolID = pool
+        for other in others where other.cidr.overlaps(subnet.cidr) {
           throw APIError.invalid(
             "Requested subnet with cidr: \(subnet.cidr) for network: \(networkID) overlaps with another subnet: \(other.cidr)."
           )
@@ -109,23 +115,11 @@ struct SubnetRoutes: Sendable {
     return isBulk ? Self.view.made(made) : Self.view.show(made[0], request, status: .created)
   }
 
-  private func parsed(_ body: AttributeReader, network: Network, project: String, now: Timestamp) throws -> Subnet {
-    for name in ["ipv6_address_mode", "ipv6_ra_mode", "subnetpool_id", "segment_id"] where try body.text(name) != nil {
-      throw APIError.invalid(
-        "\(name) is not offered: give the subnet a cidr; machines get their addresses by config drive.")
-    }
-    if try body.bool("use_default_subnetpool") == true {
-      throw APIError.invalid("there is no default subnet pool: give the subnet a cidr.")
-    }
-    guard let text = try body.text("cidr") else {
-      throw APIError.badRequest("a subnetpool must be specified in the absence of a cidr")
-    }
-    guard let cidr = CIDR(text) else {
-      let hint = CIDR.recommended(for: text).map { ", '\($0)' is recommended" } ?? ""
-      throw APIError.invalid("'\(text)' is not a recognized IP subnet cidr\(hint)")
-    }
-    if let version = try body.int("ip_version", 4...6), version != cidr.version {
-      throw APIError.invalid("cidr '\(text)' does not match the ip_version '\(version)'")
+  private func parsed(
+    _ body: AttributeReader, _ cidr: CIDR, network: Network, project: String, now: Timestamp
+  ) throws -> Subnet {
+    for name in ["ipv6_address_mode", "ipv6_ra_mode", "segment_id"] where try body.text(name) != nil {
+      throw APIError.invalid("\(name) is not offered: machines get their addresses by config drive.")
     }
     guard cidr.hosts.start <= cidr.hosts.end, cidr.prefix > 0 else {
       throw APIError.invalid("the cidr \(cidr) has no room for machines.")

@@ -4,7 +4,7 @@ import HTTPTypes
 import Store
 import Wire
 
-/// Tags of networks, subnets and ports. Source: Neutron API reference, "Tag extension (standard-attr-tag)".
+/// Tags of networks, subnets, ports and subnet pools. Source: Neutron API reference, "Tag extension (standard-attr-tag)".
 struct TagRoutes: Sendable {
   let neutron: NeutronAPI
 
@@ -16,7 +16,7 @@ struct TagRoutes: Sendable {
   }
 
   var endpoints: [Endpoint] {
-    ["networks", "subnets", "ports"].flatMap { kind in
+    ["networks", "subnets", "ports", "subnetpools"].flatMap { kind in
       let path = "/v2.0/\(kind)/{id}/tags"
       return [
         Endpoint(.get, path, .authenticated, "Lists tags") { request in
@@ -81,6 +81,9 @@ struct TagRoutes: Sendable {
     case "subnets":
       let (subnet, network) = try Lookup.subnet(id, actor, session)
       return Tagged(id: id, tags: subnet.tags, mayChange: NetworkPolicy.mayChange(subnet, on: network, actor))
+    case "subnetpools":
+      let pool = try Lookup.subnetPool(id, actor, session)
+      return Tagged(id: id, tags: pool.tags, mayChange: NetworkPolicy.mayChange(pool, actor))
     default:
       let (port, _) = try Lookup.port(id, actor, session)
       return Tagged(id: id, tags: port.tags, mayChange: NetworkPolicy.mayChange(port, actor))
@@ -107,6 +110,10 @@ struct TagRoutes: Sendable {
         }
       case "subnets":
         if var subnet = try SubnetStore.get(id, in: session) { try SubnetStore.update(&subnet, at: now, in: session) }
+      case "subnetpools":
+        if var pool = try SubnetPoolStore.get(id, in: session) {
+          try SubnetPoolStore.update(&pool, at: now, in: session)
+        }
       default:
         if var port = try NetworkPortStore.get(id, in: session) {
           try NetworkPortStore.update(&port, at: now, in: session)

@@ -31,16 +31,22 @@ public enum NetworkStore {
     let ids = networks.map(\.id)
     let tags = try NetworkTagStore.tags(of: ids, in: session)
     var subnets: [String: [String]] = [:]
+    var scopes: [String: [Int: String]] = [:]
     let rows = try session.queryMany(
-      "SELECT network_id, id FROM subnets", "network_id", ids, order: "ORDER BY created_at, id"
+      "SELECT s.network_id, s.id, p.ip_version, p.address_scope_id FROM subnets s LEFT JOIN subnet_pools p ON p.id = s.pool_id",
+      "s.network_id", ids, order: "ORDER BY s.created_at, s.id"
     ) {
-      ($0.text(0), $0.text(1))
+      ($0.text(0), $0.text(1), $0.int(2), $0.optionalText(3))
     }
-    for (network, subnet) in rows { subnets[network, default: []].append(subnet) }
+    for (network, subnet, version, scope) in rows {
+      subnets[network, default: []].append(subnet)
+      if let scope { scopes[network, default: [:]][version] = scope }
+    }
     let policies = try RBACPolicyStore.targets(of: ids, in: session)
     for index in networks.indices {
       networks[index].tags = tags[networks[index].id] ?? []
       networks[index].subnetIDs = subnets[networks[index].id] ?? []
+      networks[index].addressScopes = scopes[networks[index].id] ?? [:]
       for (action, target) in policies[networks[index].id] ?? [] {
         switch action {
         case .shared: networks[index].sharing.insert(target)

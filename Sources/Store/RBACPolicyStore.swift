@@ -1,7 +1,7 @@
 import Domain
 import Wire
 
-/// The policies that share networks with other projects.
+/// The policies that share networks, subnet pools and address scopes with other projects.
 public enum RBACPolicyStore {
   private static func policy(_ row: borrowing Row) throws -> RBACPolicy {
     guard let type = RBACPolicy.ObjectType(rawValue: row.text(2)), let action = RBACPolicy.Action(rawValue: row.text(4))
@@ -32,6 +32,13 @@ public enum RBACPolicyStore {
       if let action { out[object, default: []].append((action, target)) }
     }
     return out
+  }
+
+  /// Whom each of these objects is shared with: one statement.
+  static func sharing(of ids: [String], in session: any Session) throws -> [String: Sharing] {
+    try targets(of: ids, in: session).mapValues { given in
+      Sharing(given.filter { $0.action == .shared }.map { $0.target })
+    }
   }
 
   /// - Throws: ``StoreError`` `.conflict` when there is such a policy.
@@ -92,6 +99,13 @@ extension Query {
     append(
       "AND (project_id = ? OR id IN (SELECT object_id FROM rbac_policies WHERE target_project IN ('*', ?)))",
       Value(id), Value(id))
+  }
+  /// Appends `AND …` for a list of subnet pools or address scopes: those that ``NetworkPolicy`` shows.
+  public mutating func appendOwnAndShared(in scope: NetworkPolicy.Scope) {
+    guard case .project(let id) = scope else { return }
+    append("AND (project_id = ? OR", Value(id))
+    appendShared("id IN", with: id)
+    append(")")
   }
   /// Appends `AND …` for a list of subnets: those that ``NetworkPolicy`` shows.
   public mutating func appendSubnets(in scope: NetworkPolicy.Scope) {

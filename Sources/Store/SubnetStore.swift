@@ -13,6 +13,7 @@ public enum SubnetStore {
       createdAt: row.time(12), updatedAt: row.time(13))
     subnet.description = row.text(4)
     subnet.isDHCPEnabled = row.bool(7)
+    subnet.poolID = row.optionalText(14)
     subnet.dnsNameservers = row.strings(8)
     subnet.hostRoutes = (row.json(9).array ?? []).compactMap { route in
       guard let destination = route["destination"]?.string, let nextHop = route["nexthop"]?.string else { return nil }
@@ -34,7 +35,7 @@ public enum SubnetStore {
     var query = Query(
       """
       SELECT id, network_id, project_id, name, description, cidr, gateway, is_dhcp_enabled, dns_nameservers, host_routes, pools, \
-      revision, created_at, updated_at FROM subnets
+      revision, created_at, updated_at, pool_id FROM subnets
       """)
     narrow(&query)
     var subnets = try session.query(query) { try subnet($0) }
@@ -64,13 +65,16 @@ public enum SubnetStore {
     try session.execute(
       """
       INSERT INTO subnets (id, network_id, project_id, name, description, cidr, gateway, is_dhcp_enabled, dns_nameservers, \
-      host_routes, pools, revision, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+      host_routes, pools, revision, created_at, updated_at, pool_id) \
+      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
       """,
       [
         .text(subnet.id), .text(subnet.networkID), .text(subnet.projectID), .text(subnet.name),
         .text(subnet.description),
         .text(subnet.cidr.description), Value(subnet.gateway?.description), .bool(subnet.isDHCPEnabled),
-      ] + stored(subnet) + [.int(subnet.revision), Value(subnet.createdAt), Value(subnet.updatedAt)])
+      ] + stored(subnet) + [
+        .int(subnet.revision), Value(subnet.createdAt), Value(subnet.updatedAt), Value(subnet.poolID),
+      ])
     try NetworkTagStore.set(subnet.tags, of: subnet.id, in: session)
   }
   /// Writes what may change and counts the revision up.
@@ -95,6 +99,14 @@ public enum SubnetStore {
 
   public static func count(project id: String, in session: any Session) throws -> Int {
     try session.first("SELECT COUNT(*) FROM subnets WHERE project_id = $1", [.text(id)]) { $0.int(0) } ?? 0
+  }
+  /// What was taken from a subnet pool, and by whom.
+  public static func allocations(
+    pool id: String, in session: any Session
+  ) throws -> [(cidr: CIDR, projectID: String)] {
+    try session.query("SELECT cidr, project_id FROM subnets WHERE pool_id = $1", [.text(id)]) {
+      (CIDR($0.text(0)), $0.text(1))
+    }.compactMap { cidr, project in cidr.map { ($0, project) } }
   }
   public static func isInUse(_ id: String, in session: any Session) throws -> Bool {
     try session.exists("SELECT 1 FROM network_addresses WHERE subnet_id = $1 LIMIT 1", [.text(id)])

@@ -13,7 +13,13 @@ import Testing
         "/v1/volume/targets", "/v1/allocations", "/v1/chassis",
       ]
     ),
-    ("neutron", ["/v2.0/networks", "/v2.0/subnets", "/v2.0/ports", "/v2.0/rbac-policies"]),
+    (
+      "neutron",
+      [
+        "/v2.0/networks", "/v2.0/subnets", "/v2.0/ports", "/v2.0/rbac-policies", "/v2.0/subnetpools",
+        "/v2.0/address-scopes",
+      ]
+    ),
     ("glance", ["/v2/images"]),
     ("esi-leap", ["/v1/offers", "/v1/leases", "/v1/nodes", "/v1/events"]),
     (
@@ -34,19 +40,21 @@ import Testing
     "not-tags", "admin_state_up", "description", "visibility", "member_status", "disk_format", "tag", "size_min",
     "domain_id", "parent_id", "enabled", "is_domain", "user_id", "user.id", "group.id", "role.id", "scope.project.id",
     "scope.domain.id", "type", "service_id", "region_id", "resource_name", "created_at", "updated_at", "protected",
-    "object_type", "object_id", "action", "target_tenant", "target_project",
+    "object_type", "object_id", "action", "target_tenant", "target_project", "address_scope_id", "ip_version",
+    "is_default",
   ]
   /// A foreign thing and one that is not there, of the same form.
   private static let pairs: [(foreign: String, none: String)] =
     [
       "node", "nic", "network", "subnet", "port", "lease", "offer", "image", "allocation", "portgroup", "rbac_policy",
+      "subnetpool", "address_scope",
     ].map {
       (MatrixSite.uuid("\($0)-elsewhere"), MatrixSite.uuid("\($0)-nonexistent"))
     }
     + ["project", "user", "group", "domain", "limit", "stored_credential"].map {
       (MatrixSite.id("\($0)-elsewhere"), MatrixSite.id("\($0)-nonexistent"))
     }
-    + ["n", "p", "u", "d", "net", "lease", "offer", "i", "bond", "iqn."].map {
+    + ["n", "p", "u", "d", "net", "pool", "scope", "lease", "offer", "i", "bond", "iqn."].map {
       ("\($0)-elsewhere", "\($0)-nonexistent")
     }
   private static let metacharacters = [

@@ -221,6 +221,7 @@ enum Fixtures {
       for kind in ["network", "subnet", "port"] {
         try NetworkTagStore.set(["blue"], of: MatrixSite.uuid("\(kind)-\(side)"), in: session)
       }
+      try pool(side, of: project, "10.\(vlan - 10).0.0/16", now, in: session)
       try RBACPolicyStore.insert(
         RBACPolicy(
           id: MatrixSite.uuid("rbac_policy-\(side)"), projectID: project, objectType: .network, objectID: network.id,
@@ -316,10 +317,12 @@ enum Fixtures {
     case ("neutron", "network"): "network"
     case ("neutron", "subnet"): "subnet"
     case ("neutron", "port"): "port"
-    case ("neutron", "rbac_policy"): name
+    case ("neutron", "rbac_policy"), ("neutron", "subnetpool"), ("neutron", "address_scope"): name
     case ("neutron", "id"):
       path.contains("/networks/")
-        ? "network" : path.contains("/subnets/") ? "subnet" : path.contains("/ports/") ? "port" : nil
+        ? "network"
+        : path.contains("/subnets/")
+          ? "subnet" : path.contains("/ports/") ? "port" : path.contains("/subnetpools/") ? "subnetpool" : nil
     case ("glance", "image"): "image"
     case ("esi-leap", "lease"): "lease"
     case ("esi-leap", "offer"): "offer"
@@ -432,6 +435,12 @@ enum Fixtures {
         "target_tenant": .string(MatrixSite.id("project-other")),
       ]
     ],
+    "neutron POST /v2.0/subnetpools": ["subnetpool": ["name": "new", "prefixes": ["10.77.0.0/16"]]],
+    "neutron PUT /v2.0/subnetpools/{subnetpool}": ["subnetpool": ["name": "x"]],
+    "neutron PUT /v2.0/subnetpools/{subnetpool}/add_prefixes": ["prefixes": ["10.78.0.0/16"]],
+    "neutron PUT /v2.0/subnetpools/{subnetpool}/remove_prefixes": ["prefixes": ["10.78.0.0/16"]],
+    "neutron POST /v2.0/address-scopes": ["address_scope": ["name": "new", "ip_version": 4]],
+    "neutron PUT /v2.0/address-scopes/{address_scope}": ["address_scope": ["name": "x"]],
     "neutron PUT /v2.0/rbac-policies/{rbac_policy}": [
       "rbac_policy": ["target_tenant": .string(MatrixSite.id("project-other"))]
     ],

@@ -3,10 +3,10 @@ import Domain
 import Store
 import Wire
 
-/// What a project of its own shares: an image with the tenant's project, a network with everyone, a machine by an offer to everyone.
+/// What a project of its own shares: an image and a subnet pool with the tenant's project, a network and an address scope with everyone, a machine by an offer to everyone.
 extension Fixtures {
   /// The kinds that there is a shared one of.
-  static let sharedKinds: Set<String> = ["image", "network", "subnet", "offer", "node"]
+  static let sharedKinds: Set<String> = ["image", "network", "subnet", "offer", "node", "subnetpool", "address_scope"]
 
   static func share(_ box: SecretBox, _ now: Timestamp, in session: any Session) throws {
     let sharer = MatrixSite.id("project-sharer")
@@ -34,6 +34,16 @@ extension Fixtures {
     for kind in ["network", "subnet"] {
       try NetworkTagStore.set(["blue"], of: MatrixSite.uuid("\(kind)-shared"), in: session)
     }
+    try pool("shared", of: sharer, "10.193.0.0/16", now, in: session)
+    for (type, object, target) in [
+      (RBACPolicy.ObjectType.subnetPool, "subnetpool", MatrixSite.tenant),
+      (.addressScope, "address_scope", RBACPolicy.everyone),
+    ] {
+      try RBACPolicyStore.insert(
+        RBACPolicy(
+          id: MatrixSite.uuid("rbac_policy-\(object)"), projectID: sharer, objectType: type,
+          objectID: MatrixSite.uuid("\(object)-shared"), target: target, createdAt: now), in: session)
+    }
     var node = Node(uuid: MatrixSite.uuid("node-shared"), name: "n-shared", driver: "world", createdAt: now)
     node.owner = sharer
     node.provisionState = .available
@@ -44,5 +54,20 @@ extension Fixtures {
       Offer(
         uuid: MatrixSite.uuid("offer-shared"), name: "offer-shared", projectID: sharer, resourceUUID: node.uuid,
         time: TimeRange(now - .seconds(60), now + .seconds(10 * 86_400)), createdAt: now), in: session)
+  }
+
+  /// A subnet pool, and an address scope that no pool is in.
+  static func pool(
+    _ side: String, of project: String, _ prefix: String, _ now: Timestamp, in session: any Session
+  ) throws {
+    guard let block = CIDR(prefix) else { return }
+    try SubnetPoolStore.insert(
+      SubnetPool(
+        id: MatrixSite.uuid("subnetpool-\(side)"), projectID: project, name: "pool-\(side)", version: 4,
+        prefixes: [block], bounds: .init(version: 4, shortest: 24), tags: ["blue"], createdAt: now), in: session)
+    try AddressScopeStore.insert(
+      AddressScope(
+        id: MatrixSite.uuid("address_scope-\(side)"), projectID: project, name: "scope-\(side)", version: 4,
+        createdAt: now), in: session)
   }
 }

@@ -120,6 +120,11 @@ public struct CIDR: Sendable, Hashable, CustomStringConvertible {
     guard let parts = Self.parts(text), parts.0 == Self.masked(parts.0, parts.1) else { return nil }
     (network, prefix) = parts
   }
+  /// Nil for a prefix that such an address cannot have, and for an address with host bits set.
+  public init?(network: IPAddress, prefix: Int) {
+    guard (0...network.width).contains(prefix), network == Self.masked(network, prefix) else { return nil }
+    (self.network, self.prefix) = (network, prefix)
+  }
   /// "10.0.1.0/24" for "10.0.1.7/24"; nil for what is no block at all.
   public static func recommended(for text: String) -> String? {
     parts(text).map { "\(masked($0.0, $0.1))/\($0.1)" }

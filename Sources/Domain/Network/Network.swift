@@ -25,6 +25,8 @@ public struct Network: Sendable, Equatable {
   public var tags: [String]
   /// The ids of its subnets, filled in by the store.
   public var subnetIDs: [String]
+  /// The address scope of its subnets, by IP version; filled in by the store.
+  public var addressScopes: [Int: String] = [:]
   public var revision: Int
   public var createdAt: Timestamp
   public var updatedAt: Timestamp

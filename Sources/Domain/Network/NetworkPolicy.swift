@@ -1,4 +1,4 @@
-/// Who may see and change networks, subnets, ports and the policies that share them.
+/// Who may see and change networks, subnets, ports, subnet pools, address scopes, and the policies that share them.
 ///
 /// What a caller may not see does not exist for them (404); what they see and may not change is refused (403).
 /// Source: Neutron's default policy, with the differences named at each rule.
@@ -53,6 +53,18 @@ public enum NetworkPolicy {
   }
   public static func mayChange(_ port: NetworkPort, _ actor: Actor) -> Bool {
     actor.isSiteAdmin || (owns(port.projectID, actor) && isMember(actor))
+  }
+
+  /// What is seen of pools and scopes may be used.
+  public static func sees(_ pool: SubnetPool, _ actor: Actor) -> Bool {
+    actor.isSiteReader || owns(pool.projectID, actor) || pool.sharing.reaches(actor.projectID)
+  }
+  public static func sees(_ scope: AddressScope, _ actor: Actor) -> Bool {
+    actor.isSiteReader || owns(scope.projectID, actor) || scope.sharing.reaches(actor.projectID)
+  }
+  public static func mayChange(_ pool: SubnetPool, _ actor: Actor) -> Bool { mayShare(ownedBy: pool.projectID, actor) }
+  public static func mayChange(_ scope: AddressScope, _ actor: Actor) -> Bool {
+    mayShare(ownedBy: scope.projectID, actor)
   }
 
   /// Not those whom it is for, and not the owner of an object that the administrator has shared.

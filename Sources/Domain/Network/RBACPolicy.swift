@@ -1,12 +1,14 @@
 import Wire
 
-/// Gives another project the use of one network. Source: Neutron API v2, "RBAC policies".
+/// Gives another project the use of one network, subnet pool or address scope. Source: Neutron API v2, "RBAC policies".
 public struct RBACPolicy: Sendable, Equatable {
   public enum ObjectType: String, Sendable, CaseIterable {
     case network
+    case subnetPool = "subnetpool"
+    case addressScope = "address_scope"
 
     /// What can be given of such an object.
-    public var actions: [Action] { [.shared, .external] }
+    public var actions: [Action] { self == .network ? [.shared, .external] : [.shared] }
   }
   public enum Action: String, Sendable, CaseIterable {
     /// Seen, and used like an own one.

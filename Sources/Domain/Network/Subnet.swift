@@ -18,6 +18,8 @@ public struct Subnet: Sendable, Equatable {
   public var name: String
   public var description: String
   public var cidr: CIDR
+  /// The pool that `cidr` was taken from.
+  public var poolID: String?
   /// Nil when machines get no default route.
   public var gateway: IPAddress?
   /// What the tenant asked for. Tenant networks have no DHCP server yet: machines get their addresses by config drive.
@@ -33,7 +35,7 @@ public struct Subnet: Sendable, Equatable {
 
   public init(
     id: String = Identifier.uuid(), networkID: String, projectID: String, name: String, description: String = "",
-    cidr: CIDR, gateway: IPAddress?, isDHCPEnabled: Bool = true, dnsNameservers: [String] = [],
+    cidr: CIDR, poolID: String? = nil, gateway: IPAddress?, isDHCPEnabled: Bool = true, dnsNameservers: [String] = [],
     hostRoutes: [Route] = [],
     pools: [AddressPool], tags: [String] = [], revision: Int = 0, createdAt: Timestamp, updatedAt: Timestamp? = nil
   ) {
@@ -43,6 +45,7 @@ public struct Subnet: Sendable, Equatable {
     self.name = name
     self.description = description
     self.cidr = cidr
+    self.poolID = poolID
     self.gateway = gateway
     self.isDHCPEnabled = isDHCPEnabled
     self.dnsNameservers = dnsNameservers
