@@ -24,11 +24,13 @@ struct ExtensionRoutes: Sendable {
     ("sorting", "Sorting support", "sort_key and sort_dir."),
     ("standard-attr-description", "standard-attr-description", "Descriptions."),
     ("standard-attr-revisions", "Resource revision numbers", "revision_number counts changes."),
-    ("standard-attr-tag", "Tag support for resources: port, subnet, subnetpool, network", "Tags."),
+    ("standard-attr-tag", "Tag support for resources: port, subnet, subnetpool, network, trunk", "Tags."),
     ("standard-attr-timestamp", "Resource timestamps", "created_at and updated_at."),
     ("subnet_allocation", "Subnet Allocation", "Subnets out of subnet pools."),
     ("subnetpool-prefix-ops", "Subnet Pool Prefix Operations", "Adding and removing prefixes of a subnet pool."),
     ("tag-ports-during-bulk-creation", "Tag Ports During Bulk Creation", "Tags with the request that makes ports."),
+    ("trunk", "Trunk Extension", "Further networks of a port, tagged."),
+    ("trunk-details", "Trunk port details", "A port shows the trunk whose parent it is."),
   ]
   private static func json(_ item: (alias: String, name: String, description: String)) -> JSON {
     [

@@ -12,6 +12,7 @@ public struct NeutronAPI: Sendable {
     public var ports = 500
     public var rbacPolicies = 10
     public var subnetPools = -1
+    public var trunks = -1
     public init() {}
   }
   public struct Settings: Sendable {
@@ -31,14 +32,22 @@ public struct NeutronAPI: Sendable {
   /// those that a machine is attached to: starts to have the switches follow.
   public typealias Rewire = @Sendable (_ ports: [String], _ session: any Session) throws -> Void
 
+  /// Called in the transaction that changes the subports of a trunk: starts to have the switch of a machine on it follow.
+  ///
+  /// - Throws: what the caller should hear when the switch cannot carry them.
+  public typealias Retag = @Sendable (_ trunk: Trunk, _ added: [String], _ session: any Session) throws -> Void
+
   let database: Database
   let settings: Settings
+  let retag: Retag
   let rewire: Rewire
   let unplug: Unplug
 
   public init(
-    database: Database, settings: Settings = Settings(), rewire: @escaping Rewire, unplug: @escaping Unplug
+    database: Database, settings: Settings = Settings(), rewire: @escaping Rewire, retag: @escaping Retag,
+    unplug: @escaping Unplug
   ) {
+    self.retag = retag
     self.database = database
     self.settings = settings
     self.rewire = rewire
@@ -53,6 +62,7 @@ public struct NeutronAPI: Sendable {
         + PortRoutes(neutron: self).endpoints + RBACPolicyRoutes(neutron: self).endpoints
         + SubnetPoolRoutes(neutron: self).endpoints + AddressScopeRoutes(neutron: self).endpoints
         + SegmentRangeRoutes(neutron: self).endpoints + TagRoutes(neutron: self).endpoints
+        + TrunkRoutes(neutron: self).endpoints
         + QuotaRoutes(neutron: self).endpoints + SecurityGroupRoutes().endpoints + UnofferedRoutes().endpoints)
   }
 }
@@ -89,6 +99,12 @@ enum Lookup {
       throw APIError.notFound("Address scope \(id) could not be found.", type: "AddressScopeNotFound")
     }
     return scope
+  }
+  static func trunk(_ id: String, _ actor: Actor, _ session: any Session) throws -> Trunk {
+    guard let trunk = try TrunkStore.get(id, in: session), NetworkPolicy.sees(trunk, actor) else {
+      throw APIError.notFound("Trunk \(id) could not be found.", type: "TrunkNotFound")
+    }
+    return trunk
   }
   static func port(_ id: String, _ actor: Actor, _ session: any Session) throws -> (NetworkPort, Network) {
     guard let port = try NetworkPortStore.get(id, in: session), !port.isBeingDeleted,

@@ -36,6 +36,7 @@ struct PortRoutes: Sendable {
       // Nothing filters a machine's port, and an empty list says so.
       .json("security_groups") { _ in [] }, .json("allowed_address_pairs") { _ in [] },
       .json("extra_dhcp_opts") { _ in [] },
+      .json("trunk_details") { $0.trunk.map { TrunkRoutes.details($0) } ?? .null },
       .text("dns_name") { $0.dnsName }, .strings("tags") { $0.tags }, .int("revision_number") { $0.revision },
       .time("created_at") { $0.createdAt }, .time("updated_at") { $0.updatedAt },
     ], ownFilters: TagFilter.names.union(["fixed_ips", "security_groups", "ip_address"]))
@@ -217,6 +218,7 @@ struct PortRoutes: Sendable {
       guard NetworkPolicy.mayDelete(port, on: network, actor) else {
         throw APIError.disallowed("delete_port", "the port belongs to another project.")
       }
+      try TrunkRoutes.requireNoTrunk(port, in: session)
       // Neutron deletes attached ports too. Their VLAN must not become another tenant's before the switch has let go.
       guard port.isBound else { return try NetworkPortStore.delete(id, in: session) }
       try NetworkPortStore.markBeingDeleted(id, at: now, in: session)

@@ -10,6 +10,7 @@ enum QuotaResource: String, CaseIterable, Sendable {
   case ports = "port"
   case rbacPolicies = "rbac_policy"
   case subnetPools = "subnetpool"
+  case trunks = "trunk"
 
   func used(_ project: String, in session: any Session) throws -> Int {
     switch self {
@@ -18,6 +19,7 @@ enum QuotaResource: String, CaseIterable, Sendable {
     case .ports: try NetworkPortStore.count(project: project, in: session)
     case .rbacPolicies: try RBACPolicyStore.count(project: project, in: session)
     case .subnetPools: try SubnetPoolStore.count(project: project, in: session)
+    case .trunks: try TrunkStore.count(project: project, in: session)
     }
   }
 }
@@ -30,6 +32,7 @@ extension NeutronAPI {
     case .ports: settings.quotas.ports
     case .rbacPolicies: settings.quotas.rbacPolicies
     case .subnetPools: settings.quotas.subnetPools
+    case .trunks: settings.quotas.trunks
     }
   }
   /// Counts inside the transaction that makes one more.
@@ -45,7 +48,7 @@ struct QuotaRoutes: Sendable {
   let neutron: NeutronAPI
   /// What this site does not offer at all: clients expect the names, and 0 is the truth.
   private static let none = [
-    "router", "floatingip", "security_group", "security_group_rule", "trunk",
+    "router", "floatingip", "security_group", "security_group_rule",
   ]
 
   var endpoints: [Endpoint] {

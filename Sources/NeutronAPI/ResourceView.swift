@@ -39,6 +39,12 @@ struct ResourceView<Resource: Sendable>: Sendable {
     writer.endObject()
     return APIResponse(status, writer)
   }
+  /// `{…}`: the resource itself, as the verbs of trunks and routers answer.
+  func plain(_ resource: Resource, _ request: APIRequest) -> APIResponse {
+    var writer = JSONWriter(capacity: 2048)
+    write(resource, attributes, to: &writer)
+    return APIResponse(.ok, writer)
+  }
   /// `{"networks": […]}` for what was just made in bulk.
   func made(_ resources: [Resource]) -> APIResponse {
     var writer = JSONWriter(capacity: 4096)

@@ -4,7 +4,7 @@ import HTTPTypes
 import Store
 import Wire
 
-/// Tags of networks, subnets, ports and subnet pools. Source: Neutron API reference, "Tag extension (standard-attr-tag)".
+/// Tags of networks, subnets, ports, subnet pools and trunks. Source: Neutron API reference, "Tag extension (standard-attr-tag)".
 struct TagRoutes: Sendable {
   let neutron: NeutronAPI
 
@@ -16,7 +16,7 @@ struct TagRoutes: Sendable {
   }
 
   var endpoints: [Endpoint] {
-    ["networks", "subnets", "ports", "subnetpools"].flatMap { kind in
+    ["networks", "subnets", "ports", "subnetpools", "trunks"].flatMap { kind in
       let path = "/v2.0/\(kind)/{id}/tags"
       return [
         Endpoint(.get, path, .authenticated, "Lists tags") { request in
@@ -84,6 +84,9 @@ struct TagRoutes: Sendable {
     case "subnetpools":
       let pool = try Lookup.subnetPool(id, actor, session)
       return Tagged(id: id, tags: pool.tags, mayChange: NetworkPolicy.mayChange(pool, actor))
+    case "trunks":
+      let trunk = try Lookup.trunk(id, actor, session)
+      return Tagged(id: id, tags: trunk.tags, mayChange: NetworkPolicy.mayChange(trunk, actor))
     default:
       let (port, _) = try Lookup.port(id, actor, session)
       return Tagged(id: id, tags: port.tags, mayChange: NetworkPolicy.mayChange(port, actor))
@@ -114,6 +117,8 @@ struct TagRoutes: Sendable {
         if var pool = try SubnetPoolStore.get(id, in: session) {
           try SubnetPoolStore.update(&pool, at: now, in: session)
         }
+      case "trunks":
+        if var trunk = try TrunkStore.get(id, in: session) { try TrunkStore.update(&trunk, at: now, in: session) }
       default:
         if var port = try NetworkPortStore.get(id, in: session) {
           try NetworkPortStore.update(&port, at: now, in: session)

@@ -9,7 +9,6 @@ struct UnofferedRoutes: Sendable {
   private static let kinds: [(path: String, plural: String, singular: String, notFound: String, words: String)] = [
     ("routers", "routers", "Router", "RouterNotFound", "Routers"),
     ("floatingips", "floatingips", "Floating IP", "FloatingIPNotFound", "Floating IPs"),
-    ("trunks", "trunks", "Trunk", "TrunkNotFound", "Trunks"),
     ("agents", "agents", "Agent", "AgentNotFound", "Agents"),
     ("availability_zones", "availability_zones", "Availability zone", "AvailabilityZoneNotFound", "Availability zones"),
     ("security-groups", "security_groups", "Security group", "SecurityGroupNotFound", "Security groups of your own"),

@@ -19,6 +19,7 @@ public enum NetworkPortStore {
     port.isBeingDeleted = row.bool(14)
     port.revision = row.int(15)
     port.isBound = row.bool(18)
+    port.trunk = row.optionalText(19).map { TrunkDetails(trunkID: $0) }
     return port
   }
 
@@ -29,8 +30,8 @@ public enum NetworkPortStore {
       """
       SELECT p.id, p.network_id, p.project_id, p.name, p.description, p.mac_address, p.is_admin_state_up, p.status, p.device_id, \
       p.device_owner, p.host_id, p.vnic_type, p.profile, p.dns_name, p.is_being_deleted, p.revision, p.created_at, p.updated_at, \
-      p.is_bound \
-      FROM network_ports p
+      p.is_bound, t.id \
+      FROM network_ports p LEFT JOIN trunks t ON t.port_id = p.id
       """)
     narrow(&query)
     var ports = try session.query(query) { port($0) }
@@ -45,7 +46,9 @@ public enum NetworkPortStore {
       if let address { addresses[port, default: []].append(NetworkPort.FixedIP(subnetID: subnet, address: address)) }
     }
     let tags = try NetworkTagStore.tags(of: ids, in: session)
+    let trunks = try TrunkStore.details(of: ports.compactMap { $0.trunk?.trunkID }, in: session)
     for index in ports.indices {
+      if let trunk = ports[index].trunk { ports[index].trunk = trunks[trunk.trunkID] }
       ports[index].fixedIPs = addresses[ports[index].id] ?? []
       ports[index].tags = tags[ports[index].id] ?? []
     }
@@ -135,14 +138,28 @@ public enum NetworkPortStore {
   }
   /// The switch was read back without the network: the port is free again under a MAC of its own, or gone when its owner
   /// has deleted it meanwhile. Nothing happens for a port that does not exist.
+  /// What its trunk had tagged is free with it.
   public static func release(_ id: String, at now: Timestamp, in session: any Session) throws {
     guard let port = try get(id, in: session) else { return }
+    for tagged in port.trunk?.subports ?? [] { try release(tagged.subport.portID, at: now, in: session) }
     if port.isBeingDeleted { return try delete(id, in: session) }
     try session.execute(
       """
       UPDATE network_ports SET status = 'DOWN', host_id = '', is_bound = 0, mac_address = $1, revision = revision + 1, updated_at = $2 \
       WHERE id = $3
       """, [.text(NetworkPort.newMACAddress()), Value(now), .text(id)])
+  }
+  /// Ports that were on a machine's NIC, which has them no more, neither by themselves nor by a trunk: to be released when
+  /// the switch was read back.
+  public static func stranded(in session: any Session) throws -> [NetworkPort] {
+    try list(in: session) { query in
+      query.append(
+        """
+        WHERE p.is_bound = 1 AND NOT EXISTS (SELECT 1 FROM ports b WHERE b.vif_port_id = p.id) AND NOT EXISTS (\
+        SELECT 1 FROM trunk_subports s JOIN trunks o ON o.id = s.trunk_id JOIN ports b ON b.vif_port_id = o.port_id \
+        WHERE s.port_id = p.id)
+        """)
+    }
   }
   /// The API shows it no more; it goes away with ``release(_:at:in:)``.
   public static func markBeingDeleted(_ id: String, at now: Timestamp, in session: any Session) throws {

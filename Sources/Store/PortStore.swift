@@ -52,6 +52,16 @@ public enum PortStore {
   public static func holding(vif id: String, in session: any Session) throws -> Port? {
     try list(in: session) { $0.append("WHERE vif_port_id = ?", .text(id)) }.first
   }
+  /// The NIC that has a network port, by itself or tagged, as a subport of what it has.
+  public static func carrying(_ networkPort: String, in session: any Session) throws -> Port? {
+    try list(in: session) {
+      $0.append(
+        """
+        WHERE vif_port_id = ? OR vif_port_id = (\
+        SELECT t.port_id FROM trunk_subports s JOIN trunks t ON t.id = s.trunk_id WHERE s.port_id = ?)
+        """, .text(networkPort), .text(networkPort))
+    }.first
+  }
 
   /// - Throws: ``StoreError`` `.conflict` when the MAC, the name or the switch port is taken.
   public static func insert(_ port: Port, in session: any Session) throws {

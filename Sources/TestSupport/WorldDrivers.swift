@@ -148,10 +148,11 @@ extension World {
   }
 }
 
-/// One switch whose ports are named like the machines wired to them; "100" is a VLAN, no thing is quarantine.
+/// One switch whose ports are named like the machines wired to them; "100" is a VLAN, "100+101+102" one with two tagged beside
+/// it, no thing is quarantine.
 public struct WorldSwitch: SwitchInterface, SwitchRegistry {
   public let name = "sw0"
-  public let capabilities: SwitchCapabilities = []
+  public let capabilities: SwitchCapabilities = [.trunk]
   let world: World
   public init(_ world: World) { self.world = world }
 
@@ -164,15 +165,20 @@ public struct WorldSwitch: SwitchInterface, SwitchRegistry {
   public var all: [any SwitchInterface] { [self] }
   public func probe() async throws {}
   public func listPorts() async throws -> [String: PortConfiguration] {
-    world.values(prefix: "switch/").mapValues { PortConfiguration(native: Int($0)) }
+    world.values(prefix: "switch/").mapValues { Self.configuration($0) }
   }
   public func readPort(_ port: String) async throws -> PortConfiguration {
-    PortConfiguration(native: world.value("switch/\(port)").flatMap { Int($0) })
+    Self.configuration(world.value("switch/\(port)"))
+  }
+  private static func configuration(_ text: String?) -> PortConfiguration {
+    let vlans = (text ?? "").split(separator: "+").compactMap { Int($0) }
+    return PortConfiguration(native: vlans.first, tagged: Array(vlans.dropFirst()))
   }
   public func apply(_ ports: [String: PortConfiguration], label: String?) async throws {
     try world.fail("switch", .networkSwitch(name))
     for (port, configuration) in ports.sorted(by: { $0.key < $1.key }) {
-      try world.ensure("switch/\(port)", configuration.native.map { String($0) })
+      let vlans = (configuration.native.map { [$0] } ?? []) + configuration.tagged
+      try world.ensure("switch/\(port)", vlans.isEmpty ? nil : vlans.map { String($0) }.joined(separator: "+"))
     }
     try world.fail("heard-switch", .networkSwitch(name))
   }

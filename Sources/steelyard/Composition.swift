@@ -119,7 +119,8 @@ struct Composition {
     neutronSettings.reservedVLANs = [configuration.provisioning?.vlan ?? 0]
     let neutron = NeutronAPI(
       database: database, settings: neutronSettings,
-      rewire: { ports, session in try conductor.networksChanged(ports, in: session) }
+      rewire: { ports, session in try conductor.networksChanged(ports, in: session) },
+      retag: { trunk, added, session in try conductor.subportsChanged(of: trunk, added: added, in: session) }
     ) { port, actor, requestID, session in
       guard let holder = try PortStore.holding(vif: port.id, in: session),
         var node = try NodeStore.get(holder.nodeUUID, in: session)

@@ -17,6 +17,8 @@ struct Site: Sendable {
   let detached: Detached
   /// The ids of attached ports whose administrative state changed.
   let rewired: Detached
+  /// Trunks whose subports changed, each with the ids of those that were added.
+  let retagged: Detached
   let client: any TestClientProtocol
 
   /// What was asked of the conductor: the ids of ports to detach.
@@ -60,7 +62,7 @@ struct Site: Sendable {
           "tenants", physicalNetwork: "physnet1", vlans: vlans, at: now, in: session)
       }
     }
-    let (detached, rewired) = (Detached(), Detached())
+    let (detached, rewired, retagged) = (Detached(), Detached(), Detached())
     let neutron = NeutronAPI(
       database: database, settings: settings,
       rewire: { ports, session in
@@ -68,7 +70,8 @@ struct Site: Sendable {
           rewired.add(id)
           try NetworkPortStore.setStatus(.build, of: id, at: now, in: session)
         }
-      }
+      },
+      retag: { trunk, added, _ in retagged.add(([trunk.id] + added).joined(separator: " ")) }
     ) { port, _, _, session in
       detached.add(port.id)
       guard var nic = try PortStore.holding(vif: port.id, in: session) else { return }
@@ -79,7 +82,7 @@ struct Site: Sendable {
       responder: APIResponder(services: [neutron.service], authenticator: Names(), clock: { now }),
       configuration: .init(address: .hostname("127.0.0.1", port: 0)))
     try await app.test(.live) { client in
-      try await test(Site(database: database, detached: detached, rewired: rewired, client: client))
+      try await test(Site(database: database, detached: detached, rewired: rewired, retagged: retagged, client: client))
     }
     database.close()
     for name in ["site.db", "site.db-wal", "site.db-shm"] { unlink("\(folder)/\(name)") }

@@ -17,7 +17,7 @@ import Testing
       "neutron",
       [
         "/v2.0/networks", "/v2.0/subnets", "/v2.0/ports", "/v2.0/rbac-policies", "/v2.0/subnetpools",
-        "/v2.0/address-scopes",
+        "/v2.0/address-scopes", "/v2.0/trunks",
       ]
     ),
     ("glance", ["/v2/images"]),
@@ -41,13 +41,13 @@ import Testing
     "domain_id", "parent_id", "enabled", "is_domain", "user_id", "user.id", "group.id", "role.id", "scope.project.id",
     "scope.domain.id", "type", "service_id", "region_id", "resource_name", "created_at", "updated_at", "protected",
     "object_type", "object_id", "action", "target_tenant", "target_project", "address_scope_id", "ip_version",
-    "is_default",
+    "is_default", "port_id",
   ]
   /// A foreign thing and one that is not there, of the same form.
   private static let pairs: [(foreign: String, none: String)] =
     [
       "node", "nic", "network", "subnet", "port", "lease", "offer", "image", "allocation", "portgroup", "rbac_policy",
-      "subnetpool", "address_scope",
+      "subnetpool", "address_scope", "trunk",
     ].map {
       (MatrixSite.uuid("\($0)-elsewhere"), MatrixSite.uuid("\($0)-nonexistent"))
     }

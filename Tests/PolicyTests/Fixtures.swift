@@ -221,6 +221,16 @@ enum Fixtures {
       for kind in ["network", "subnet", "port"] {
         try NetworkTagStore.set(["blue"], of: MatrixSite.uuid("\(kind)-\(side)"), in: session)
       }
+      for kind in ["parent", "subport"] {
+        let id = MatrixSite.uuid("\(kind)-\(side)")
+        try NetworkPortStore.insert(
+          NetworkPort(id: id, networkID: network.id, projectID: project, name: "\(kind)-\(side)", createdAt: now),
+          in: session)
+      }
+      try TrunkStore.insert(
+        Trunk(
+          id: MatrixSite.uuid("trunk-\(side)"), projectID: project, name: "trunk-\(side)",
+          portID: MatrixSite.uuid("parent-\(side)"), tags: ["blue"], createdAt: now), in: session)
       try pool(side, of: project, "10.\(vlan - 10).0.0/16", now, in: session)
       try RBACPolicyStore.insert(
         RBACPolicy(
@@ -317,12 +327,14 @@ enum Fixtures {
     case ("neutron", "network"): "network"
     case ("neutron", "subnet"): "subnet"
     case ("neutron", "port"): "port"
-    case ("neutron", "rbac_policy"), ("neutron", "subnetpool"), ("neutron", "address_scope"): name
+    case ("neutron", "rbac_policy"), ("neutron", "subnetpool"), ("neutron", "address_scope"), ("neutron", "trunk"): name
     case ("neutron", "id"):
       path.contains("/networks/")
         ? "network"
         : path.contains("/subnets/")
-          ? "subnet" : path.contains("/ports/") ? "port" : path.contains("/subnetpools/") ? "subnetpool" : nil
+          ? "subnet"
+          : path.contains("/ports/")
+            ? "port" : path.contains("/subnetpools/") ? "subnetpool" : path.contains("/trunks/") ? "trunk" : nil
     case ("glance", "image"): "image"
     case ("esi-leap", "lease"): "lease"
     case ("esi-leap", "offer"): "offer"
@@ -444,6 +456,14 @@ enum Fixtures {
     "neutron PUT /v2.0/rbac-policies/{rbac_policy}": [
       "rbac_policy": ["target_tenant": .string(MatrixSite.id("project-other"))]
     ],
+    "neutron POST /v2.0/trunks": ["trunk": ["port_id": .string(MatrixSite.uuid("subport-tenant"))]],
+    "neutron PUT /v2.0/trunks/{trunk}": ["trunk": ["name": "x"]],
+    "neutron PUT /v2.0/trunks/{trunk}/add_subports": [
+      "sub_ports": [
+        ["port_id": .string(MatrixSite.uuid("subport-tenant")), "segmentation_type": "vlan", "segmentation_id": 5]
+      ]
+    ],
+    "neutron PUT /v2.0/trunks/{trunk}/remove_subports": ["sub_ports": []],
     "neutron PUT /v2.0/quotas/{project}": ["quota": ["network": 5]],
     "neutron POST /v2.0/network-segment-ranges": [
       "network_segment_range": [

@@ -14,10 +14,12 @@ struct Reconciler: Service {
   func run() async throws {
     await cancelWhenGracefulShutdown {
       while !Task.isCancelled {
+        // A signal that comes while a round is under way has the next one follow at once.
+        let seen = signals.count(of: name)
         do { try await round() } catch is CancellationError { return } catch {
           logger.error("\(name): \(error)")
         }
-        await signals.wait(for: name, limit: period)
+        await signals.wait(for: name, limit: period, since: seen)
       }
     }
   }

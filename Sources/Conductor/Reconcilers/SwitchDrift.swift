@@ -83,16 +83,10 @@ extension Conductor {
   private func releaseStranded() async throws {
     let now = clock()
     try await database.write { session in
-      let bound = try NetworkPortStore.list(in: session) { query in
-        query.append("WHERE p.is_bound = TRUE AND NOT EXISTS (SELECT 1 FROM ports b WHERE b.vif_port_id = p.id)")
-      }
-      for networkPort in bound {
-        guard let node = try NodeStore.get(networkPort.bindingHostID, in: session), node.reservation == nil else {
-          continue
-        }
-        let places = try PortStore.list(node: node.uuid, in: session).compactMap(\.switchPort)
-        let isInForce = try places.allSatisfy { try SwitchPortStore.get($0, in: session)?.state == .inForce }
-        if isInForce { try NetworkPortStore.release(networkPort.id, at: now, in: session) }
+      let stranded = Dictionary(grouping: try NetworkPortStore.stranded(in: session), by: \.bindingHostID)
+      for (host, ports) in stranded {
+        guard let node = try NodeStore.get(host, in: session), node.reservation == nil else { continue }
+        try self.parts.releaseStranded(ports, of: node.uuid, at: now, in: session)
       }
     }
   }

@@ -1,6 +1,7 @@
 import Domain
 import Store
 import Wire
+import Workflows
 
 extension Conductor {
   /// Attaches a network port (VIF) to a NIC of a node, in the caller's transaction.
@@ -12,9 +13,16 @@ extension Conductor {
   public func attachVIF(
     networkPortID: String, node: inout Node, port portUUID: String?, by requester: Requester, in session: any Session
   ) throws {
-    try requireFree(node)
-    guard let networkPort = try NetworkPortStore.get(networkPortID, in: session), !networkPort.isBeingDeleted else {
+    let isQueued = try isBeingRewired(node, in: session)
+    if !isQueued { try requireFree(node) }
+    guard let attachment = try Attachment(networkPortID, in: session), !attachment.parent.port.isBeingDeleted else {
       throw ConductorError(.badRequest, "Port \(networkPortID) could not be found.")
+    }
+    if let trunk = try TrunkStore.ofSubport(networkPortID, in: session) {
+      throw ConductorError(
+        .conflict,
+        "Unable to attach VIF \(networkPortID): it is a subport of trunk \(trunk.id); attach the trunk's port \(trunk.portID)."
+      )
     }
     if let holder = try PortStore.holding(vif: networkPortID, in: session) {
       throw ConductorError(
@@ -59,14 +67,48 @@ extension Conductor {
           "Port \(port.uuid) does not say which switch port it is wired to: set it with `openstack baremetal port set --local-link-connection`, or inspect the node."
         )
       }
-      _ = try parts.switches.switchNamed(place.switchName)
+      let device = try parts.switches.switchNamed(place.switchName)
+      if !attachment.tagged.isEmpty, !device.capabilities.contains(.trunk) {
+        throw ConductorError(
+          .conflict,
+          "Unable to attach VIF \(networkPortID): it is the parent of a trunk, and switch \(place.switchName) cannot carry tagged networks."
+        )
+      }
+      if let problem = attachment.problem {
+        throw ConductorError(.conflict, "Unable to attach VIF \(networkPortID): \(problem)")
+      }
     }
     let now = clock()
     port.vifPortID = networkPortID
     port.updatedAt = now
     try PortStore.update(port, in: session)
-    try NetworkPortStore.bind(networkPort.id, hostID: node.uuid, macAddress: port.address, at: now, in: session)
+    for item in attachment.all {
+      // The machine's VLAN interfaces have their NIC's address, too.
+      try NetworkPortStore.bind(item.port.id, hostID: node.uuid, macAddress: port.address, at: now, in: session)
+    }
+    if isQueued { return try networksChanged(attachment.all.map(\.port.id), in: session) }
     try change(networkPortID, port, "attach-network", &node, by: requester, in: session)
+  }
+
+  /// Whether the node is held by nothing but another change of its networks: what is asked of its NICs meanwhile is written
+  /// down, and comes into force after that.
+  private func isBeingRewired(_ node: Node, in session: any Session) throws -> Bool {
+    guard let id = node.reservation, let workflow = try WorkflowStore.get(id, in: session) else { return false }
+    return ["attach-network", "detach-network"].contains(workflow.kind)
+  }
+
+  /// Call it in the transaction that changes the subports of a trunk. Where a machine has the parent, `added` are BUILD until
+  /// the switch carries their networks, and those that were taken out stay bound until it was read back without them.
+  /// - Throws: ``ConductorError`` `.conflict` when the switch cannot carry them; nothing was changed.
+  public func subportsChanged(of trunk: Trunk, added: [String], in session: any Session) throws {
+    guard let nic = try PortStore.holding(vif: trunk.portID, in: session),
+      let attachment = try Attachment(nic, in: session), let node = try NodeStore.get(nic.nodeUUID, in: session)
+    else { return }
+    if parts.isWired(node), let problem = attachment.problem { throw ConductorError(.conflict, problem) }
+    for id in added {
+      try NetworkPortStore.bind(id, hostID: node.uuid, macAddress: nic.address, at: clock(), in: session)
+    }
+    try networksChanged(added, in: session)
   }
 
   /// Detaches a network port from a node, in the caller's transaction; it stays attached nowhere, DOWN, once the switch
@@ -78,10 +120,12 @@ extension Conductor {
       throw ConductorError(
         .badRequest, "Unable to detach VIF \(networkPortID) from node \(node.uuid) because it is not attached to it.")
     }
-    try requireFree(node)
+    let isQueued = try isBeingRewired(node, in: session)
+    if !isQueued { try requireFree(node) }
     port.vifPortID = nil
     port.updatedAt = clock()
     try PortStore.update(port, in: session)
+    if isQueued { return session.afterCommit { [wakeups] in wakeups.signal(Self.rewiringName) } }
     try change(networkPortID, port, "detach-network", &node, by: requester, in: session)
   }
 
@@ -101,7 +145,7 @@ extension Conductor {
   /// NIC has are shown as BUILD until the switch carries, or no longer carries, their network.
   public func networksChanged(_ networkPortIDs: [String], in session: any Session) throws {
     let now = clock()
-    for id in networkPortIDs where try PortStore.holding(vif: id, in: session) != nil {
+    for id in networkPortIDs where try PortStore.carrying(id, in: session) != nil {
       try NetworkPortStore.setStatus(.build, of: id, at: now, in: session)
     }
     session.afterCommit { [wakeups] in wakeups.signal(Self.rewiringName) }

@@ -39,8 +39,8 @@ extension Conductor {
             }
           })
       ],
-      done: { context, session in try endAttachment(context, session) },
-      undone: { context, session in try endAttachment(context, session) },
+      done: { context, session in try endAttachment(parts, context, session) },
+      undone: { context, session in try endAttachment(parts, context, session) },
       stuck: giveToOperator)
   }
 
@@ -61,7 +61,7 @@ extension Conductor {
             }
           })
       ],
-      done: { context, session in try endAttachment(context, session) },
+      done: { context, session in try endAttachment(parts, context, session) },
       undone: { context, session in
         // The switch may still carry the network: the attachment stays, in error, and can be detached again.
         if let vif = context.params["vif"]?.string, let id = context.params["port"]?.string,
@@ -71,13 +71,15 @@ extension Conductor {
           try PortStore.update(port, in: session)
           try NetworkPortStore.setStatus(.error, of: vif, at: context.now, in: session)
         }
-        try endAttachment(context, session)
+        try endAttachment(parts, context, session)
       },
       stuck: giveToOperator)
   }
 }
 
-private func endAttachment(_ context: StepContext, _ session: any Session) throws {
+private func endAttachment(_ parts: Parts, _ context: StepContext, _ session: any Session) throws {
+  // What was asked of the node's other NICs meanwhile waits for this.
+  session.afterCommit { parts.wakeups.signal(Conductor.rewiringName) }
   try change(context.subject, session) { node in
     guard node.reservation == context.workflow else { return }
     node.reservation = nil

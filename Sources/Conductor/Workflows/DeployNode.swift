@@ -181,13 +181,14 @@ extension Parts {
   private func networkData(of node: String, in session: any Session) throws -> JSON {
     var attachments: [NetworkData.Attachment] = []
     for port in try PortStore.list(node: node, in: session) {
-      guard let vif = port.vifPortID, let networkPort = try NetworkPortStore.get(vif, in: session),
-        let network = try NetworkStore.get(networkPort.networkID, in: session)
-      else { continue }
-      attachments.append(
-        .init(
-          macAddress: port.address, port: networkPort, network: network,
-          subnets: try SubnetStore.list(network: network.id, in: session)))
+      guard let attachment = try Attachment(port, in: session) else { continue }
+      for item in attachment.all {
+        attachments.append(
+          .init(
+            macAddress: port.address, port: item.port, network: item.network,
+            subnets: try SubnetStore.list(network: item.network.id, in: session),
+            parent: item.isTagged ? attachment.parent.port.id : nil))
+      }
     }
     return NetworkData.make(attachments)
   }

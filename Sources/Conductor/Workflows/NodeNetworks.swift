@@ -114,32 +114,44 @@ extension Parts {
     }
   }
 
-  /// Shows the network ports attached to a node's NICs as they are: ACTIVE when the NIC's switch port was read back with the
-  /// network on it, DOWN when not (a port or network that is administratively down, a machine in quarantine).
+  /// Shows the network ports attached to a node's NICs, and those that are tagged beside them, as they are: ACTIVE when the
+  /// NIC's switch port was read back with the network on it, DOWN when not (a port or network that is administratively down,
+  /// a machine in quarantine). One that waits for a change which the switch was not told of yet stays BUILD.
   func showVIFs(node: String, at now: Timestamp, in session: any Session) throws {
     let hasSwitches = try NodeStore.get(node, in: session).map { isWired($0) } ?? true
     for port in try PortStore.list(node: node, in: session) {
-      guard let vif = port.vifPortID, let networkPort = try NetworkPortStore.get(vif, in: session) else { continue }
-      let network = try NetworkStore.get(networkPort.networkID, in: session)
+      guard let attached = try Attachment(port, in: session) else { continue }
       let intent = try port.switchPort.flatMap { try SwitchPortStore.get($0, in: session) }
-      let carries = intent?.state == .inForce && intent?.configuration.native == network?.vlan
-      // Where no switch follows, the machine is on its networks by other means.
-      let isUp = networkPort.isAdminStateUp && network?.isAdminStateUp == true
-      let status: NetworkPort.Status = (hasSwitches ? carries : isUp) ? .active : .down
-      if networkPort.status != status { try NetworkPortStore.setStatus(status, of: vif, at: now, in: session) }
+      let isTold = !hasSwitches || intent?.configuration == attached.configuration
+      for item in attached.all {
+        let carries =
+          intent?.state == .inForce
+          && (item.isTagged
+            ? intent?.configuration.tagged.contains(item.vlan) == true : intent?.configuration.native == item.vlan)
+        if !isTold && !carries && item.port.status == .build { continue }
+        // Where no switch follows, the machine is on its networks by other means.
+        let status: NetworkPort.Status = (hasSwitches ? carries : item.isUp) ? .active : .down
+        if item.port.status != status {
+          try NetworkPortStore.setStatus(status, of: item.port.id, at: now, in: session)
+        }
+      }
     }
+  }
+
+  /// Frees the network ports that this node's NICs had and have no more, once every one of its switch ports was read back
+  /// as it should be.
+  func releaseStranded(_ ports: [NetworkPort], of node: String, at now: Timestamp, in session: any Session) throws {
+    let isWired = try NodeStore.get(node, in: session).map { self.isWired($0) } ?? false
+    let places = isWired ? try PortStore.list(node: node, in: session).compactMap(\.switchPort) : []
+    guard try places.allSatisfy({ try SwitchPortStore.get($0, in: session)?.state == .inForce }) else { return }
+    for port in ports { try NetworkPortStore.release(port.id, at: now, in: session) }
   }
 
   private func configuration(of port: Port, _ mode: NetworkMode, in session: any Session) throws -> PortConfiguration {
     switch mode {
     case .quarantine: return .quarantine
     case .provisioning: return port.isPXEEnabled ? PortConfiguration(native: settings.provisioningVLAN) : .quarantine
-    case .tenant:
-      guard let vif = port.vifPortID, let networkPort = try NetworkPortStore.get(vif, in: session),
-        networkPort.isAdminStateUp,
-        let network = try NetworkStore.get(networkPort.networkID, in: session), network.isAdminStateUp
-      else { return .quarantine }
-      return PortConfiguration(native: network.vlan)
+    case .tenant: return try Attachment(port, in: session)?.configuration ?? .quarantine
     }
   }
 

@@ -12,7 +12,12 @@ public enum NetworkData {
     public var network: Network
     /// Those of the network; only the ones that the port has an address in are used.
     public var subnets: [Subnet]
-    public init(macAddress: String, port: NetworkPort, network: Network, subnets: [Subnet]) {
+    /// The network port of the trunk's parent, when this one comes tagged on the same NIC.
+    public var parent: String?
+    public init(
+      macAddress: String, port: NetworkPort, network: Network, subnets: [Subnet], parent: String? = nil
+    ) {
+      self.parent = parent
       self.macAddress = macAddress
       self.port = port
       self.network = network
@@ -26,11 +31,20 @@ public enum NetworkData {
     var nameservers: [String] = []
     var hasDefaultRoute: Set<Int> = []
     for attachment in attachments {
-      let link = "tap" + attachment.port.id.prefix(11)
-      links.append([
-        "id": .string(link), "vif_id": .string(attachment.port.id), "type": "phy",
-        "mtu": .int(attachment.network.mtu), "ethernet_mac_address": .string(attachment.macAddress),
-      ])
+      let link = name(attachment.port.id)
+      var entry: JSONObject = [
+        "id": .string(link), "vif_id": .string(attachment.port.id), "mtu": .int(attachment.network.mtu),
+      ]
+      if let parent = attachment.parent {
+        entry["type"] = "vlan"
+        entry["vlan_link"] = .string(name(parent))
+        entry["vlan_id"] = .int(attachment.network.vlan)
+        entry["vlan_mac_address"] = .string(attachment.macAddress)
+      } else {
+        entry["type"] = "phy"
+        entry["ethernet_mac_address"] = .string(attachment.macAddress)
+      }
+      links.append(.object(entry))
       for fixed in attachment.port.fixedIPs {
         guard let subnet = attachment.subnets.first(where: { $0.id == fixed.subnetID }) else { continue }
         var routes: [JSON] = []
@@ -59,6 +73,7 @@ public enum NetworkData {
     ]
   }
 
+  private static func name(_ port: String) -> String { "tap" + port.prefix(11) }
   private static func route(_ network: IPAddress, _ netmask: IPAddress, _ gateway: String) -> JSON {
     [
       "network": .string(network.description), "netmask": .string(netmask.description), "gateway": .string(gateway),

@@ -55,6 +55,14 @@ public enum NetworkPolicy {
     actor.isSiteAdmin || (owns(port.projectID, actor) && isMember(actor))
   }
 
+  /// A trunk is seen and changed by its project: it says what a machine of theirs is on.
+  public static func sees(_ trunk: Trunk, _ actor: Actor) -> Bool {
+    actor.isSiteReader || owns(trunk.projectID, actor)
+  }
+  public static func mayChange(_ trunk: Trunk, _ actor: Actor) -> Bool {
+    actor.isSiteAdmin || (owns(trunk.projectID, actor) && isMember(actor))
+  }
+
   /// What is seen of pools and scopes may be used.
   public static func sees(_ pool: SubnetPool, _ actor: Actor) -> Bool {
     actor.isSiteReader || owns(pool.projectID, actor) || pool.sharing.reaches(actor.projectID)

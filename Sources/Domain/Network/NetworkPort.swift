@@ -41,6 +41,8 @@ public struct NetworkPort: Sendable, Equatable {
   /// In the order in which they were given.
   public var fixedIPs: [FixedIP]
   public var tags: [String]
+  /// The trunk whose parent it is.
+  public var trunk: TrunkDetails?
   /// A machine's NIC has it, or had it until just now: true from the attachment until the switch was read back without it.
   public var isBound: Bool
   /// Deleted by its owner while the switch still carries it: the API shows it no more, its network and its VLAN stay taken.
