@@ -38,6 +38,8 @@ public struct ConductorError: Error, Sendable, Equatable, CustomStringConvertibl
 public struct ConductorSettings: Sendable {
   /// The VLAN of the provisioning network on every switch, 1 to 4094.
   public var provisioningVLAN = 100
+  /// The physical network of switches that name none.
+  public var physicalNetwork = "datacentre"
   /// The provisioning listener as agents reach it: "http://10.77.0.1:8077".
   public var agentServer = "http://10.77.0.1:8077"
   /// How long a machine may take from power on to the agent's claim.

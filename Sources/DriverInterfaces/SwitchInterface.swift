@@ -8,6 +8,8 @@ public struct SwitchCapabilities: OptionSet, Sendable {
   public static let lldp = SwitchCapabilities(rawValue: 2)
   public static let macTable = SwitchCapabilities(rawValue: 4)
   public static let watch = SwitchCapabilities(rawValue: 8)
+  /// Joins VLANs of sites that share no switch, by VXLAN (RFC 7348).
+  public static let vni = SwitchCapabilities(rawValue: 32)
 }
 
 /// One switch. Verbs take whole desired state and may be repeated.
@@ -17,6 +19,8 @@ public struct SwitchCapabilities: OptionSet, Sendable {
 public protocol SwitchInterface: Sendable {
   var name: String { get }
   var capabilities: SwitchCapabilities { get }
+  /// The set of switches on which a VLAN means one thing; nil for the site's first.
+  var physicalNetwork: String? { get }
 
   /// Logs in and reads something harmless.
   func probe() async throws
@@ -29,10 +33,26 @@ public protocol SwitchInterface: Sendable {
   /// - Parameter label: the effect key of the workflow step, written where the switch can keep it (description,
   ///   external id) so that the sweeper can tell whose it is; nil removes it.
   func apply(_ ports: [String: PortConfiguration], label: String?) async throws
+  /// The VNIs that are bound here, by the VLAN that each is joined to; one that is bound in part has a negative key.
+  func boundVNIs() async throws -> [Int: Int]
+  /// Joins a VLAN of this switch to the network with this identifier on the other sites, instead of what either was bound to.
+  /// - Throws: ``DriverError`` `.unsupported` without the capability `vni`.
+  func bindVNI(_ vni: Int, vlan: Int) async throws
+  /// The VLAN is this site's alone. Nothing happens when the identifier is not bound.
+  func unbindVNI(_ vni: Int) async throws
   /// MAC addresses seen per port, with their VLAN. Empty when the switch cannot tell.
   func macTable() async throws -> [(port: String, vlan: Int, mac: MACAddress)]
   /// Ports that changed without us, as they change; the caller reconciles. Ends when the connection drops.
   func watch() -> AsyncThrowingStream<Set<String>, any Error>
+}
+
+extension SwitchInterface {
+  public var physicalNetwork: String? { nil }
+  public func boundVNIs() async throws -> [Int: Int] { [:] }
+  public func bindVNI(_ vni: Int, vlan: Int) async throws {
+    throw DriverError(.unsupported, device: .networkSwitch(name), detail: "it joins no VLANs of other sites")
+  }
+  public func unbindVNI(_ vni: Int) async throws {}
 }
 
 /// The switches of the site by name.

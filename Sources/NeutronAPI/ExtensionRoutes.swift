@@ -21,6 +21,7 @@ struct ExtensionRoutes: Sendable {
     ("rbac-address-scope", "Add address_scope type to RBAC", "Sharing an address scope with chosen projects."),
     ("rbac-policies", "RBAC Policies", "Sharing a network with chosen projects."),
     ("rbac-subnetpool", "Add subnetpool type to RBAC", "Sharing a subnet pool with chosen projects."),
+    ("segment", "Segment", "What carries a network: VLANs, and a VNI between sites."),
     ("sorting", "Sorting support", "sort_key and sort_dir."),
     ("standard-attr-description", "standard-attr-description", "Descriptions."),
     ("standard-attr-revisions", "Resource revision numbers", "revision_number counts changes."),

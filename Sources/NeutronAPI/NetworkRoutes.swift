@@ -214,6 +214,11 @@ struct NetworkRoutes: Sendable {
             + ports.filter { !$0.isBeingDeleted }.prefix(3).map(\.id).joined(separator: ", ") + "."
         throw APIError.conflict("Unable to complete operation on network \(id). \(why)", type: "NetworkInUse")
       }
+      guard try !NetworkSegmentStore.exist(network: id, in: session) else {
+        throw APIError.conflict(
+          "Unable to complete operation on network \(id). It is carried by segments beside its VLAN, or just being parted from them: "
+            + "the administrator deletes them first (`openstack network segment delete`).", type: "NetworkInUse")
+      }
       try NetworkStore.delete(id, in: session)
     }
     return .noContent

@@ -40,13 +40,17 @@ public struct NeutronAPI: Sendable {
   let database: Database
   let settings: Settings
   let retag: Retag
+  /// Called in the transaction that makes or deletes a segment: the switches follow.
+  let segmentsChanged: @Sendable (_ session: any Session) -> Void
   let rewire: Rewire
   let unplug: Unplug
 
   public init(
-    database: Database, settings: Settings = Settings(), rewire: @escaping Rewire, retag: @escaping Retag,
+    database: Database, settings: Settings = Settings(), rewire: @escaping Rewire,
+    segmentsChanged: @escaping @Sendable (_ session: any Session) -> Void, retag: @escaping Retag,
     unplug: @escaping Unplug
   ) {
+    self.segmentsChanged = segmentsChanged
     self.retag = retag
     self.database = database
     self.settings = settings
@@ -62,7 +66,7 @@ public struct NeutronAPI: Sendable {
         + PortRoutes(neutron: self).endpoints + RBACPolicyRoutes(neutron: self).endpoints
         + SubnetPoolRoutes(neutron: self).endpoints + AddressScopeRoutes(neutron: self).endpoints
         + SegmentRangeRoutes(neutron: self).endpoints + TagRoutes(neutron: self).endpoints
-        + TrunkRoutes(neutron: self).endpoints
+        + TrunkRoutes(neutron: self).endpoints + SegmentRoutes(neutron: self).endpoints
         + QuotaRoutes(neutron: self).endpoints + SecurityGroupRoutes().endpoints + UnofferedRoutes().endpoints)
   }
 }

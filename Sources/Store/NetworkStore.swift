@@ -118,14 +118,24 @@ public enum NetworkStore {
   /// The VLANs that networks of one physical network have.
   public static func vlansTaken(on physicalNetwork: String, in session: any Session) throws -> Set<Int> {
     Set(
-      try session.query("SELECT vlan FROM networks WHERE physical_network = $1", [.text(physicalNetwork)]) { $0.int(0) }
-    )
+      try session.query(
+        """
+        SELECT vlan FROM networks WHERE physical_network = $1 UNION \
+        SELECT segmentation_id FROM network_segments WHERE network_type = 'vlan' AND physical_network = $2
+        """, [.text(physicalNetwork), .text(physicalNetwork)]
+      ) { $0.int(0) })
   }
   /// Every VLAN in use, by physical network, with the project that has it.
   public static func allVLANs(in session: any Session) throws -> [(
     physicalNetwork: String, vlan: Int, projectID: String
   )] {
-    try session.query("SELECT physical_network, vlan, project_id FROM networks", []) {
+    try session.query(
+      """
+      SELECT physical_network, vlan, project_id FROM networks UNION ALL \
+      SELECT s.physical_network, s.segmentation_id, n.project_id FROM network_segments s JOIN networks n ON n.id = s.network_id \
+      WHERE s.network_type = 'vlan'
+      """, []
+    ) {
       ($0.text(0), $0.int(1), $0.text(2))
     }
   }

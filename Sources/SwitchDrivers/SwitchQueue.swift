@@ -26,6 +26,7 @@ public actor SwitchQueue: SwitchInterface {
 
   public nonisolated let name: String
   public nonisolated let capabilities: SwitchCapabilities
+  public nonisolated let physicalNetwork: String?
   private nonisolated let driver: any BatchingSwitch
   private var isBusy = false
   private var waiting: [Waiter] = []
@@ -39,6 +40,7 @@ public actor SwitchQueue: SwitchInterface {
     self.driver = driver
     name = driver.name
     capabilities = driver.capabilities
+    physicalNetwork = driver.physicalNetwork
   }
 
   public func apply(_ ports: [String: PortConfiguration], label: String?) async throws {
@@ -66,6 +68,9 @@ public actor SwitchQueue: SwitchInterface {
   public func readPort(_ port: String) async throws -> PortConfiguration {
     try await alone { try await $0.readPort(port) }
   }
+  public func boundVNIs() async throws -> [Int: Int] { try await alone { try await $0.boundVNIs() } }
+  public func bindVNI(_ vni: Int, vlan: Int) async throws { try await alone { try await $0.bindVNI(vni, vlan: vlan) } }
+  public func unbindVNI(_ vni: Int) async throws { try await alone { try await $0.unbindVNI(vni) } }
   public func macTable() async throws -> [(port: String, vlan: Int, mac: MACAddress)] {
     try await alone { try await $0.macTable() }
   }

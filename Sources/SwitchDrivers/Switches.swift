@@ -14,11 +14,17 @@ public struct SwitchConfiguration: Sendable, Equatable {
   public var uplinks: [String]
   /// Path of ovs-vswitchd's control socket, or of OVS's run folder, when it runs on this machine; gives the MAC table.
   public var control: String?
+  /// The set of switches on which a VLAN means one thing; nil for the site's first.
+  public var physicalNetwork: String?
+  /// How it reaches the switches of other sites; nil where it does not.
+  public var tunnels: TunnelEndpoint?
 
   public init(
     name: String, kind: String = "openvswitch", endpoint: String, bridge: String, uplinks: [String] = [],
-    control: String? = nil
+    control: String? = nil, physicalNetwork: String? = nil, tunnels: TunnelEndpoint? = nil
   ) {
+    self.physicalNetwork = physicalNetwork
+    self.tunnels = tunnels
     self.name = name
     self.kind = kind
     self.endpoint = endpoint
@@ -52,7 +58,8 @@ public struct Switches: SwitchRegistry {
         queues[configuration.name] = SwitchQueue(
           OpenVSwitch(
             name: configuration.name, endpoint: endpoint, bridge: configuration.bridge,
-            uplinks: Set(configuration.uplinks), control: configuration.control, logger: logger))
+            uplinks: Set(configuration.uplinks), control: configuration.control,
+            physicalNetwork: configuration.physicalNetwork, tunnels: configuration.tunnels, logger: logger))
       default: throw wrong("unknown kind \"\(configuration.kind)\"; known: openvswitch")
       }
     }

@@ -52,7 +52,8 @@ struct Composition {
         SwitchConfiguration(
           name: entry.name, kind: entry.kind, endpoint: entry.endpoint, bridge: entry.bridge,
           uplinks: entry.uplinks ?? [],
-          control: entry.control)
+          control: entry.control, physicalNetwork: entry.physical_network,
+          tunnels: entry.vtep.map { TunnelEndpoint(address: $0.address, peers: $0.peers) })
       }, logger: Logger(label: "switch"))
     let boot = try bootServices(configuration, site)
     let imageFolder = try ImageFolder("\(site.data)/images")
@@ -85,6 +86,7 @@ struct Composition {
     let parts = try await Self.parts(site: site, configuration: configuration, logger: logger)
     self.parts = parts
     try configuration.checkLimits()
+    try configuration.checkSwitches()
     try configuration.checkLeases()
     try configuration.checkDiscovery(parts.conductor.hardwareTypes.map(\.name))
     let database = parts.database, conductor = parts.conductor
@@ -120,6 +122,7 @@ struct Composition {
     let neutron = NeutronAPI(
       database: database, settings: neutronSettings,
       rewire: { ports, session in try conductor.networksChanged(ports, in: session) },
+      segmentsChanged: { session in conductor.segmentsChanged(in: session) },
       retag: { trunk, added, session in try conductor.subportsChanged(of: trunk, added: added, in: session) }
     ) { port, actor, requestID, session in
       guard let holder = try PortStore.holding(vif: port.id, in: session),

@@ -51,6 +51,14 @@ struct Configuration: Codable, Sendable {
     /// Ports that are not machines'.
     var uplinks: [String]?
     var control: String?
+    /// The set of switches on which a VLAN means one thing; absent for `networks.physical_network`.
+    var physical_network: String?
+    var vtep: VTEP?
+  }
+  /// A switch's tunnels to other sites' switches, over which networks with a VNI are joined.
+  struct VTEP: Codable, Sendable {
+    var address: String
+    var peers: [String]
   }
   struct Networks: Codable, Sendable {
     var physical_network = "datacentre"
@@ -247,6 +255,7 @@ struct Configuration: Codable, Sendable {
     settings.agentSilence = .seconds(limits.agent_silence)
     settings.powerPatience = .seconds(limits.power_patience)
     settings.powerSyncPeriod = .seconds(limits.power_sync)
+    settings.physicalNetwork = networks.physical_network
     settings.switchAuditPeriod = .seconds(limits.switch_audit)
     settings.eraseMode = erase
     settings.dataFolder = dataFolder

@@ -1,3 +1,5 @@
+import Domain
+
 /// What the file may say of a key beyond its type; each throws before anything is started.
 extension Configuration {
   /// - Parameter drivers: the hardware types that there are.
@@ -23,6 +25,19 @@ extension Configuration {
     }
     guard leases.notices.allSatisfy({ (1...3_155_760_000).contains($0) }), leases.notices.count <= 16 else {
       throw Failure("leases.notices: at most 16 numbers of seconds are expected, each above 0")
+    }
+  }
+  /// - Throws: ``Failure`` for a value that cannot be meant.
+  func checkSwitches() throws {
+    for entry in switches ?? [] {
+      guard let vtep = entry.vtep else { continue }
+      let all = [vtep.address] + vtep.peers
+      for text in all where IPAddress(text) == nil {
+        throw Failure("switches: \(entry.name): vtep: '\(text)' is no IP address")
+      }
+      guard Set(all).count == all.count, !vtep.peers.isEmpty, vtep.peers.count <= 64 else {
+        throw Failure("switches: \(entry.name): vtep: 1 to 64 peers are expected, each once, and not the switch itself")
+      }
     }
   }
   /// - Throws: ``Failure`` for a value that cannot be meant.

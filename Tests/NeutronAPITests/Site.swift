@@ -71,6 +71,7 @@ struct Site: Sendable {
           try NetworkPortStore.setStatus(.build, of: id, at: now, in: session)
         }
       },
+      segmentsChanged: { _ in },
       retag: { trunk, added, _ in retagged.add(([trunk.id] + added).joined(separator: " ")) }
     ) { port, _, _, session in
       detached.add(port.id)

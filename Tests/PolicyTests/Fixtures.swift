@@ -198,6 +198,13 @@ enum Fixtures {
         id: MatrixSite.uuid("range"), name: "pool", isDefault: true, physicalNetwork: "datacentre", vlans: 200...299,
         createdAt: now),
       in: session)
+    let carried = Network(
+      id: MatrixSite.uuid("carried"), projectID: MatrixSite.id("project-admins"), name: "carried",
+      physicalNetwork: "datacentre", vlan: 209, createdAt: now)
+    try NetworkStore.insert(carried, in: session)
+    try NetworkSegmentStore.insert(
+      NetworkSegment(id: MatrixSite.uuid("segment"), networkID: carried.id, carrier: .vxlan(7), createdAt: now),
+      in: session)
     for (side, vlan) in [("tenant", 201), ("elsewhere", 202)] {
       let project = MatrixSite.id("project-\(side)")
       let network = Network(
@@ -300,6 +307,7 @@ enum Fixtures {
       MatrixSite.id(name)
     case (_, "tag"): "blue"
     case ("neutron", "alias"): "provider"
+    case ("neutron", "segment"): MatrixSite.uuid("segment")
     case ("neutron", "range"): MatrixSite.uuid("range")
     case ("neutron", "group"), ("neutron", "rule"): MatrixSite.uuid("nothing")
     case ("neutron", "id"): path.contains("/tags") ? nil : MatrixSite.uuid("nothing")
@@ -456,6 +464,12 @@ enum Fixtures {
     "neutron PUT /v2.0/rbac-policies/{rbac_policy}": [
       "rbac_policy": ["target_tenant": .string(MatrixSite.id("project-other"))]
     ],
+    "neutron POST /v2.0/segments": [
+      "segment": [
+        "network_id": .string(MatrixSite.uuid("network-tenant")), "network_type": "vxlan", "segmentation_id": 8,
+      ]
+    ],
+    "neutron PUT /v2.0/segments/{segment}": ["segment": ["name": "x"]],
     "neutron POST /v2.0/trunks": ["trunk": ["port_id": .string(MatrixSite.uuid("subport-tenant"))]],
     "neutron PUT /v2.0/trunks/{trunk}": ["trunk": ["name": "x"]],
     "neutron PUT /v2.0/trunks/{trunk}/add_subports": [

@@ -163,7 +163,10 @@ final class MatrixSite {
     try await database.read { try authority.load(in: $0) }
     let others = [
       IronicAPI(database: database, conductor: conductor).service,
-      NeutronAPI(database: database, rewire: { _, _ in }, retag: { _, _, _ in }, unplug: { _, _, _, _ in }).service,
+      NeutronAPI(
+        database: database, rewire: { _, _ in }, segmentsChanged: { _ in }, retag: { _, _, _ in },
+        unplug: { _, _, _, _ in }
+      ).service,
       try GlanceAPI(database: database, folder: ImageFolder("\(folder)/images")).service,
       LeapAPI(database: database, conductor: conductor).service,
     ]

@@ -98,11 +98,43 @@ final class VirtualSwitch: Sendable {
     try await vsctl(arguments)
   }
 
+  /// Joins the switches' namespaces by cables over which tunnels can go: site 1 has 172.31.0.1, site 2 172.31.0.2, and so on.
+  ///
+  /// The first is in the middle: the others' cables end on its bridge for the network between the sites.
+  static func lay(_ sites: [VirtualSwitch]) async throws {
+    guard let hub = sites.first else { return }
+    for (index, site) in sites.enumerated() {
+      // Userspace tunnels need the endpoint's address on an internal port of OVS.
+      try await site.vsctl([
+        "add-br", "br-phy", "--", "set", "bridge", "br-phy", "datapath_type=netdev",
+        "other-config:hwaddr=02:00:00:00:0\(index + 1):fe", "--", "set", "interface", "br-phy", "mtu_request=1600",
+      ])
+      if index > 0 {
+        try await runChecked(
+          "ip",
+          [
+            "link", "add", "cable\(index)", "netns", hub.namespace, "mtu", "1600", "type", "veth", "peer", "name",
+            "cable",
+            "netns", site.namespace, "mtu", "1600",
+          ])
+        for (end, name) in [(hub, "cable\(index)"), (site, "cable")] {
+          try await runChecked("ip", ["-n", end.namespace, "link", "set", name, "up"])
+          try await end.vsctl(["add-port", "br-phy", name, "--", "set", "interface", name, "mtu_request=1600"])
+        }
+      }
+      try await runChecked("ip", ["-n", site.namespace, "addr", "add", "172.31.0.\(index + 1)/24", "dev", "br-phy"])
+      try await runChecked("ip", ["-n", site.namespace, "link", "set", "br-phy", "up"])
+    }
+  }
+
   /// The driver under test.
-  func driver(uplinks: Set<String> = [], limit: Duration = .seconds(5), hasControl: Bool = true) throws -> OpenVSwitch {
+  func driver(
+    uplinks: Set<String> = [], limit: Duration = .seconds(5), hasControl: Bool = true, tunnels: TunnelEndpoint? = nil
+  ) throws -> OpenVSwitch {
     OpenVSwitch(
       name: "tor-1", endpoint: try #require(OVSDBEndpoint("unix:\(databaseSocket)")), bridge: bridge,
-      uplinks: uplinks, control: hasControl ? controlSocket : nil, logger: .init(label: "test"), limit: limit)
+      uplinks: uplinks, control: hasControl ? controlSocket : nil, tunnels: tunnels, logger: .init(label: "test"),
+      limit: limit)
   }
 
   /// The bridge's OpenFlow rules that drop something.

@@ -15,7 +15,7 @@ extension Conductor {
   ) throws {
     let isQueued = try isBeingRewired(node, in: session)
     if !isQueued { try requireFree(node) }
-    guard let attachment = try Attachment(networkPortID, in: session), !attachment.parent.port.isBeingDeleted else {
+    guard let wanted = try NetworkPortStore.get(networkPortID, in: session), !wanted.isBeingDeleted else {
       throw ConductorError(.badRequest, "Port \(networkPortID) could not be found.")
     }
     if let trunk = try TrunkStore.ofSubport(networkPortID, in: session) {
@@ -59,6 +59,9 @@ extension Conductor {
         )
       }
       port = first
+    }
+    guard let attachment = try Attachment(networkPortID, on: port.physicalNetwork, in: session) else {
+      throw ConductorError(.badRequest, "Port \(networkPortID) could not be found.")
     }
     if parts.isWired(node) {
       guard let place = port.switchPort else {

@@ -7,9 +7,23 @@ struct Attachment: Sendable {
     var port: NetworkPort
     var network: Network
     var isTagged: Bool
-    var vlan: Int { network.vlan }
+    /// What carries the network on the NIC's physical network; nil where it is not carried there.
+    var vlan: Int?
     /// Neither the port nor its network is administratively down.
     var isUp: Bool { port.isAdminStateUp && network.isAdminStateUp }
+
+    fileprivate init(
+      _ port: NetworkPort, isTagged: Bool, on physicalNetwork: String?, in session: any Session
+    ) throws {
+      guard let network = try NetworkStore.get(port.networkID, in: session) else {
+        throw ConductorError(.notFound, "Network \(port.networkID) could not be found.")
+      }
+      let segments = try NetworkSegmentStore.list(network: network.id, in: session)
+      self.port = port
+      self.network = network
+      self.isTagged = isTagged
+      vlan = network.vlan(on: physicalNetwork, segments: segments)
+    }
   }
   let parent: Item
   let tagged: [Item]
@@ -18,31 +32,36 @@ struct Attachment: Sendable {
   /// - Returns: nil for a NIC without a network port.
   init?(_ nic: Port, in session: any Session) throws {
     guard let vif = nic.vifPortID else { return nil }
-    try self.init(vif, in: session)
+    try self.init(vif, on: nic.physicalNetwork, in: session)
   }
-  init?(_ networkPort: String, in session: any Session) throws {
-    guard let port = try NetworkPortStore.get(networkPort, in: session),
-      let network = try NetworkStore.get(port.networkID, in: session)
-    else { return nil }
-    parent = Item(port: port, network: network, isTagged: false)
+  /// - Parameter physicalNetwork: where the NIC is wired to; nil where the administrator named none.
+  init?(_ networkPort: String, on physicalNetwork: String?, in session: any Session) throws {
+    guard let port = try NetworkPortStore.get(networkPort, in: session) else { return nil }
+    parent = try Item(port, isTagged: false, on: physicalNetwork, in: session)
     let ids = port.trunk?.subports.map { $0.subport.portID } ?? []
     let ports = try ids.isEmpty ? [:] : NetworkPortStore.byID(ids, in: session)
-    tagged = try ids.compactMap { id in
-      guard let port = ports[id], let network = try NetworkStore.get(port.networkID, in: session) else { return nil }
-      return Item(port: port, network: network, isTagged: true)
+    tagged = try ids.compactMap { ports[$0] }.map {
+      try Item($0, isTagged: true, on: physicalNetwork, in: session)
     }
   }
 
-  /// What the NIC's switch port should carry. A parent that is down takes its tagged networks with it.
+  /// What the NIC's switch port should carry. A parent that is down takes its tagged networks with it, and so does one whose
+  /// network is not carried there: the same number would be somebody else's.
   var configuration: PortConfiguration {
-    parent.isUp
-      ? PortConfiguration(native: parent.vlan, tagged: tagged.filter(\.isUp).map(\.vlan)) : .quarantine
+    guard parent.isUp, let native = parent.vlan else { return .quarantine }
+    return PortConfiguration(native: native, tagged: tagged.filter(\.isUp).compactMap(\.vlan))
   }
   /// Why no switch can carry it, as a sentence.
   var problem: String? {
+    for item in all where item.vlan == nil {
+      return
+        "Network \(item.network.id) is on physical network \(item.network.physicalNetwork), and not on the one that the machine's port is wired to: "
+        + "choose another port, or have the administrator add a segment there (`openstack network segment create`)."
+    }
     let subports = parent.port.trunk?.subports.map(\.subport) ?? []
     let vlans = Dictionary(tagged.map { ($0.port.id, $0.vlan) }) { first, _ in first }
     return Trunk.problem(
-      native: parent.vlan, tagged: subports.compactMap { subport in vlans[subport.portID].map { (subport, $0) } })
+      native: parent.vlan ?? 0,
+      tagged: subports.compactMap { subport in (vlans[subport.portID] ?? nil).map { (subport, $0) } })
   }
 }

@@ -187,7 +187,7 @@ extension Parts {
           .init(
             macAddress: port.address, port: item.port, network: item.network,
             subnets: try SubnetStore.list(network: item.network.id, in: session),
-            parent: item.isTagged ? attachment.parent.port.id : nil))
+            parent: item.isTagged ? attachment.parent.port.id : nil, vlan: item.vlan))
       }
     }
     return NetworkData.make(attachments)

@@ -127,7 +127,8 @@ extension Parts {
         let carries =
           intent?.state == .inForce
           && (item.isTagged
-            ? intent?.configuration.tagged.contains(item.vlan) == true : intent?.configuration.native == item.vlan)
+            ? intent?.configuration.tagged.contains(item.vlan ?? 0) == true
+            : item.vlan != nil && intent?.configuration.native == item.vlan)
         if !isTold && !carries && item.port.status == .build { continue }
         // Where no switch follows, the machine is on its networks by other means.
         let status: NetworkPort.Status = (hasSwitches ? carries : item.isUp) ? .active : .down

@@ -14,10 +14,14 @@ public enum NetworkData {
     public var subnets: [Subnet]
     /// The network port of the trunk's parent, when this one comes tagged on the same NIC.
     public var parent: String?
+    /// The tag in the machine's frames, when it comes tagged.
+    public var vlan: Int?
     public init(
-      macAddress: String, port: NetworkPort, network: Network, subnets: [Subnet], parent: String? = nil
+      macAddress: String, port: NetworkPort, network: Network, subnets: [Subnet], parent: String? = nil,
+      vlan: Int? = nil
     ) {
       self.parent = parent
+      self.vlan = vlan
       self.macAddress = macAddress
       self.port = port
       self.network = network
@@ -38,7 +42,7 @@ public enum NetworkData {
       if let parent = attachment.parent {
         entry["type"] = "vlan"
         entry["vlan_link"] = .string(name(parent))
-        entry["vlan_id"] = .int(attachment.network.vlan)
+        entry["vlan_id"] = .int(attachment.vlan ?? attachment.network.vlan)
         entry["vlan_mac_address"] = .string(attachment.macAddress)
       } else {
         entry["type"] = "phy"

@@ -11,6 +11,8 @@ import Wire
 public final class OpenVSwitch: BatchingSwitch {
   public let name: String
   public let capabilities: SwitchCapabilities
+  public let physicalNetwork: String?
+  let tunnels: TunnelEndpoint?
   let bridge: String
   let uplinks: Set<String>
   private let client: OVSDBClient
@@ -24,15 +26,17 @@ public final class OpenVSwitch: BatchingSwitch {
 
   private let warned = Mutex<[String]>([])
 
-  private static let database = "Open_vSwitch"
+  static let database = "Open_vSwitch"
 
   /// - Parameters:
   ///   - control: ovs-vswitchd's control socket, or OVS's run folder; nil means no MAC table.
   ///   - uplinks: ports of the bridge that lead to other switches: never touched.
   init(
-    name: String, endpoint: OVSDBEndpoint, bridge: String, uplinks: Set<String>, control: String?, logger: Logger,
-    limit: Duration = .seconds(5)
+    name: String, endpoint: OVSDBEndpoint, bridge: String, uplinks: Set<String>, control: String?,
+    physicalNetwork: String? = nil, tunnels: TunnelEndpoint? = nil, logger: Logger, limit: Duration = .seconds(5)
   ) {
+    self.physicalNetwork = physicalNetwork
+    self.tunnels = tunnels
     self.name = name
     self.bridge = bridge
     self.uplinks = uplinks
@@ -41,7 +45,8 @@ public final class OpenVSwitch: BatchingSwitch {
     self.logger = logger
     self.limit = limit
     client = OVSDBClient(endpoint, limit: limit)
-    capabilities = control == nil ? [.lldp, .watch] : [.trunk, .lldp, .watch, .macTable]
+    let own: SwitchCapabilities = control == nil ? [.lldp, .watch] : [.trunk, .lldp, .watch, .macTable]
+    capabilities = own.union(tunnels == nil ? [] : .vni)
   }
 
   // MARK: Reading
@@ -186,7 +191,7 @@ public final class OpenVSwitch: BatchingSwitch {
 
   /// Runs the operations and asks ovs-vswitchd to confirm.
   /// - Returns: the configuration number to wait for.
-  private func commit(_ operations: [JSON]) async throws(DriverError) -> Int {
+  func commit(_ operations: [JSON]) async throws(DriverError) -> Int {
     let transaction: [JSON] =
       operations + [
         ["op": "mutate", "table": "Open_vSwitch", "where": [], "mutations": [["next_cfg", "+=", 1]]],
@@ -205,7 +210,7 @@ public final class OpenVSwitch: BatchingSwitch {
   /// Waits for ovs-vswitchd to have taken configuration number `target`: the database alone moves no frame.
   ///
   /// - Parameter leavesFlows: whether what the ports could do before may go on for a moment.
-  private func waitUntilTaken(_ target: Int, leavesFlows: Bool) async throws(DriverError) {
+  func waitUntilTaken(_ target: Int, leavesFlows: Bool) async throws(DriverError) {
     let deadline = ContinuousClock.now + limit
     let read: JSON = ["op": "select", "table": "Open_vSwitch", "where": [], "columns": ["cur_cfg"]]
     while true {
@@ -287,7 +292,7 @@ public final class OpenVSwitch: BatchingSwitch {
   // MARK: Errors
 
   /// Tries again when the connection was lost, for a server that is restarting, until the limit.
-  private func patiently<Value: Sendable>(
+  func patiently<Value: Sendable>(
     _ body: (OVSDBClient, Duration) async throws(OVSDBError) -> Value
   ) async throws(DriverError) -> Value {
     let deadline = ContinuousClock.now + limit
