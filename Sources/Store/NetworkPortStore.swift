@@ -37,14 +37,7 @@ public enum NetworkPortStore {
     var ports = try session.query(query) { port($0) }
     if ports.isEmpty { return [] }
     let ids = ports.map(\.id)
-    var addresses: [String: [NetworkPort.FixedIP]] = [:]
-    let rows = try session.queryMany(
-      "SELECT port_id, subnet_id, version, address_key FROM network_addresses", "port_id", ids,
-      order: "ORDER BY position"
-    ) { ($0.text(0), $0.text(1), IPAddress(version: $0.int(2), key: $0.text(3))) }
-    for (port, subnet, address) in rows {
-      if let address { addresses[port, default: []].append(NetworkPort.FixedIP(subnetID: subnet, address: address)) }
-    }
+    let addresses = try addresses(of: ids, in: session)
     let tags = try NetworkTagStore.tags(of: ids, in: session)
     let trunks = try TrunkStore.details(of: ports.compactMap { $0.trunk?.trunkID }, in: session)
     for index in ports.indices {
@@ -53,6 +46,19 @@ public enum NetworkPortStore {
       ports[index].tags = tags[ports[index].id] ?? []
     }
     return ports
+  }
+  /// The addresses of each of these ports, in their order: one statement.
+  static func addresses(of ids: [String], in session: any Session) throws -> [String: [NetworkPort.FixedIP]] {
+    if ids.isEmpty { return [:] }
+    var addresses: [String: [NetworkPort.FixedIP]] = [:]
+    let rows = try session.queryMany(
+      "SELECT port_id, subnet_id, version, address_key FROM network_addresses", "port_id", ids,
+      order: "ORDER BY position"
+    ) { ($0.text(0), $0.text(1), IPAddress(version: $0.int(2), key: $0.text(3))) }
+    for (port, subnet, address) in rows {
+      if let address { addresses[port, default: []].append(NetworkPort.FixedIP(subnetID: subnet, address: address)) }
+    }
+    return addresses
   }
   /// Also one that is being deleted: look at ``NetworkPort/isBeingDeleted``.
   public static func get(_ id: String, in session: any Session) throws -> NetworkPort? {
@@ -109,8 +115,11 @@ public enum NetworkPortStore {
         [.text(fixed.subnetID), .text(fixed.address.key), .int(fixed.address.version), .text(port.id), .int(position)])
     }
   }
-  /// Deletes it and frees its addresses. For one that a machine is attached to, ``markBeingDeleted(_:at:in:)`` comes first.
+  /// Deletes it and frees its addresses; floating IPs lead to it no more. For one that a machine is attached to,
+  /// ``markBeingDeleted(_:at:in:)`` comes first.
+  /// - Throws: ``StoreError`` `.conflict` when it is a router's or holds a floating IP.
   public static func delete(_ id: String, in session: any Session) throws {
+    try FloatingIPStore.letGo(ofPort: id, in: session)
     try NetworkTagStore.set([], of: id, in: session)
     try session.execute("DELETE FROM network_ports WHERE id = $1", [.text(id)])
   }
@@ -161,8 +170,9 @@ public enum NetworkPortStore {
         """)
     }
   }
-  /// The API shows it no more; it goes away with ``release(_:at:in:)``.
+  /// The API shows it no more, and floating IPs lead to it no more; it goes away with ``release(_:at:in:)``.
   public static func markBeingDeleted(_ id: String, at now: Timestamp, in session: any Session) throws {
+    try FloatingIPStore.letGo(ofPort: id, in: session)
     try session.execute(
       "UPDATE network_ports SET is_being_deleted = 1, updated_at = $1 WHERE id = $2", [Value(now), .text(id)])
   }
