@@ -44,6 +44,11 @@ public struct DriverError: ReasonedError, Sendable, Equatable, CustomStringConve
     /// DHCP and TFTP on the provisioning network.
     public static let bootServices = Device("boot services", publicName: "The site's network boot service")
 
+    /// What carries tenants' DHCP and routers; `place` is its database: "unix:/run/ovn/ovnnb_db.sock".
+    public static func routing(_ place: String) -> Device {
+      Device("OVN at \(place)", publicName: "What carries the site's DHCP and routers")
+    }
+
     // What the lessee knows or has brought.
     public static func node(_ uuid: String) -> Device { Device("node \(uuid)") }
     public static func agent(ofNode uuid: String) -> Device { Device("agent of node \(uuid)") }

@@ -79,7 +79,7 @@ final class VirtualSwitch: Sendable {
   func stopDatabase() async throws { try await end("ovsdb") }
   func signalDaemon(_ signal: Int32) throws { kill(try pid("vswitchd"), signal) }
 
-  private var environment: [String: String] {
+  var environment: [String: String] {
     ["OVS_RUNDIR": folder, "OVS_LOGDIR": folder, "OVS_DBDIR": folder, "OVS_SYSCONFDIR": folder]
   }
 
@@ -143,16 +143,7 @@ final class VirtualSwitch: Sendable {
       .map { String($0) }.filter { $0.contains("actions=drop") }
   }
 
-  private func pid(_ name: String) throws -> pid_t {
-    let file = open("\(folder)/\(name).pid", O_RDONLY | O_CLOEXEC)
-    defer { if file >= 0 { close(file) } }
-    var bytes = [UInt8](repeating: 0, count: 16)
-    let count = read(file, &bytes, bytes.count)
-    guard let process = pid_t(String(decoding: bytes.prefix(max(count, 0)).prefix { $0 >= 48 }, as: UTF8.self)) else {
-      throw Late(what: "\(name).pid")
-    }
-    return process
-  }
+  private func pid(_ name: String) throws -> pid_t { try processID(inFile: "\(folder)/\(name).pid") }
 
   private func end(_ name: String) async throws {
     let process = try pid(name)
@@ -201,18 +192,18 @@ final class Tap: Sendable {
   }
   deinit { close(descriptor) }
 
-  func send(_ frame: Frame) {
-    let bytes = frame.bytes
-    _ = write(descriptor, bytes, bytes.count)
-  }
+  func send(_ frame: Frame) { send(bytes: frame.bytes) }
+  func send(bytes: [UInt8]) { _ = write(descriptor, bytes, bytes.count) }
   /// Every frame of ours that has arrived.
-  func received() -> [Frame] {
-    var frames: [Frame] = []
+  func received() -> [Frame] { receivedBytes().compactMap { Frame($0) } }
+  /// Every frame that has arrived, whosever it is.
+  func receivedBytes() -> [[UInt8]] {
+    var frames: [[UInt8]] = []
     var buffer = [UInt8](repeating: 0, count: 2048)
     while true {
       let count = read(descriptor, &buffer, buffer.count)
       if count <= 0 { return frames }
-      if let frame = Frame(Array(buffer[..<count])) { frames.append(frame) }
+      frames.append(Array(buffer[..<count]))
     }
   }
 }

@@ -295,16 +295,9 @@ public final class OpenVSwitch: BatchingSwitch {
   func patiently<Value: Sendable>(
     _ body: (OVSDBClient, Duration) async throws(OVSDBError) -> Value
   ) async throws(DriverError) -> Value {
-    let deadline = ContinuousClock.now + limit
-    while true {
-      do throws(OVSDBError) {
-        return try await body(client, max(deadline - .now, .milliseconds(50)))
-      } catch {
-        guard error == .connectionLost, deadline > .now else { throw driverError(error) }
-        // A server that takes connections only to drop them must not be asked in a tight loop.
-        try? await Task.sleep(for: .milliseconds(20))
-      }
-    }
+    do throws(OVSDBError) {
+      return try await client.patiently(limit, body)
+    } catch { throw driverError(error) }
   }
 
   private func device(_ port: String) -> DriverError.Device { .networkSwitch(name, port: port) }
@@ -326,13 +319,6 @@ public final class OpenVSwitch: BatchingSwitch {
   }
 
   private func driverError(_ error: OVSDBError) -> DriverError {
-    let code: DriverError.Code =
-      switch error {
-      case .notConnected, .connectionLost, .timeout: .unreachable
-      case .tooManyWaiting: .busy
-      case .badMessage: .badReply
-      case .refused: .refused
-      }
-    return DriverError(code, device: .networkSwitch(name), detail: "\(client.endpoint): \(error)")
+    DriverError(error.code, device: .networkSwitch(name), detail: "\(client.endpoint): \(error)")
   }
 }
