@@ -59,6 +59,8 @@ public struct ConductorSettings: Sendable {
   public var powerSyncPeriod: Duration = .seconds(60)
   /// How often every wired switch port is read back.
   public var switchAuditPeriod: Duration = .seconds(60)
+  /// How often routers and DHCP are compared with what is wanted.
+  public var routingAuditPeriod: Duration = .seconds(30)
   /// Nil: machines that nobody enrolled boot their local disk.
   public var discovery: DiscoverySettings?
   /// Lengths of leases, and when their parties are told of the end.
@@ -88,6 +90,9 @@ public final class Conductor: Sendable {
   let offers = DiscoveryOffers()
   let silence = ControllerSilence()
   let leaseAlarm = LeaseAlarm()
+  /// Carries tenants' DHCP, routers and floating IPs; nil where nothing does.
+  let routing: (any RoutingInterface)?
+  let routingReport = RoutingReport()
   /// Serial consoles of the nodes; nil where none are kept (tests).
   public let consoles: (any NodeConsoles)?
 
@@ -95,7 +100,7 @@ public final class Conductor: Sendable {
   public init(
     database: Database, settings: ConductorSettings, hardwareTypes: [any HardwareType], switches: any SwitchRegistry,
     boot: any BootInterface, images: any ImageStoreInterface, configDrives: any ConfigDriveInterface,
-    consoles: (any NodeConsoles)? = nil,
+    consoles: (any NodeConsoles)? = nil, routing: (any RoutingInterface)? = nil,
     logger: Logger, runnerSettings: WorkflowRunner.Settings = .init(), probe: @escaping WorkflowRunner.Probe = { _ in },
     adjust: (WorkflowDefinition) -> WorkflowDefinition = { $0 }, clock: @escaping @Sendable () -> Timestamp
   ) {
@@ -103,6 +108,7 @@ public final class Conductor: Sendable {
     self.settings = settings
     self.hardwareTypes = hardwareTypes
     self.consoles = consoles
+    self.routing = routing
     self.clock = clock
     self.logger = logger
     let parts = Parts(

@@ -13,6 +13,7 @@ extension Conductor {
     findings += try await leftovers().map { "\($0.description): the server removes it within five minutes" }
     findings += try await examineSwitches()
     findings += try await examineControllers()
+    findings += try await examineRouting()
     return findings
   }
 

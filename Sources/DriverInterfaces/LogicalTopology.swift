@@ -154,7 +154,7 @@ public struct LogicalTopology: Sendable, Equatable {
 
   /// One port of an outside address that is a port of a machine.
   public struct PortForwarding: Sendable, Equatable {
-    public enum Transport: String, Sendable { case tcp, udp }
+    public enum Transport: String, Sendable { case tcp, udp, sctp }
     public var transport: Transport
     /// The outside address and port, 1 to 65535.
     public var address: IPAddress

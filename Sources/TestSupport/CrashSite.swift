@@ -73,6 +73,8 @@ public struct SiteParts: Sendable {
   /// Given the one that lives in the world, which decides where the machine boots from.
   public var switches: (@Sendable (WorldSwitch) -> any SwitchRegistry)?
   public var boot: (@Sendable (WorldBoot) -> any BootInterface)?
+  /// What carries routers and DHCP; nothing does when nil.
+  public var routing: (@Sendable (World) -> any RoutingInterface)?
   public var images: (@Sendable (Database) throws -> any ImageStoreInterface)?
   public var configDrives: (any ConfigDriveInterface)?
   /// Changes the node before it is enrolled; the members of `driver_info` that are secret.
@@ -153,6 +155,7 @@ public struct CrashSite: Sendable {
       ],
       switches: parts.switches?(worldSwitch) ?? worldSwitch, boot: parts.boot?(worldBoot) ?? worldBoot,
       images: try parts.images?(database) ?? worldImages, configDrives: parts.configDrives ?? worldImages,
+      routing: parts.routing?(world),
       logger: complaints.logger, runnerSettings: runner,
       probe: { point in
         if let fill, point == "\(fill):after-effect" { fillDisk(of: folder, for: 1500) }

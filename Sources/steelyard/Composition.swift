@@ -76,7 +76,8 @@ struct Composition {
       database: database, settings: configuration.conductorSettings(dataFolder: site.data),
       hardwareTypes: hardwareTypes, switches: switches, boot: boot.interface, images: images,
       configDrives: ConfigDrive(),
-      consoles: consoles, logger: Logger(label: "conductor"), probe: crashProbe(), clock: systemClock)
+      consoles: consoles, routing: try configuration.routing(Logger(label: "ovn")), logger: Logger(label: "conductor"),
+      probe: crashProbe(), clock: systemClock)
     return Parts(
       database: database, conductor: conductor, redfish: redfish, boot: boot, consoles: consoles,
       imageFolder: imageFolder)

@@ -175,6 +175,7 @@ struct Configuration: Codable, Sendable {
   var discovery = Discovery()
   var ramdisk: Ramdisk?
   var switches: [Switch]?
+  var ovn: OVN?
   var networks = Networks()
   var console = Console()
   /// "full" (every byte, read back) or "metadata".
@@ -221,7 +222,7 @@ struct Configuration: Codable, Sendable {
         "listen": (try defaults(of: Listen()), ["certificate", "key"]), "public_url": nil,
         "provisioning": (try defaults(of: Provisioning()), ["namespace"]), "ramdisk": ([:], ["kernel", "initrd"]),
         "discovery": (try defaults(of: Discovery()), []),
-        "switches": nil,
+        "switches": nil, "ovn": ([:], ["northbound", "chassis", "physical_networks"]),
         "networks": (try defaults(of: Networks()), []),
         "console": (try defaults(of: Console()), ["public_host", "websocket_port"]),
         "erase": nil,

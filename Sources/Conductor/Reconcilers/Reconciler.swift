@@ -52,6 +52,7 @@ extension Conductor {
       // Woken by the change; the period is for machines that a workflow held then, and switches that did not answer.
       reconciler(Self.rewiringName, .seconds(5)) { try await self.rewire() },
       reconciler(Self.overlaysName, settings.switchAuditPeriod) { try await self.joinSites() },
+      reconciler(Self.routingName, settings.routingAuditPeriod) { try await self.routingRound() },
       reconciler("sweeper", .seconds(300)) { try await self.sweep() },
       reconciler("consoles", .seconds(60)) { try await self.keepConsoles() },
     ]

@@ -89,6 +89,7 @@ extension Conductor {
       // The machine's VLAN interfaces have their NIC's address, too.
       try NetworkPortStore.bind(item.port.id, hostID: node.uuid, macAddress: port.address, at: now, in: session)
     }
+    routingChanged(in: session)
     if isQueued { return try networksChanged(attachment.all.map(\.port.id), in: session) }
     try change(networkPortID, port, "attach-network", &node, by: requester, in: session)
   }
@@ -111,6 +112,7 @@ extension Conductor {
     for id in added {
       try NetworkPortStore.bind(id, hostID: node.uuid, macAddress: nic.address, at: clock(), in: session)
     }
+    routingChanged(in: session)
     try networksChanged(added, in: session)
   }
 
@@ -154,6 +156,13 @@ extension Conductor {
     session.afterCommit { [wakeups] in wakeups.signal(Self.rewiringName) }
   }
   static let rewiringName = "network-ports"
+
+  /// Something that routers, floating IPs or the addresses of machines depend on changes in this transaction: the reconciler
+  /// ``routingName`` looks again after the commit.
+  public func routingChanged(in session: any Session) {
+    session.afterCommit { [wakeups] in wakeups.signal(Self.routingName) }
+  }
+  public static let routingName = "routing"
 
   /// The network ports attached to a node.
   public func vifs(_ node: Node, in session: any Session) throws -> [String] {

@@ -6,7 +6,7 @@ extension Migration {
     sql: """
       CREATE TABLE routers (
         id TEXT PRIMARY KEY, project_id TEXT NOT NULL, name TEXT NOT NULL, description TEXT NOT NULL,
-        is_admin_state_up BIGINT NOT NULL, status TEXT NOT NULL CHECK (status IN ('ACTIVE','ERROR')),
+        is_admin_state_up BIGINT NOT NULL, status TEXT NOT NULL CHECK (status IN ('ACTIVE','DOWN','ERROR')),
         is_snat_enabled BIGINT NOT NULL, is_next_hop_watched BIGINT NOT NULL, are_next_hops_shared BIGINT NOT NULL,
         routes TEXT NOT NULL, revision BIGINT NOT NULL, created_at BIGINT NOT NULL, updated_at BIGINT NOT NULL
       );
