@@ -317,6 +317,8 @@ class Story:
             return lines[-1][:150] if lines else 'ok'
         if isinstance(answer, list):
             return '%d rows' % len(answer)
+        if not isinstance(answer, dict):
+            return str(answer)[:150]
         keep = ['name', 'id', 'uuid', 'Name', 'ID', 'UUID', 'provision_state', 'power_state', 'status', 'Status', 'boot_device']
         return ', '.join('%s %s' % (k, answer[k]) for k in keep if answer.get(k))[:150] or 'ok'
 

@@ -15,7 +15,7 @@ import Wire
   private func makePool(_ site: Site) async throws {
     try await site.database.write { session in
       try SegmentRangeStore.ensureConfigured(
-        "second", physicalNetwork: "physnet2", vlans: 300...301, at: Site.now, in: session)
+        "second", physicalNetwork: "physnet2", vlans: 300...301, at: Site.now + .seconds(1), in: session)
     }
   }
 

@@ -40,6 +40,7 @@ extension Conductor {
       try parts.showVIFs(node: node, at: now, in: session)
       let stranded = try NetworkPortStore.stranded(in: session).filter { $0.bindingHostID == node }
       try parts.releaseStranded(stranded, of: node, at: now, in: session)
+      self.routingChanged(in: session)
     }
   }
 }

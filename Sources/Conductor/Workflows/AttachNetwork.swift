@@ -79,7 +79,10 @@ extension Conductor {
 
 private func endAttachment(_ parts: Parts, _ context: StepContext, _ session: any Session) throws {
   // What was asked of the node's other NICs meanwhile waits for this.
-  session.afterCommit { parts.wakeups.signal(Conductor.rewiringName) }
+  session.afterCommit {
+    parts.wakeups.signal(Conductor.rewiringName)
+    parts.wakeups.signal(Conductor.routingName)
+  }
   try change(context.subject, session) { node in
     guard node.reservation == context.workflow else { return }
     node.reservation = nil
