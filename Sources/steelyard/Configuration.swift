@@ -222,7 +222,7 @@ struct Configuration: Codable, Sendable {
         "listen": (try defaults(of: Listen()), ["certificate", "key"]), "public_url": nil,
         "provisioning": (try defaults(of: Provisioning()), ["namespace"]), "ramdisk": ([:], ["kernel", "initrd"]),
         "discovery": (try defaults(of: Discovery()), []),
-        "switches": nil, "ovn": ([:], ["northbound", "chassis", "physical_networks"]),
+        "switches": nil, "ovn": ([:], ["northbound", "southbound", "chassis", "physical_networks"]),
         "networks": (try defaults(of: Networks()), []),
         "console": (try defaults(of: Console()), ["public_host", "websocket_port"]),
         "erase": nil,

@@ -78,9 +78,12 @@ final class VirtualOVN: Sendable {
   func nbctl(_ arguments: [String]) async throws -> String {
     try await runChecked("ovn-nbctl", ["--db=\(northbound)", "--timeout=20"] + arguments).text
   }
-  func driver(chassis: [String] = ["c1"], limit: Duration = .seconds(10)) throws -> OVNRouting {
+  func driver(chassis: [String] = ["c1"], seesSouth: Bool = false, limit: Duration = .seconds(10)) throws -> OVNRouting
+  {
     try OVNRouting(
-      OVNConfiguration(northbound: northbound, chassis: chassis, physicalNetworks: ["datacentre"]),
+      OVNConfiguration(
+        northbound: northbound, southbound: seesSouth ? "unix:\(folder)/sb.sock" : nil, chassis: chassis,
+        physicalNetworks: ["datacentre"]),
       logger: Logger(label: "test"), limit: limit)
   }
 

@@ -7,13 +7,16 @@ import Wire
 public struct OVNConfiguration: Sendable, Equatable {
   /// The northbound database: "unix:/run/ovn/ovnnb_db.sock" or "tcp:10.0.0.2:6641".
   public var northbound: String
+  /// The southbound database; without it a change counts only when every chassis has taken it, those that have failed too.
+  public var southbound: String?
   /// Names of the chassis that carry routers and DHCP, the preferred one first (`external_ids:system-id` of their
   /// Open vSwitch). One, or three and more: of two the second never takes over from the first.
   public var chassis: [String]
   /// As the chassis' `ovn-bridge-mappings` call them.
   public var physicalNetworks: Set<String>
-  public init(northbound: String, chassis: [String], physicalNetworks: Set<String>) {
+  public init(northbound: String, southbound: String? = nil, chassis: [String], physicalNetworks: Set<String>) {
     self.northbound = northbound
+    self.southbound = southbound
     self.chassis = chassis
     self.physicalNetworks = physicalNetworks
   }
@@ -22,26 +25,31 @@ public struct OVNConfiguration: Sendable, Equatable {
 /// Tenants' DHCP, routers and floating IPs by OVN, through its northbound database (OVSDB, RFC 7047; ovn-nb(5)).
 ///
 /// Our rows are compared with the wanted ones and the difference is one transaction. It counts once every chassis says that it
-/// has taken it (`hv_cfg`) and the database, read again, holds what was wanted. Rows of others are not touched.
+/// has taken it (`hv_cfg`), or those that carry something (``OVNCarriers``), and the database, read again, holds what was
+/// wanted. Rows of others are not touched.
 public final class OVNRouting: RoutingInterface {
   public let physicalNetworks: Set<String>
   private let plan: OVNPlan
   private let client: OVSDBClient
+  private let carriers: OVNCarriers?
   private let device: DriverError.Device
   private let logger: Logger
   /// How long each of the three parts of a visit may take: reading, writing, the chassis.
   private let limit: Duration
 
   private static let database = "OVN_Northbound"
+  /// How long all chassis are waited for before it is looked which of them matter.
+  private static let courtesy = Duration.milliseconds(500)
 
   /// Makes the driver; connects to nothing yet.
   /// - Throws: ``DriverError`` `.misconfigured` for a place that is none, and for what cannot carry anything.
   public init(_ configuration: OVNConfiguration, logger: Logger, limit: Duration = .seconds(10)) throws(DriverError) {
     device = .routing(configuration.northbound)
-    guard let endpoint = OVSDBEndpoint(configuration.northbound) else {
+    func endpoint(_ text: String, _ name: String) throws(DriverError) -> OVSDBEndpoint {
+      if let endpoint = OVSDBEndpoint(text) { return endpoint }
       throw DriverError(
-        .misconfigured, device: device,
-        detail: "northbound \"\(configuration.northbound)\" is neither unix:/PATH nor tcp:HOST:PORT")
+        .misconfigured, device: .routing(configuration.northbound),
+        detail: "\(name) \"\(text)\" is neither unix:/PATH nor tcp:HOST:PORT")
     }
     guard !configuration.chassis.isEmpty, Set(configuration.chassis).count == configuration.chassis.count,
       configuration.chassis.allSatisfy({ !$0.isEmpty })
@@ -52,7 +60,10 @@ public final class OVNRouting: RoutingInterface {
     }
     physicalNetworks = configuration.physicalNetworks
     plan = OVNPlan(chassis: configuration.chassis)
-    client = OVSDBClient(endpoint, limit: limit)
+    client = OVSDBClient(try endpoint(configuration.northbound, "northbound"), limit: limit)
+    carriers = try configuration.southbound.map { text throws(DriverError) in
+      OVNCarriers(OVSDBClient(try endpoint(text, "southbound"), limit: limit))
+    }
     self.logger = logger
     self.limit = limit
   }
@@ -115,7 +126,7 @@ public final class OVNRouting: RoutingInterface {
     let difference = OVNDifference(wanted: wanted, found: before.rows)
     // Nothing to change: yet what a server changed that was killed then may still be on its way to the chassis.
     let target = difference.isEmpty ? before.numbers.asked : try await commit(difference.operations)
-    try await waitUntilTaken(target)
+    try await waitUntilTaken(target, of: wanted)
     guard !difference.isEmpty else { return [] }
     let left = OVNDifference(wanted: wanted, found: try await read().rows)
     guard left.isEmpty else {
@@ -142,26 +153,35 @@ public final class OVNRouting: RoutingInterface {
   }
 
   /// Waits for the chassis to have taken configuration number `target`: the database alone moves no packet.
-  private func waitUntilTaken(_ target: Int) async throws(DriverError) {
-    let deadline = ContinuousClock.now + limit
+  private func waitUntilTaken(_ target: Int, of rows: [OVNKey: OVNRow]) async throws(DriverError) {
+    let start = ContinuousClock.now
     while true {
       let numbers = try await numbers()
       if numbers.chassis >= target { return }
-      let left = deadline - .now
+      let elapsed = ContinuousClock.now - start
+      // Somebody is late, or will never come.
+      if let carriers, numbers.northd >= target, elapsed > Self.courtesy {
+        do throws(OVSDBError) {
+          if try await carriers.haveTaken(target, of: rows) { return }
+        } catch { throw driverError(error) }
+      }
+      let left = limit - elapsed
       guard left > .zero else {
         let who = numbers.northd >= target ? "not every chassis has" : "ovn-northd has not"
         throw DriverError(
           .unreachable, device: device, detail: "\(who) taken the change in \(limit); does it run on every one of them?"
         )
       }
-      let milliseconds = Int(left.components.seconds) * 1000 + Int(left.components.attoseconds / 1_000_000_000_000_000)
+      let pause = carriers == nil ? left : min(left, Self.courtesy)
+      let milliseconds =
+        Int(pause.components.seconds) * 1000 + Int(pause.components.attoseconds / 1_000_000_000_000_000)
       let wait: JSON = [
         "op": "wait", "table": "NB_Global", "where": [], "columns": ["sb_cfg", "hv_cfg"], "until": "!=",
         "rows": [["sb_cfg": .int(numbers.northd), "hv_cfg": .int(numbers.chassis)]],
         "timeout": .int(max(milliseconds, 1)),
       ]
       // Whatever it answers, the numbers are read again.
-      _ = try? await client.transact(Self.database, [wait], limit: left + .milliseconds(200))
+      _ = try? await client.transact(Self.database, [wait], limit: pause + .milliseconds(200))
     }
   }
 
