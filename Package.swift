@@ -65,15 +65,27 @@ let package = Package(
 
     // Drivers: the only targets that touch hardware.
     library(
+      "PinnedTLS",
+      [
+        "Cryptography", .product(name: "AsyncHTTPClient", package: "async-http-client"),
+        .product(name: "NIOSSL", package: "swift-nio-ssl"),
+      ] + nio),
+    library(
       "RedfishDriver",
       [
-        "DriverInterfaces", "Domain", "Wire", "Cryptography", logging,
+        "DriverInterfaces", "Domain", "Wire", "Cryptography", "PinnedTLS", logging,
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
       ] + nio),
     library("IPMIDriver", ["DriverInterfaces", "Domain", "Wire", "Processes", "CLinux", logging]),
     library("FakeDriver", ["DriverInterfaces", "Domain", "Wire", "Processes"]),
-    library("SwitchDrivers", ["DriverInterfaces", "Domain", "Wire", logging] + nio),
+    library(
+      "SwitchDrivers",
+      [
+        "DriverInterfaces", "Domain", "Wire", "Cryptography", "PinnedTLS", "Processes", logging,
+        .product(name: "AsyncHTTPClient", package: "async-http-client"),
+        .product(name: "NIOSSL", package: "swift-nio-ssl"),
+      ] + nio),
     library("BootServices", ["DriverInterfaces", "Domain", "Wire", "Processes", logging, lifecycle]),
 
     // Those who are told what happens.
@@ -173,7 +185,10 @@ let package = Package(
       ]),
     tests(
       "SwitchDriversTests",
-      ["SwitchDrivers", "TestSupport", "DriverInterfaces", "Domain", "Wire", "Processes", "CLinux"]),
+      [
+        "SwitchDrivers", "Simulators", "steelyard-simulator", "TestSupport", "DriverInterfaces", "Domain", "Wire",
+        "Processes", "CLinux",
+      ], exclude: ["Recordings"]),
     tests(
       "RedfishDriverTests",
       [

@@ -17,6 +17,11 @@ extension Conductor {
     return findings
   }
 
+  /// What an administrator should know although nothing is wrong: drivers that never met what they drive.
+  public var cautions: [String] {
+    parts.switches.all.compactMap { device in device.caution.map { "switch \(device.name): \($0)" } }
+  }
+
   private func examineDatabase() async throws -> [String] {
     try await database.read { session in
       var findings: [String] = []

@@ -44,6 +44,17 @@ public protocol SwitchInterface: Sendable {
   func macTable() async throws -> [(port: String, vlan: Int, mac: MACAddress)]
   /// Ports that changed without us, as they change; the caller reconciles. Ends when the connection drops.
   func watch() -> AsyncThrowingStream<Set<String>, any Error>
+
+  // What only switches with a configuration of their own need; `PhysicalSwitch.swift` has the defaults.
+
+  /// Makes a VLAN known to the switch, with a name for people. `apply` makes those that its ports need by itself.
+  func ensureNetwork(vlan: Int, name: String?) async throws
+  /// What the switch hears by LLDP on its ports. Empty when it cannot tell.
+  func neighbours() async throws -> [SwitchNeighbour]
+  /// Writes the running configuration to where the switch starts from.
+  func save() async throws
+  /// What an administrator should know of how this driver was tested, a sentence; nil for one that met what it drives.
+  var caution: String? { get }
 }
 
 extension SwitchInterface {

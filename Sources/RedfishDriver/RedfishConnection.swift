@@ -3,6 +3,7 @@ import Cryptography
 import DriverInterfaces
 import Logging
 import NIOSSL
+import PinnedTLS
 import Wire
 
 /// The conversation with one controller: who we are, who it is, and one request at a time to be answered in time.
@@ -63,7 +64,7 @@ actor RedfishConnection {
     case .fingerprint(let fingerprint):
       let pin = CertificatePin(expected: fingerprint ?? knownFingerprint)
       self.pin = pin
-      (client, ownsClient, tls) = (pin.makeClient(), true, nil)
+      (client, ownsClient, tls) = (pin.makeClient(Self.clientConfiguration()), true, nil)
       return
     }
     (pin, client, ownsClient, tls) = (nil, shared, false, configuration)

@@ -3,6 +3,7 @@ import DriverInterfaces
 import NIOCore
 import NIOPosix
 import NIOSSL
+import PinnedTLS
 
 /// Why there was no answer, in words for an operator.
 extension RedfishConnection {

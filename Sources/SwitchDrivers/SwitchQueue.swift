@@ -36,11 +36,12 @@ public actor SwitchQueue: SwitchInterface {
   /// Callers that wait for their turn now.
   public var waitingCount: Int { waiting.count }
 
-  public init(_ driver: any BatchingSwitch) {
+  /// - Parameter physicalNetwork: the one of the configuration, where the driver has none of its own.
+  public init(_ driver: any BatchingSwitch, physicalNetwork: String? = nil) {
     self.driver = driver
     name = driver.name
     capabilities = driver.capabilities
-    physicalNetwork = driver.physicalNetwork
+    self.physicalNetwork = physicalNetwork ?? driver.physicalNetwork
   }
 
   public func apply(_ ports: [String: PortConfiguration], label: String?) async throws {
@@ -74,6 +75,12 @@ public actor SwitchQueue: SwitchInterface {
   public func macTable() async throws -> [(port: String, vlan: Int, mac: MACAddress)] {
     try await alone { try await $0.macTable() }
   }
+  public func ensureNetwork(vlan: Int, name: String?) async throws {
+    try await alone { try await $0.ensureNetwork(vlan: vlan, name: name) }
+  }
+  public func neighbours() async throws -> [SwitchNeighbour] { try await alone { try await $0.neighbours() } }
+  public func save() async throws { try await alone { try await $0.save() } }
+  public nonisolated var caution: String? { driver.caution }
   /// Passed through: a stream is no visit.
   public nonisolated func watch() -> AsyncThrowingStream<Set<String>, any Error> { driver.watch() }
 

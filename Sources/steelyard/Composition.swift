@@ -48,13 +48,7 @@ struct Composition {
     let database = try Database(path: site.database, secrets: try SecretBox.fromFile(site.keyFile, create: false))
     let redfish = RedfishHardware(logger: Logger(label: "redfish"))
     let switches = try Switches(
-      (configuration.switches ?? []).map { entry in
-        SwitchConfiguration(
-          name: entry.name, kind: entry.kind, endpoint: entry.endpoint, bridge: entry.bridge,
-          uplinks: entry.uplinks ?? [],
-          control: entry.control, physicalNetwork: entry.physical_network,
-          tunnels: entry.vtep.map { TunnelEndpoint(address: $0.address, peers: $0.peers) })
-      }, logger: Logger(label: "switch"))
+      (configuration.switches ?? []).map(\.driverConfiguration), logger: Logger(label: "switch"))
     let boot = try bootServices(configuration, site)
     let imageFolder = try ImageFolder("\(site.data)/images")
     let images = ImageCache(database: database, folder: imageFolder, logger: Logger(label: "images"))

@@ -45,15 +45,27 @@ struct Configuration: Codable, Sendable {
   struct Switch: Codable, Sendable {
     var name: String
     var kind = "openvswitch"
-    /// "unix:/path" or "tcp:host:port".
+    /// "unix:/path" or "tcp:host:port"; "https://…", "netconf://…" or "ssh://…", by kind.
     var endpoint: String
-    var bridge: String
+    var bridge: String?
     /// Ports that are not machines'.
     var uplinks: [String]?
     var control: String?
     /// The set of switches on which a VLAN means one thing; absent for `networks.physical_network`.
     var physical_network: String?
     var vtep: VTEP?
+    // Switches with accounts of their own; see SwitchConfiguration.
+    var username: String?
+    var password_file: String?
+    var key_file: String?
+    var secret_file: String?
+    var ca_file: String?
+    var fingerprint: String?
+    var host_key: String?
+    var known_hosts: String?
+    var save: Bool?
+    /// Seconds.
+    var patience: Int?
   }
   /// A switch's tunnels to other sites' switches, over which networks with a VNI are joined.
   struct VTEP: Codable, Sendable {

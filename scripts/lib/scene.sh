@@ -135,12 +135,17 @@ VALUES
 
 scene_down() { # FOLDER NAMESPACE
   if [ -n "$(ls -A "$1" 2>/dev/null)" ] && [ ! -e "$1/.scene" ] && [ ! -e "$1/site.json" ]; then echo "$1 was not made by this script; it stays"; return 1; fi
-  local tries=0 process
+  local tries=0 process space
   if scene_server_runs "$1"; then
     kill "$(cat "$1/server.pid")"
     while scene_server_runs "$1" && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done
     if scene_server_runs "$1"; then kill -9 "$(cat "$1/server.pid")"; fi
   fi
+  # Tenants' own servers (lab/foreign-boot).
+  for space in $(ip netns list 2>/dev/null | sed -n "s/^\($2-f[0-9]*\).*/\1/p"); do
+    for process in $(ip netns pids "$space"); do kill "$process"; done
+    ip netns del "$space"
+  done
   # What a server that was killed has left.
   for process in $(ip netns pids "$2" 2>/dev/null); do
     if grep -qsa "$1/site" "/proc/$process/cmdline"; then kill "$process"; fi

@@ -11,7 +11,6 @@ import Wire
 public final class OpenVSwitch: BatchingSwitch {
   public let name: String
   public let capabilities: SwitchCapabilities
-  public let physicalNetwork: String?
   let tunnels: TunnelEndpoint?
   let bridge: String
   let uplinks: Set<String>
@@ -33,9 +32,8 @@ public final class OpenVSwitch: BatchingSwitch {
   ///   - uplinks: ports of the bridge that lead to other switches: never touched.
   init(
     name: String, endpoint: OVSDBEndpoint, bridge: String, uplinks: Set<String>, control: String?,
-    physicalNetwork: String? = nil, tunnels: TunnelEndpoint? = nil, logger: Logger, limit: Duration = .seconds(5)
+    tunnels: TunnelEndpoint? = nil, logger: Logger, limit: Duration = .seconds(5)
   ) {
-    self.physicalNetwork = physicalNetwork
     self.tunnels = tunnels
     self.name = name
     self.bridge = bridge

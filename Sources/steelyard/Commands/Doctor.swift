@@ -18,6 +18,7 @@ struct DoctorCommand: AsyncParsableCommand {
     let configuration = try Configuration.read(site.configurationFile)
     let composition = try await Composition.parts(
       site: site, configuration: configuration, logger: Logger(label: "doctor") { _ in SwiftLogNoOpLogHandler() })
+    for caution in composition.conductor.cautions { print("Note: \(caution)") }
     let findings = try await composition.conductor.examine()
     for finding in findings { print(finding) }
     await composition.close()

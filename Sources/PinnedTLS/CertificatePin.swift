@@ -5,28 +5,29 @@ import NIOSSL
 import Synchronization
 
 /// A certificate that is not the pinned one.
-struct CertificateChanged: Error {
-  var expected: String
-  var observed: String
+public struct CertificateChanged: Error {
+  /// "sha256:…", both.
+  public var expected: String
+  public var observed: String
 }
 
-/// The one certificate that a controller may show.
+/// The one certificate that a device may show.
 ///
-/// A pin is stronger than a chain: most controllers have certificates that nobody known has signed, or that have run
+/// A pin is stronger than a chain: most controllers and switches have certificates that nobody known has signed, or that have run
 /// out, and replacing those is not this program's business. So the chain is not asked for; the connection is given to
 /// requests only after the SHA-256 of the certificate in the handshake is the pinned one, and nothing has been sent
 /// before that. Trusting the certificate as a root of its own would not do: BoringSSL wants the chain to end in a
 /// self-signed certificate, and factory certificates of some vendors are signed by a key that is never shown.
-final class CertificatePin: Sendable {
+public final class CertificatePin: Sendable {
   private let state: Mutex<(expected: String?, observed: String?)>
 
   /// - Parameter expected: "sha256:…"; nil takes the first certificate seen.
-  init(expected: String?) { state = Mutex((expected, nil)) }
+  public init(expected: String?) { state = Mutex((expected, nil)) }
 
-  var expected: String? { state.withLock { $0.expected } }
-  var observed: String? { state.withLock { $0.observed } }
+  public var expected: String? { state.withLock { $0.expected } }
+  public var observed: String? { state.withLock { $0.observed } }
 
-  func check(_ certificate: NIOSSLCertificate) throws {
+  private func check(_ certificate: NIOSSLCertificate) throws {
     let observed = "sha256:" + Digest.hex(Digest.sha256(try certificate.toDERBytes()))
     try state.withLock { state in
       state.observed = observed
@@ -37,9 +38,10 @@ final class CertificatePin: Sendable {
   }
 
   /// A client all of whose connections are held to the pin. HTTPClient has no place for a pin in a request's TLS
-  /// configuration, hence a client for each pinned controller; the threads are shared.
-  func makeClient() -> HTTPClient {
-    var configuration = RedfishConnection.clientConfiguration()
+  /// configuration, hence a client for each pinned device; the threads are shared.
+  /// - Parameter configuration: everything but TLS.
+  public func makeClient(_ configuration: HTTPClient.Configuration) -> HTTPClient {
+    var configuration = configuration
     var tls = TLSConfiguration.makeClientConfiguration()
     tls.minimumTLSVersion = .tlsv12
     tls.certificateVerification = .none

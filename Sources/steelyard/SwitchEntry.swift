@@ -1,0 +1,21 @@
+import SwitchDrivers
+
+extension Configuration.Switch {
+  var driverConfiguration: SwitchConfiguration {
+    var site = SwitchConfiguration(
+      name: name, kind: kind, endpoint: endpoint, bridge: bridge ?? "", uplinks: uplinks ?? [], control: control)
+    site.physicalNetwork = physical_network
+    site.tunnels = vtep.map { TunnelEndpoint(address: $0.address, peers: $0.peers) }
+    site.username = username
+    site.passwordFile = password_file
+    site.keyFile = key_file
+    site.secretFile = secret_file
+    site.caFile = ca_file
+    site.fingerprint = fingerprint
+    site.hostKey = host_key
+    site.knownHosts = known_hosts
+    site.savesChanges = save ?? true
+    site.limit = .seconds(min(max(patience ?? 30, 1), 600))
+    return site
+  }
+}
