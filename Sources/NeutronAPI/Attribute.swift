@@ -8,8 +8,14 @@ struct Attribute<Resource>: Sendable {
     case bool(@Sendable (Resource) -> Bool)
     case int(@Sendable (Resource) -> Int)
     case strings(@Sendable (Resource) -> [String])
+    /// Written without a text in between: a list of ten thousand ports has twenty thousand of them.
+    case time(@Sendable (Resource) -> Timestamp)
     /// Shown only: neither filter nor sort key.
     case json(@Sendable (Resource) -> JSON)
+    /// Shown only, and written straight into the answer.
+    case written(@Sendable (Resource, inout JSONWriter) -> Void)
+    /// The same for every resource: JSON text.
+    case constant(StaticString)
   }
   let name: StaticString
   let value: Value
@@ -33,7 +39,15 @@ struct Attribute<Resource>: Sendable {
     Attribute(name: name, value: .json(get))
   }
   static func time(_ name: StaticString, _ get: @escaping @Sendable (Resource) -> Timestamp) -> Attribute {
-    Attribute(name: name, value: .text { get($0).iso8601Zulu })
+    Attribute(name: name, value: .time(get))
+  }
+  static func written(
+    _ name: StaticString, _ write: @escaping @Sendable (Resource, inout JSONWriter) -> Void
+  ) -> Attribute {
+    Attribute(name: name, value: .written(write))
+  }
+  static func constant(_ name: StaticString, _ json: StaticString) -> Attribute {
+    Attribute(name: name, value: .constant(json))
   }
 
   func write(_ resource: Resource, to writer: inout JSONWriter) {
@@ -47,7 +61,10 @@ struct Attribute<Resource>: Sendable {
       writer.beginArray()
       for text in get(resource) { writer.value(text) }
       writer.endArray()
+    case .time(let get): writer.value(zulu: get(resource))
     case .json(let get): writer.value(get(resource))
+    case .written(let write): write(resource, &writer)
+    case .constant(let json): writer.constant(json)
     }
   }
 
@@ -64,7 +81,8 @@ struct Attribute<Resource>: Sendable {
       let numbers = texts.compactMap { Int($0) }
       return numbers.count == texts.count ? { numbers.contains(get($0)) } : nil
     case .strings(let get): return { resource in get(resource).contains { texts.contains($0) } }
-    case .json: return nil
+    case .time(let get): return { texts.contains(get($0).iso8601Zulu) }
+    case .json, .written, .constant: return nil
     }
   }
   /// Orders two resources by this attribute: negative, 0 or positive; nil when it is no sort key.
@@ -75,7 +93,8 @@ struct Attribute<Resource>: Sendable {
     case .optionalText(let get): return { order(get($0) ?? "", get($1) ?? "") }
     case .bool(let get): return { order(get($0) ? 1 : 0, get($1) ? 1 : 0) }
     case .int(let get): return { order(get($0), get($1)) }
-    case .strings, .json: return nil
+    case .time(let get): return { order(get($0), get($1)) }
+    case .strings, .json, .written, .constant: return nil
     }
   }
 

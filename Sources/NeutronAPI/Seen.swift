@@ -18,7 +18,10 @@ extension Attribute {
     case .bool(let get): .bool(name) { get(resource($0)) }
     case .int(let get): .int(name) { get(resource($0)) }
     case .strings(let get): .strings(name) { get(resource($0)) }
+    case .time(let get): .time(name) { get(resource($0)) }
     case .json(let get): .json(name) { get(resource($0)) }
+    case .written(let write): .written(name) { write(resource($0), &$1) }
+    case .constant(let json): .constant(name, json)
     }
   }
 }

@@ -1,13 +1,20 @@
+import Domain
 import Wire
 
 extension Row {
   /// A JSON object column that we wrote ourselves; empty when it is NULL.
   public func object(_ column: Int) -> JSONObject {
     withText(column) { utf8 in
+      // Most are empty.
+      if utf8.count == 2 { return [:] }
       guard !utf8.isEmpty, let json = try? JSON.parse(UnsafeRawBufferPointer(utf8)), case .object(let object) = json
       else { return [:] }
       return object
     }
+  }
+  /// A column that holds ``IPAddress/key``; nil for NULL.
+  func address(_ column: Int, version: Int) -> IPAddress? {
+    withText(column) { IPAddress(version: version, key: $0) }
   }
   public func json(_ column: Int) -> JSON {
     withText(column) { utf8 in (try? JSON.parse(UnsafeRawBufferPointer(utf8))) ?? .null }

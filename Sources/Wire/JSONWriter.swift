@@ -145,6 +145,26 @@ public struct JSONWriter: ~Copyable {
     }
     put(UInt8(ascii: "\""))
   }
+  /// ``Timestamp/iso8601Zulu``, likewise.
+  public mutating func value(zulu time: Timestamp) {
+    guard let (date, _) = time.civil else { return value(time.iso8601Zulu) }
+    separate()
+    reserve(24)
+    put(UInt8(ascii: "\""))
+    digits(date.year, 4)
+    put(UInt8(ascii: "-"))
+    digits(date.month, 2)
+    put(UInt8(ascii: "-"))
+    digits(date.day, 2)
+    put(UInt8(ascii: "T"))
+    digits(date.hour, 2)
+    put(UInt8(ascii: ":"))
+    digits(date.minute, 2)
+    put(UInt8(ascii: ":"))
+    digits(date.second, 2)
+    put(UInt8(ascii: "Z"))
+    put(UInt8(ascii: "\""))
+  }
   @inline(__always) private mutating func digits(_ number: Int, _ width: Int) {
     var rest = number
     var index = count + width

@@ -32,8 +32,24 @@ public struct IPAddress: Sendable, Hashable, Comparable, CustomStringConvertible
   }
   /// Reads ``key`` back.
   public init?(version: Int, key: String) {
-    guard let value = UInt128(key, radix: 16) else { return nil }
-    self.init(version: version, value: value)
+    var key = key
+    guard let address = key.withUTF8({ IPAddress(version: version, key: $0) }) else { return nil }
+    self = address
+  }
+  /// The same from bytes: what a database column is already.
+  public init?(version: Int, key: UnsafeBufferPointer<UInt8>) {
+    guard key.count == 32 else { return nil }
+    var halves: (UInt64, UInt64) = (0, 0)
+    for (index, byte) in key.enumerated() {
+      let digit: UInt8
+      switch byte {
+      case 48...57: digit = byte - 48
+      case 97...102: digit = byte - 87
+      default: return nil
+      }
+      if index < 16 { halves.0 = halves.0 << 4 | UInt64(digit) } else { halves.1 = halves.1 << 4 | UInt64(digit) }
+    }
+    self.init(version: version, value: UInt128(halves.0) << 64 | UInt128(halves.1))
   }
 
   public static func < (a: IPAddress, b: IPAddress) -> Bool { (a.version, a.value) < (b.version, b.value) }
@@ -41,7 +57,28 @@ public struct IPAddress: Sendable, Hashable, Comparable, CustomStringConvertible
   /// Dotted decimal, or IPv6 as RFC 5952 writes it: lower case, the longest run of zeros as "::".
   public var description: String {
     if version == 4 {
-      return [24, 16, 8, 0].map { String(UInt8(truncatingIfNeeded: value >> $0)) }.joined(separator: ".")
+      let number = UInt32(truncatingIfNeeded: value)
+      return String(unsafeUninitializedCapacity: 15) { out in
+        var at = 0
+        for shift in [UInt32(24), 16, 8, 0] {
+          let part = UInt8(truncatingIfNeeded: number >> shift)
+          if part >= 100 {
+            out[at] = 48 + part / 100
+            at += 1
+          }
+          if part >= 10 {
+            out[at] = 48 + part / 10 % 10
+            at += 1
+          }
+          out[at] = 48 + part % 10
+          at += 1
+          if shift > 0 {
+            out[at] = UInt8(ascii: ".")
+            at += 1
+          }
+        }
+        return at
+      }
     }
     let groups = (0..<8).map { UInt16(truncatingIfNeeded: value >> ((7 - $0) * 16)) }
     var (best, bestLength) = (0, 0)
