@@ -1,8 +1,6 @@
 import Domain
 
 extension SwitchCapabilities {
-  /// The driver binds VLANs to VXLAN network identifiers.
-  public static let vni = SwitchCapabilities(rawValue: 32)
   /// A link aggregate is a port like others, by the name that the switch has for it ("Port-Channel5").
   public static let bond = SwitchCapabilities(rawValue: 64)
   /// A change that is not confirmed is taken back by the switch itself.

@@ -11,6 +11,8 @@ struct AddressChoice {
   let actor: Actor
   /// For messages: "create_port".
   let rule: String
+  /// The caller may choose addresses though the network is another's: of a floating IP.
+  var isChosenFreely = false
 
   /// For a port that asks for nothing: one IPv4 and one IPv6 address, as far as the network has subnets.
   static func any(network: Network, subnets: [Subnet], in session: any Session) throws -> [NetworkPort.FixedIP] {
@@ -46,7 +48,7 @@ struct AddressChoice {
     for (_, subnet, address) in named {
       let fixed = NetworkPort.FixedIP(subnetID: subnet.id, address: address)
       if !kept.contains(fixed) {
-        guard NetworkPolicy.mayChooseAddresses(on: network, actor) else {
+        guard isChosenFreely || NetworkPolicy.mayChooseAddresses(on: network, actor) else {
           throw APIError.disallowed(
             "\(rule):fixed_ips:ip_address", "only the owner of the network chooses addresses on it.")
         }

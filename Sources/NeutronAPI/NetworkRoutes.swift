@@ -181,9 +181,15 @@ struct NetworkRoutes: Sendable {
     let body = try await AttributeReader.body(request, "network")
     let changed = try await neutron.database.write { session in
       var network = try changeable(id, actor, rule: "update_network", session)
+      try request.requireRevision(network.revision)
       try body.check(allowed: Self.settable, known: Self.known, verb: "PUT")
       let before = network
       try apply(body, to: &network, actor, rule: "update_network")
+      if before.isExternal, !network.isExternal, try !RouterStore.projects(external: id, in: session).isEmpty {
+        throw APIError.conflict(
+          "External network \(id) cannot be updated to be made non-external, since it has existing gateway ports.",
+          type: "ExternalNetworkInUse")
+      }
       try NetworkStore.update(&network, at: now, in: session)
       if network.sharing != before.sharing || network.externalAccess != before.externalAccess {
         guard try !before.isUsed(byThoseWhoLose: network.sharing, in: session) else {
@@ -191,6 +197,7 @@ struct NetworkRoutes: Sendable {
         }
         try network.makePolicies(at: now, in: session)
       }
+      try neutron.routing(session)
       if network.isAdminStateUp != before.isAdminStateUp {
         let attached = try NetworkPortStore.list(network: id, in: session).filter(\.isBound).map(\.id)
         if !attached.isEmpty { try neutron.rewire(attached, session) }
@@ -203,7 +210,9 @@ struct NetworkRoutes: Sendable {
   private func delete(_ request: APIRequest) async throws -> APIResponse {
     let (actor, id) = (try request.actor(), try request.parameter("network"))
     try await neutron.database.write { session in
-      _ = try changeable(id, actor, rule: "delete_network", session)
+      let network = try changeable(id, actor, rule: "delete_network", session)
+      try request.requireRevision(network.revision)
+      if network.isExternal { try FloatingIPStore.deleteIdle(of: id, in: session) }
       let ports = try NetworkPortStore.list(network: id, in: session)
       if !ports.isEmpty {
         let leaving = ports.filter(\.isBeingDeleted).count
@@ -220,6 +229,7 @@ struct NetworkRoutes: Sendable {
             + "the administrator deletes them first (`openstack network segment delete`).", type: "NetworkInUse")
       }
       try NetworkStore.delete(id, in: session)
+      try neutron.routing(session)
     }
     return .noContent
   }

@@ -13,6 +13,8 @@ public struct NeutronAPI: Sendable {
     public var rbacPolicies = 10
     public var subnetPools = -1
     public var trunks = -1
+    public var routers = 10
+    public var floatingIPs = 50
     public init() {}
   }
   public struct Settings: Sendable {
@@ -36,6 +38,9 @@ public struct NeutronAPI: Sendable {
   ///
   /// - Throws: what the caller should hear when the switch cannot carry them.
   public typealias Retag = @Sendable (_ trunk: Trunk, _ added: [String], _ session: any Session) throws -> Void
+  /// Called in the transaction that changes what routers do, where floating IPs lead or which machine has which address: the
+  /// engine that does it looks again.
+  public typealias Routing = @Sendable (_ session: any Session) throws -> Void
 
   let database: Database
   let settings: Settings
@@ -43,18 +48,20 @@ public struct NeutronAPI: Sendable {
   /// Called in the transaction that makes or deletes a segment: the switches follow.
   let segmentsChanged: @Sendable (_ session: any Session) -> Void
   let rewire: Rewire
+  let routing: Routing
   let unplug: Unplug
 
   public init(
     database: Database, settings: Settings = Settings(), rewire: @escaping Rewire,
     segmentsChanged: @escaping @Sendable (_ session: any Session) -> Void, retag: @escaping Retag,
-    unplug: @escaping Unplug
+    routing: @escaping Routing = { _ in }, unplug: @escaping Unplug
   ) {
     self.segmentsChanged = segmentsChanged
     self.retag = retag
     self.database = database
     self.settings = settings
     self.rewire = rewire
+    self.routing = routing
     self.unplug = unplug
   }
 
@@ -65,8 +72,11 @@ public struct NeutronAPI: Sendable {
         + NetworkRoutes(neutron: self).endpoints + SubnetRoutes(neutron: self).endpoints
         + PortRoutes(neutron: self).endpoints + RBACPolicyRoutes(neutron: self).endpoints
         + SubnetPoolRoutes(neutron: self).endpoints + AddressScopeRoutes(neutron: self).endpoints
-        + SegmentRangeRoutes(neutron: self).endpoints + TagRoutes(neutron: self).endpoints
-        + TrunkRoutes(neutron: self).endpoints + SegmentRoutes(neutron: self).endpoints
+        + RouterRoutes(neutron: self).endpoints + RouterInterfaceRoutes(neutron: self).endpoints
+        + FloatingIPRoutes(neutron: self).endpoints + PortForwardingRoutes(neutron: self).endpoints
+        + IPAvailabilityRoutes(neutron: self).endpoints + SegmentRangeRoutes(neutron: self).endpoints
+        + TagRoutes(neutron: self).endpoints + TrunkRoutes(neutron: self).endpoints
+        + SegmentRoutes(neutron: self).endpoints
         + QuotaRoutes(neutron: self).endpoints + SecurityGroupRoutes().endpoints + UnofferedRoutes().endpoints)
   }
 }

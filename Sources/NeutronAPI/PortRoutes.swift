@@ -24,18 +24,23 @@ struct PortRoutes: Sendable {
       .text("tenant_id") { $0.projectID }, .text("project_id") { $0.projectID }, .text("network_id") { $0.networkID },
       .bool("admin_state_up") { $0.isAdminStateUp }, .text("status") { $0.status.rawValue },
       .text("mac_address") { $0.macAddress },
-      .json("fixed_ips") { port in
-        .array(
-          port.fixedIPs.map { ["subnet_id": .string($0.subnetID), "ip_address": .string($0.address.description)] })
+      .written("fixed_ips") { port, writer in
+        writer.beginArray()
+        for fixed in port.fixedIPs {
+          writer.beginObject()
+          writer.member("subnet_id", fixed.subnetID)
+          writer.member("ip_address", fixed.address.description)
+          writer.endObject()
+        }
+        writer.endArray()
       },
       .text("device_id") { $0.deviceID }, .text("device_owner") { $0.deviceOwner },
       .text("binding:host_id") { $0.bindingHostID }, .text("binding:vnic_type") { $0.vnicType },
-      .json("binding:profile") { .object($0.bindingProfile) }, .json("binding:vif_details") { _ in [:] },
+      .json("binding:profile") { .object($0.bindingProfile) }, .constant("binding:vif_details", "{}"),
       // Neutron's word for a port of an Ironic node that a switch driver has wired.
       .text("binding:vif_type") { $0.bindingHostID.isEmpty ? "unbound" : "other" },
       // Nothing filters a machine's port, and an empty list says so.
-      .json("security_groups") { _ in [] }, .json("allowed_address_pairs") { _ in [] },
-      .json("extra_dhcp_opts") { _ in [] },
+      .constant("security_groups", "[]"), .constant("allowed_address_pairs", "[]"), .constant("extra_dhcp_opts", "[]"),
       .json("trunk_details") { $0.trunk.map { TrunkRoutes.details($0) } ?? .null },
       .text("dns_name") { $0.dnsName }, .strings("tags") { $0.tags }, .int("revision_number") { $0.revision },
       .time("created_at") { $0.createdAt }, .time("updated_at") { $0.updatedAt },
@@ -81,7 +86,8 @@ struct PortRoutes: Sendable {
     let now = request.now
     let (bodies, isBulk) = try await AttributeReader.bodies(request, "port", "ports")
     let made = try await neutron.database.write { session in
-      try bodies.map { body in
+      try neutron.routing(session)
+      return try bodies.map { body in
         try body.check(allowed: Self.settable.union(Self.onlyAtFirst), known: Self.known, verb: "POST")
         guard let networkID = try body.text("network_id") else {
           throw APIError.badRequest("Failed to parse request. Required attribute 'network_id' not specified")
@@ -183,6 +189,7 @@ struct PortRoutes: Sendable {
       guard NetworkPolicy.mayChange(port, actor) else {
         throw APIError.disallowed("update_port", "the port belongs to another project.")
       }
+      try request.requireRevision(port.revision)
       try body.check(allowed: Self.settable, known: Self.known, verb: "PUT")
       let before = port
       try apply(body, to: &port, on: network, actor, rule: "update_port", in: session)
@@ -200,7 +207,14 @@ struct PortRoutes: Sendable {
         )
         .addresses(asked, keeping: before.fixedIPs, in: session)
         try NetworkPortStore.setAddresses(of: port, in: session)
+        try neutron.requireLeads(to: port, in: session)
       }
+      if port.fixedIPs != before.fixedIPs || port.macAddress != before.macAddress || port.deviceID != before.deviceID
+        || port.deviceOwner != before.deviceOwner
+      {
+        try neutron.requireOwn(before, in: session)
+      }
+      try neutron.routing(session)
       try NetworkPortStore.update(&port, at: now, in: session)
       guard port.isBound, port.isAdminStateUp != before.isAdminStateUp else { return port }
       try neutron.rewire([id], session)
@@ -218,6 +232,9 @@ struct PortRoutes: Sendable {
       guard NetworkPolicy.mayDelete(port, on: network, actor) else {
         throw APIError.disallowed("delete_port", "the port belongs to another project.")
       }
+      try request.requireRevision(port.revision)
+      try neutron.requireOwn(port, in: session)
+      try neutron.routing(session)
       try TrunkRoutes.requireNoTrunk(port, in: session)
       // Neutron deletes attached ports too. Their VLAN must not become another tenant's before the switch has let go.
       guard port.isBound else { return try NetworkPortStore.delete(id, in: session) }

@@ -11,6 +11,8 @@ enum QuotaResource: String, CaseIterable, Sendable {
   case rbacPolicies = "rbac_policy"
   case subnetPools = "subnetpool"
   case trunks = "trunk"
+  case routers = "router"
+  case floatingIPs = "floatingip"
 
   func used(_ project: String, in session: any Session) throws -> Int {
     switch self {
@@ -20,6 +22,8 @@ enum QuotaResource: String, CaseIterable, Sendable {
     case .rbacPolicies: try RBACPolicyStore.count(project: project, in: session)
     case .subnetPools: try SubnetPoolStore.count(project: project, in: session)
     case .trunks: try TrunkStore.count(project: project, in: session)
+    case .routers: try RouterStore.count(project: project, in: session)
+    case .floatingIPs: try FloatingIPStore.count(project: project, in: session)
     }
   }
 }
@@ -33,6 +37,8 @@ extension NeutronAPI {
     case .rbacPolicies: settings.quotas.rbacPolicies
     case .subnetPools: settings.quotas.subnetPools
     case .trunks: settings.quotas.trunks
+    case .routers: settings.quotas.routers
+    case .floatingIPs: settings.quotas.floatingIPs
     }
   }
   /// Counts inside the transaction that makes one more.
@@ -48,7 +54,7 @@ struct QuotaRoutes: Sendable {
   let neutron: NeutronAPI
   /// What this site does not offer at all: clients expect the names, and 0 is the truth.
   private static let none = [
-    "router", "floatingip", "security_group", "security_group_rule",
+    "security_group", "security_group_rule",
   ]
 
   var endpoints: [Endpoint] {

@@ -73,9 +73,11 @@ enum RBACObject {
     case (.network(let network), .shared):
       return try network.isUsed(byThoseWhoLose: after, in: session) ? Network.sharingInUse(network.id) : nil
     case (.network(let network), .external):
-      // Nothing but seeing depends on it while there are no routers.
-      return network.isDefault && before.isWithEveryone && !after.isWithEveryone
-        ? "Default external networks must be shared to everyone." : nil
+      if network.isDefault && before.isWithEveryone && !after.isWithEveryone {
+        return "Default external networks must be shared to everyone."
+      }
+      // Routers and floating IPs of those who have the network by being shared too stay.
+      users = try RouterStore.projects(external: network.id, in: session).filter { !network.sharing.reaches($0) }
     case (.subnetPool(let pool), _):
       users = Set(try SubnetStore.allocations(pool: pool.id, in: session).map { $0.projectID })
     case (.addressScope(let scope), _):

@@ -110,6 +110,7 @@ struct SubnetPoolRoutes: Sendable {
     let body = try await AttributeReader.body(request, "subnetpool")
     let changed = try await neutron.database.write { session in
       var pool = try changeable(id, actor, rule: "update_subnetpool", session)
+      try request.requireRevision(pool.revision)
       try body.check(allowed: Self.settable, known: Self.known, verb: "PUT")
       let before = pool
       let draft = SubnetPoolDraft(body: body, actor: actor, rule: "update_subnetpool")
@@ -147,7 +148,8 @@ struct SubnetPoolRoutes: Sendable {
   private func delete(_ request: APIRequest) async throws -> APIResponse {
     let (actor, id) = (try request.actor(), try request.parameter("subnetpool"))
     try await neutron.database.write { session in
-      _ = try changeable(id, actor, rule: "delete_subnetpool", session)
+      let pool = try changeable(id, actor, rule: "delete_subnetpool", session)
+      try request.requireRevision(pool.revision)
       guard try SubnetStore.allocations(pool: id, in: session).isEmpty else {
         throw APIError(
           .badRequest, "Unable to delete subnet pool: Subnet pool has existing allocations.",

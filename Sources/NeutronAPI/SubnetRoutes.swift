@@ -83,7 +83,8 @@ struct SubnetRoutes: Sendable {
     let now = request.now
     let (bodies, isBulk) = try await AttributeReader.bodies(request, "subnet", "subnets")
     let made = try await neutron.database.write { session in
-      try bodies.map { body in
+      try neutron.routing(session)
+      return try bodies.map { body in
         try body.check(allowed: Self.settable.union(Self.onlyAtFirst), known: Self.known, verb: "POST")
         guard let networkID = try body.text("network_id") else {
           throw APIError.badRequest("Failed to parse request. Required attribute 'network_id' not specified")
@@ -197,10 +198,19 @@ struct SubnetRoutes: Sendable {
     let body = try await AttributeReader.body(request, "subnet")
     let changed = try await neutron.database.write { session in
       var subnet = try changeable(id, actor, rule: "update_subnet", session)
+      try request.requireRevision(subnet.revision)
       try body.check(allowed: Self.settable, known: Self.known, verb: "PUT")
+      let gateway = subnet.gateway
       try apply(body, to: &subnet)
+      if let gateway, gateway != subnet.gateway,
+        let port = try RouterStore.interface(at: gateway, of: id, in: session)
+      {
+        throw APIError.conflict(
+          "Current gateway ip \(gateway) already in use by port \(port). Unable to update.", type: "GatewayIpInUse")
+      }
       try refuse(subnet.problem())
       try SubnetStore.update(&subnet, at: now, in: session)
+      try neutron.routing(session)
       return subnet
     }
     return Self.view.show(changed, request)
@@ -209,13 +219,15 @@ struct SubnetRoutes: Sendable {
   private func delete(_ request: APIRequest) async throws -> APIResponse {
     let (actor, id) = (try request.actor(), try request.parameter("subnet"))
     try await neutron.database.write { session in
-      _ = try changeable(id, actor, rule: "delete_subnet", session)
+      let subnet = try changeable(id, actor, rule: "delete_subnet", session)
+      try request.requireRevision(subnet.revision)
       guard try !SubnetStore.isInUse(id, in: session) else {
         throw APIError.conflict(
           "Unable to complete operation on subnet \(id): One or more ports have an IP allocation from this subnet.",
           type: "SubnetInUse")
       }
       try SubnetStore.delete(id, in: session)
+      try neutron.routing(session)
     }
     return .noContent
   }

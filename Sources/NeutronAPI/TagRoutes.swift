@@ -4,7 +4,7 @@ import HTTPTypes
 import Store
 import Wire
 
-/// Tags of networks, subnets, ports, subnet pools and trunks. Source: Neutron API reference, "Tag extension (standard-attr-tag)".
+/// Tags of networks, subnets, ports, subnet pools, routers, floating IPs and trunks. Source: Neutron API reference, "Tag extension (standard-attr-tag)".
 struct TagRoutes: Sendable {
   let neutron: NeutronAPI
 
@@ -16,7 +16,7 @@ struct TagRoutes: Sendable {
   }
 
   var endpoints: [Endpoint] {
-    ["networks", "subnets", "ports", "subnetpools", "trunks"].flatMap { kind in
+    ["networks", "subnets", "ports", "subnetpools", "routers", "floatingips", "trunks"].flatMap { kind in
       let path = "/v2.0/\(kind)/{id}/tags"
       return [
         Endpoint(.get, path, .authenticated, "Lists tags") { request in
@@ -87,6 +87,12 @@ struct TagRoutes: Sendable {
     case "trunks":
       let trunk = try Lookup.trunk(id, actor, session)
       return Tagged(id: id, tags: trunk.tags, mayChange: NetworkPolicy.mayChange(trunk, actor))
+    case "routers":
+      let router = try Lookup.router(id, actor, session)
+      return Tagged(id: id, tags: router.tags, mayChange: NetworkPolicy.mayChange(router, actor))
+    case "floatingips":
+      let floatingIP = try Lookup.floatingIP(id, actor, session)
+      return Tagged(id: id, tags: floatingIP.tags, mayChange: NetworkPolicy.mayChange(floatingIP, actor))
     default:
       let (port, _) = try Lookup.port(id, actor, session)
       return Tagged(id: id, tags: port.tags, mayChange: NetworkPolicy.mayChange(port, actor))
@@ -119,6 +125,12 @@ struct TagRoutes: Sendable {
         }
       case "trunks":
         if var trunk = try TrunkStore.get(id, in: session) { try TrunkStore.update(&trunk, at: now, in: session) }
+      case "routers":
+        if var router = try RouterStore.get(id, in: session) { try RouterStore.update(&router, at: now, in: session) }
+      case "floatingips":
+        if var floatingIP = try FloatingIPStore.get(id, in: session) {
+          try FloatingIPStore.update(&floatingIP, at: now, in: session)
+        }
       default:
         if var port = try NetworkPortStore.get(id, in: session) {
           try NetworkPortStore.update(&port, at: now, in: session)

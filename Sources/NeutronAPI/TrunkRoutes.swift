@@ -136,6 +136,7 @@ struct TrunkRoutes: Sendable {
     let changed = try await neutron.database.write { session in
       var trunk = try changeable(id, actor, rule: "update_trunk", session)
       try body.check(allowed: Self.settable, known: Self.known, verb: "PUT")
+      try request.requireRevision(trunk.revision)
       try apply(body, to: &trunk)
       try TrunkStore.update(&trunk, at: now, in: session)
       return trunk
@@ -147,6 +148,7 @@ struct TrunkRoutes: Sendable {
     let (actor, id, now) = (try request.actor(), try request.parameter("trunk"), request.now)
     try await neutron.database.write { session in
       let trunk = try changeable(id, actor, rule: "delete_trunk", session)
+      try request.requireRevision(trunk.revision)
       guard try NetworkPortStore.get(trunk.portID, in: session)?.isBound != true else {
         throw APIError.conflict(
           "Trunk \(id) is currently in use: a machine has its port \(trunk.portID); detach that first.",

@@ -3,12 +3,8 @@ import HTTPTypes
 import Wire
 
 /// What clients look for and this site does not have yet: lists are empty, one by its id is unknown, and making one says so.
-///
-/// `esi node network list` reads `/v2.0/floatingips` always and must get an empty list.
 struct UnofferedRoutes: Sendable {
   private static let kinds: [(path: String, plural: String, singular: String, notFound: String, words: String)] = [
-    ("routers", "routers", "Router", "RouterNotFound", "Routers"),
-    ("floatingips", "floatingips", "Floating IP", "FloatingIPNotFound", "Floating IPs"),
     ("agents", "agents", "Agent", "AgentNotFound", "Agents"),
     ("availability_zones", "availability_zones", "Availability zone", "AvailabilityZoneNotFound", "Availability zones"),
     ("security-groups", "security_groups", "Security group", "SecurityGroupNotFound", "Security groups of your own"),

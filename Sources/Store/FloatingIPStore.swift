@@ -83,12 +83,13 @@ public enum FloatingIPStore {
     try session.execute("DELETE FROM floating_ips WHERE id = $1", [.text(floatingIP.id)])
     try NetworkPortStore.delete(floatingIP.holderPortID, in: session)
   }
+  /// Those of an external network that lead nowhere.
+  public static func deleteIdle(of network: String, in session: any Session) throws {
+    let idle = try list(in: session) { $0.append("WHERE network_id = ? AND router_id IS NULL", .text(network)) }
+    for floatingIP in idle { try delete(floatingIP, in: session) }
+  }
   public static func count(project id: String, in session: any Session) throws -> Int {
     try session.first("SELECT COUNT(*) FROM floating_ips WHERE project_id = $1", [.text(id)]) { $0.int(0) } ?? 0
-  }
-  /// Whether the port holds the address of a floating IP.
-  public static func isHolder(_ portID: String, in session: any Session) throws -> Bool {
-    try session.exists("SELECT 1 FROM floating_ips WHERE holder_port_id = $1", [.text(portID)])
   }
   /// The port goes: what led to it leads nowhere any more.
   static func letGo(ofPort id: String, in session: any Session) throws {

@@ -50,15 +50,20 @@ public enum NetworkPortStore {
   /// The addresses of each of these ports, in their order: one statement.
   static func addresses(of ids: [String], in session: any Session) throws -> [String: [NetworkPort.FixedIP]] {
     if ids.isEmpty { return [:] }
-    var addresses: [String: [NetworkPort.FixedIP]] = [:]
+    var found: [String: [(position: Int, fixed: NetworkPort.FixedIP)]] = [:]
+    found.reserveCapacity(ids.count)
     let rows = try session.queryMany(
-      "SELECT port_id, subnet_id, version, address_key FROM network_addresses", "port_id", ids,
-      order: "ORDER BY position"
-    ) { ($0.text(0), $0.text(1), IPAddress(version: $0.int(2), key: $0.text(3))) }
-    for (port, subnet, address) in rows {
-      if let address { addresses[port, default: []].append(NetworkPort.FixedIP(subnetID: subnet, address: address)) }
+      "SELECT port_id, subnet_id, version, address_key, position FROM network_addresses", "port_id", ids
+    ) { row in
+      (row.text(0), row.text(1), row.address(3, version: row.int(2)), row.int(4))
     }
-    return addresses
+    for (port, subnet, address, position) in rows {
+      if let address { found[port, default: []].append((position, .init(subnetID: subnet, address: address))) }
+    }
+    // Sorted here: nearly all ports have one, and the database would sort the whole table.
+    return found.mapValues { addresses in
+      addresses.count == 1 ? [addresses[0].fixed] : addresses.sorted { $0.position < $1.position }.map(\.fixed)
+    }
   }
   /// Also one that is being deleted: look at ``NetworkPort/isBeingDeleted``.
   public static func get(_ id: String, in session: any Session) throws -> NetworkPort? {
@@ -182,10 +187,19 @@ public enum NetworkPortStore {
       "SELECT COUNT(*) FROM network_ports WHERE project_id = $1 AND is_being_deleted = 0", [.text(id)]
     ) { $0.int(0) } ?? 0
   }
-  /// The projects that have ports on a network, those that are being deleted included.
+  /// Whether the port is a router's or holds a floating IP: it changes and goes with that, and no machine gets it.
+  public static func isService(_ id: String, in session: any Session) throws -> Bool {
+    try session.exists(
+      "SELECT 1 FROM router_ports WHERE port_id = $1 UNION SELECT 1 FROM floating_ips WHERE holder_port_id = $1",
+      [.text(id)])
+  }
+  /// The projects that have ports on a network, those that are being deleted included. The ports of gateways and floating IPs are
+  /// no project's.
   public static func projects(network id: String, in session: any Session) throws -> Set<String> {
     Set(
-      try session.query("SELECT DISTINCT project_id FROM network_ports WHERE network_id = $1", [.text(id)]) {
+      try session.query(
+        "SELECT DISTINCT project_id FROM network_ports WHERE network_id = $1 AND project_id <> ''", [.text(id)]
+      ) {
         $0.text(0)
       })
   }

@@ -136,13 +136,14 @@ public enum RouterStore {
       (SELECT router_id FROM router_ports WHERE port_id = $1)) WHERE port_id = $1
       """, [.text(portID)])
   }
-  /// The router that has the port, and as what; nil for a port that is no router's.
-  public static func owner(
-    ofPort id: String, in session: any Session
-  ) throws -> (routerID: String, kind: Router.Attachment.Kind)? {
-    try session.first("SELECT router_id, kind FROM router_ports WHERE port_id = $1", [.text(id)]) { row in
-      Router.Attachment.Kind(rawValue: row.text(1)).map { (row.text(0), $0) }
-    } ?? nil
+  /// The port of a router that has an address of a subnet.
+  public static func interface(at address: IPAddress, of subnet: String, in session: any Session) throws -> String? {
+    try session.first(
+      """
+      SELECT a.port_id FROM network_addresses a JOIN router_ports r ON r.port_id = a.port_id \
+      WHERE a.subnet_id = $1 AND a.address_key = $2
+      """, [.text(subnet), .text(address.key)]
+    ) { $0.text(0) }
   }
   /// The router through which a floating IP of an external network reaches a subnet: the one that is the subnet's gateway, else
   /// the one that was attached first.

@@ -62,7 +62,7 @@ public enum RoutingStore {
     var addresses: [String: [NetworkPort.FixedIP]] = [:]
     let fixed = try session.query(
       "SELECT port_id, subnet_id, version, address_key FROM network_addresses ORDER BY port_id, position", []
-    ) { ($0.text(0), $0.text(1), IPAddress(version: $0.int(2), key: $0.text(3))) }
+    ) { row in (row.text(0), row.text(1), row.address(3, version: row.int(2))) }
     for (port, subnet, address) in fixed {
       if let address { addresses[port, default: []].append(.init(subnetID: subnet, address: address)) }
     }

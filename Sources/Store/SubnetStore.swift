@@ -108,6 +108,13 @@ public enum SubnetStore {
       (CIDR($0.text(0)), $0.text(1))
     }.compactMap { cidr, project in cidr.map { ($0, project) } }
   }
+  /// How many addresses of each subnet ports have; a subnet without any is not among them.
+  public static func usedAddresses(in session: any Session) throws -> [String: Int] {
+    let rows = try session.query("SELECT subnet_id, COUNT(*) FROM network_addresses GROUP BY subnet_id", []) {
+      ($0.text(0), $0.int(1))
+    }
+    return Dictionary(rows) { first, _ in first }
+  }
   public static func isInUse(_ id: String, in session: any Session) throws -> Bool {
     try session.exists("SELECT 1 FROM network_addresses WHERE subnet_id = $1 LIMIT 1", [.text(id)])
   }
@@ -117,14 +124,27 @@ public enum SubnetStore {
       "SELECT 1 FROM network_addresses WHERE subnet_id = $1 AND address_key = $2", [.text(subnet), .text(address.key)])
   }
   /// The lowest address of the subnet's pools that no port has; nil when they are used up.
+  ///
+  /// Addresses are given out in ascending order, so mostly there is no gap before the highest one: then two numbers tell.
   public static func freeAddress(of subnet: Subnet, in session: any Session) throws -> IPAddress? {
     for pool in subnet.pools {
+      let run = try session.first(
+        """
+        SELECT COUNT(*), MAX(address_key) FROM network_addresses WHERE subnet_id = $1 AND address_key >= $2 \
+        AND address_key <= $3
+        """, [.text(subnet.id), .text(pool.start.key), .text(pool.end.key)]
+      ) { row in (count: row.int(0), last: row.address(1, version: subnet.version)) }
+      guard let run, let last = run.last else { return pool.start }
+      if last.value - pool.start.value + 1 == UInt128(run.count) {
+        if last == pool.end { continue }
+        return IPAddress(version: subnet.version, value: last.value + 1)
+      }
       let taken = try session.query(
         """
         SELECT address_key FROM network_addresses WHERE subnet_id = $1 AND address_key >= $2 AND address_key <= $3 \
         ORDER BY address_key
         """, [.text(subnet.id), .text(pool.start.key), .text(pool.end.key)]
-      ) { IPAddress(version: subnet.version, key: $0.text(0)) }
+      ) { row in row.address(0, version: subnet.version) }
       if let free = pool.lowestFree(taken: taken.compactMap { $0 }) { return free }
     }
     return nil

@@ -118,7 +118,8 @@ struct Composition {
       database: database, settings: neutronSettings,
       rewire: { ports, session in try conductor.networksChanged(ports, in: session) },
       segmentsChanged: { session in conductor.segmentsChanged(in: session) },
-      retag: { trunk, added, session in try conductor.subportsChanged(of: trunk, added: added, in: session) }
+      retag: { trunk, added, session in try conductor.subportsChanged(of: trunk, added: added, in: session) },
+      routing: { session in conductor.routingChanged(in: session) }
     ) { port, actor, requestID, session in
       guard let holder = try PortStore.holding(vif: port.id, in: session),
         var node = try NodeStore.get(holder.nodeUUID, in: session)

@@ -295,14 +295,14 @@ import Wire
 
   @Test func whatIsNotOfferedIsEmptyOrSaysSo() async throws {
     try await Site.run { site in
-      for plural in ["routers", "floatingips", "trunks", "agents", "availability_zones"] {
+      for plural in ["trunks", "agents", "availability_zones"] {
         let list = try await site.call(.get, "/v2.0/\(plural)?project_id=\(Site.alpha)")
         #expect(list.status == 200)
         #expect(list.json == .object([plural: []]))
       }
-      let router = try await site.call(.post, "/v2.0/routers", ["router": ["name": "r"]])
-      #expect(router.status == 404)
-      #expect(router.message.contains("not offered"))
+      let trunk = try await site.call(.post, "/v2.0/trunks", ["trunk": ["name": "t"]])
+      #expect(trunk.status == 404)
+      #expect(trunk.message.contains("not offered"))
       let groups = try await site.call(.get, "/v2.0/security-groups").json["security_groups"]?.array ?? []
       #expect(groups.map { $0["name"]?.string } == ["default"])
       #expect(groups.first?["security_group_rules"]?.array?.count == 4)
@@ -311,8 +311,8 @@ import Wire
         $0["alias"]?.string
       }
       #expect(aliases?.contains("provider") == true)
-      #expect(aliases?.contains("router") == false)
-      #expect(try await site.call(.get, "/v2.0/extensions/router").status == 404)
+      #expect(aliases?.contains("dvr") == false)
+      #expect(try await site.call(.get, "/v2.0/extensions/dvr").status == 404)
       #expect(try await site.call(.get, "/", as: nil).json["versions"]?.array?.first?["id"] == "v2.0")
     }
   }

@@ -19,6 +19,8 @@ struct Site: Sendable {
   let rewired: Detached
   /// Trunks whose subports changed, each with the ids of those that were added.
   let retagged: Detached
+  /// One entry for each transaction that told the engine of routers to look again.
+  let routed: Detached
   let client: any TestClientProtocol
 
   /// What was asked of the conductor: the ids of ports to detach.
@@ -62,7 +64,7 @@ struct Site: Sendable {
           "tenants", physicalNetwork: "physnet1", vlans: vlans, at: now, in: session)
       }
     }
-    let (detached, rewired, retagged) = (Detached(), Detached(), Detached())
+    let (detached, rewired, retagged, routed) = (Detached(), Detached(), Detached(), Detached())
     let neutron = NeutronAPI(
       database: database, settings: settings,
       rewire: { ports, session in
@@ -72,7 +74,8 @@ struct Site: Sendable {
         }
       },
       segmentsChanged: { _ in },
-      retag: { trunk, added, _ in retagged.add(([trunk.id] + added).joined(separator: " ")) }
+      retag: { trunk, added, _ in retagged.add(([trunk.id] + added).joined(separator: " ")) },
+      routing: { session in session.afterCommit { routed.add("look") } }
     ) { port, _, _, session in
       detached.add(port.id)
       guard var nic = try PortStore.holding(vif: port.id, in: session) else { return }
@@ -83,7 +86,9 @@ struct Site: Sendable {
       responder: APIResponder(services: [neutron.service], authenticator: Names(), clock: { now }),
       configuration: .init(address: .hostname("127.0.0.1", port: 0)))
     try await app.test(.live) { client in
-      try await test(Site(database: database, detached: detached, rewired: rewired, retagged: retagged, client: client))
+      try await test(
+        Site(
+          database: database, detached: detached, rewired: rewired, retagged: retagged, routed: routed, client: client))
     }
     database.close()
     for name in ["site.db", "site.db-wal", "site.db-shm"] { unlink("\(folder)/\(name)") }
@@ -99,10 +104,11 @@ struct Site: Sendable {
     var message: String { json["NeutronError"]?["message"]?.string ?? "" }
   }
   @discardableResult
-  func call(_ method: HTTPRequest.Method, _ path: String, as user: String? = "alice", _ body: JSON? = nil) async throws
-    -> Answer
-  {
-    var headers: HTTPFields = [:]
+  func call(
+    _ method: HTTPRequest.Method, _ path: String, as user: String? = "alice", _ body: JSON? = nil,
+    headers more: HTTPFields = [:]
+  ) async throws -> Answer {
+    var headers = more
     if let user { headers[authToken] = user }
     return try await client.execute(
       uri: "/network" + path, method: method, headers: headers, body: body.map { ByteBuffer(string: $0.description) }

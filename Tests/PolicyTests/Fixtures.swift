@@ -74,6 +74,7 @@ enum Fixtures {
       try catalog(in: session)
       try machines(box, now, in: session)
       try networks(now, in: session)
+      try routers(now, in: session)
       try share(box, now, in: session)
       for side in ["tenant", "elsewhere"] {
         var image = Image(
@@ -335,14 +336,21 @@ enum Fixtures {
     case ("neutron", "network"): "network"
     case ("neutron", "subnet"): "subnet"
     case ("neutron", "port"): "port"
-    case ("neutron", "rbac_policy"), ("neutron", "subnetpool"), ("neutron", "address_scope"), ("neutron", "trunk"): name
+    case ("neutron", "rbac_policy"), ("neutron", "subnetpool"), ("neutron", "address_scope"), ("neutron", "router"),
+      ("neutron", "floatingip"), ("neutron", "forwarding"), ("neutron", "trunk"):
+      name
     case ("neutron", "id"):
       path.contains("/networks/")
         ? "network"
         : path.contains("/subnets/")
           ? "subnet"
           : path.contains("/ports/")
-            ? "port" : path.contains("/subnetpools/") ? "subnetpool" : path.contains("/trunks/") ? "trunk" : nil
+            ? "port"
+            : path.contains("/subnetpools/")
+              ? "subnetpool"
+              : path.contains("/routers/")
+                ? "router"
+                : path.contains("/floatingips/") ? "floatingip" : path.contains("/trunks/") ? "trunk" : nil
     case ("glance", "image"): "image"
     case ("esi-leap", "lease"): "lease"
     case ("esi-leap", "offer"): "offer"
@@ -355,7 +363,8 @@ enum Fixtures {
   /// What a caller would send; nil sends nothing.
   static func body(_ service: String, _ method: HTTPRequest.Method, _ path: String) -> JSON? {
     if method == .get || method == .delete || method == .head { return nil }
-    if let known = bodies["\(service) \(method) \(path)"] { return known }
+    let key = "\(service) \(method) \(path)"
+    if let known = bodies[key] ?? routerBodies[key] { return known }
     switch (service, method) {
     case ("ironic", .patch): return [["op": "add", "path": "/extra/x", "value": 1]]
     case ("neutron", .put) where path.hasSuffix("/tags"), ("neutron", .post) where path.hasSuffix("/tags"):

@@ -194,6 +194,8 @@ func deletePortsMade(for node: Node, in session: any Session) throws {
   let prefixes = [node.name, node.uuid].compactMap { $0 }.map { "esi-\($0)-" }
   let ports = try NetworkPortStore.list(in: session) { query in
     query.appendIn("WHERE p.project_id IN", lessees.sorted().map { .text($0) })
+    // A router's port goes with the router, whatever a tenant noted.
+    query.append("AND p.id NOT IN (SELECT port_id FROM router_ports)")
   }
   for port in ports where !port.isBound {
     let isMade = port.deviceOwner == "baremetal:none" && prefixes.contains { port.name.hasPrefix($0) }

@@ -29,6 +29,10 @@ extension Conductor {
         .conflict, "Unable to attach VIF because VIF \(networkPortID) is already attached to Ironic Port \(holder.uuid)"
       )
     }
+    guard try !NetworkPortStore.isService(networkPortID, in: session) else {
+      throw ConductorError(
+        .conflict, "Unable to attach VIF \(networkPortID): the port is a router's or holds a floating IP.")
+    }
     let ports = try PortStore.list(node: node.uuid, in: session)
     // Members of a bond that must not be used one by one.
     let bonds = try PortGroupStore.list(node: node.uuid, in: session).filter { !$0.supportsStandalonePorts }.map(\.uuid)
@@ -144,6 +148,8 @@ extension Conductor {
     _ = try start(
       kind, id: id, subject: node.uuid, params: ["port": .string(port.uuid), "vif": .string(vif)], by: requester,
       in: session)
+    // The network port has another MAC, or no machine, from now on.
+    routingChanged(in: session)
   }
 
   /// Call it in the transaction that changes `admin_state_up` of network ports, or of their network: those that a machine's
