@@ -70,16 +70,18 @@ struct Attribute<Resource>: Sendable {
 
   /// Whether the attribute has one of the values that a query names; nil when it is no filter, or the text is none of
   /// its values.
-  func matcher(_ texts: [String]) -> ((Resource) -> Bool)? {
+  func matcher(_ texts: [String]) -> (@Sendable (Resource) -> Bool)? {
     switch value {
     case .text(let get): return { texts.contains(get($0)) }
     case .optionalText(let get): return { texts.contains(get($0) ?? "") }
     case .bool(let get):
       let flags = texts.compactMap { Self.flag($0) }
-      return flags.count == texts.count ? { flags.contains(get($0)) } : nil
+      guard flags.count == texts.count else { return nil }
+      return { flags.contains(get($0)) }
     case .int(let get):
       let numbers = texts.compactMap { Int($0) }
-      return numbers.count == texts.count ? { numbers.contains(get($0)) } : nil
+      guard numbers.count == texts.count else { return nil }
+      return { numbers.contains(get($0)) }
     case .strings(let get): return { resource in get(resource).contains { texts.contains($0) } }
     case .time(let get): return { texts.contains(get($0).iso8601Zulu) }
     case .json, .written, .constant: return nil

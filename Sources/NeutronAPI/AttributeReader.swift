@@ -115,7 +115,9 @@ struct AttributeReader: Sendable {
     let named = try text("project_id") ?? text("tenant_id")
     if let named, !named.isEmpty, named != actor.projectID {
       guard actor.isSiteAdmin else {
-        throw APIError.disallowed("\(rule):project_id", "only the administrator makes things for other projects.")
+        throw APIError.badRequest(
+          "Specifying 'project_id' or 'tenant_id' other than the authenticated project in request requires admin privileges"
+        )
       }
       return named
     }

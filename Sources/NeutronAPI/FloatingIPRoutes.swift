@@ -183,10 +183,10 @@ struct FloatingIPRoutes: Sendable {
   private func update(_ request: APIRequest) async throws -> APIResponse {
     let (actor, id, now) = (try request.actor(), try request.parameter("floatingip"), request.now)
     let body = try await AttributeReader.body(request, "floatingip")
+    try body.check(allowed: Self.settable, known: Self.known, verb: "PUT")
     let changed = try await neutron.database.write { session in
       var floatingIP = try Self.changeable(id, actor, rule: "update_floatingip", session)
       try request.requireRevision(floatingIP.revision)
-      try body.check(allowed: Self.settable, known: Self.known, verb: "PUT")
       try apply(body, to: &floatingIP)
       try FloatingIPLead(actor: actor, session: session).apply(body, to: &floatingIP)
       try FloatingIPStore.update(&floatingIP, at: now, in: session)

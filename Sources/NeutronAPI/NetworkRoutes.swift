@@ -146,7 +146,7 @@ struct NetworkRoutes: Sendable {
     if let name = try body.text("name") { network.name = name }
     if let text = try body.text("description") { network.description = text }
     if let flag = try body.bool("admin_state_up") { network.isAdminStateUp = flag }
-    if let mtu = try body.int("mtu", 68...9216) { network.mtu = mtu }
+    if let mtu = try body.int("mtu", 1...9216) { network.mtu = mtu }
     if let domain = try body.text("dns_domain") { network.dnsDomain = domain }
     if try body.bool("port_security_enabled") == true {
       throw APIError.invalid(
@@ -179,16 +179,19 @@ struct NetworkRoutes: Sendable {
   private func update(_ request: APIRequest) async throws -> APIResponse {
     let (actor, id, now) = (try request.actor(), try request.parameter("network"), request.now)
     let body = try await AttributeReader.body(request, "network")
+    try body.check(allowed: Self.settable, known: Self.known, verb: "PUT")
     let changed = try await neutron.database.write { session in
       var network = try changeable(id, actor, rule: "update_network", session)
       try request.requireRevision(network.revision)
-      try body.check(allowed: Self.settable, known: Self.known, verb: "PUT")
       let before = network
       try apply(body, to: &network, actor, rule: "update_network")
       if before.isExternal, !network.isExternal, try !RouterStore.projects(external: id, in: session).isEmpty {
         throw APIError.conflict(
           "External network \(id) cannot be updated to be made non-external, since it has existing gateway ports.",
           type: "ExternalNetworkInUse")
+      }
+      if network.mtu != before.mtu {
+        for subnet in try SubnetStore.list(network: id, in: session) { try network.requireRoom(for: subnet) }
       }
       try NetworkStore.update(&network, at: now, in: session)
       if network.sharing != before.sharing || network.externalAccess != before.externalAccess {
@@ -247,5 +250,16 @@ extension Query {
   /// Appends `prefix (…)` when there is something to filter by.
   mutating func appendFilter(_ prefix: StaticString, _ values: [String]) {
     if !values.isEmpty { appendIn(prefix, values.map { .text($0) }) }
+  }
+}
+
+extension Network {
+  /// - Throws: 409 when packets of the network are too short for the subnet's IP version. Source: RFC 791, RFC 8200 section 5.
+  func requireRoom(for subnet: Subnet) throws {
+    let least = subnet.version == 4 ? 68 : 1280
+    if mtu < least {
+      throw APIError.conflict(
+        "MTU of \(id) is not valid, subnet requires a minimum of \(least)", type: "NetworkMTUSubnetConflict")
+    }
   }
 }

@@ -13,7 +13,7 @@ public struct NeutronAPI: Sendable {
     public var rbacPolicies = 10
     public var subnetPools = -1
     public var trunks = -1
-    public var routers = 10
+    public var routers = 100
     public var floatingIPs = 50
     public init() {}
   }

@@ -50,21 +50,31 @@ struct PortRoutes: Sendable {
     let actor = try request.actor()
     let query = request.query
     let wanted = try FixedIPFilter(query)
-    let ports = try await neutron.database.read { session in
-      try NetworkPortStore.list(in: session) { sql in
-        sql.append("WHERE p.is_being_deleted = 0")
-        sql.appendNetworkPorts(in: NetworkPolicy.scope(actor))
-        sql.appendFilter("AND p.id IN", query.all("id"))
-        sql.appendFilter("AND p.name IN", query.all("name"))
-        sql.appendFilter("AND p.network_id IN", query.all("network_id"))
-        sql.appendFilter("AND p.device_id IN", query.all("device_id"))
-        sql.appendFilter("AND p.host_id IN", query.all("binding:host_id"))
-        sql.append("ORDER BY p.created_at, p.id")
-      }
-    }
     let tags = TagFilter(query)
     let hasGroups = !query.all("security_groups").isEmpty
-    return try Self.view.list(ports.filter { tags.matches($0.tags) && wanted.matches($0) && !hasGroups }, request)
+    let isShown: @Sendable (NetworkPort) -> Bool = { tags.matches($0.tags) && wanted.matches($0) && !hasGroups }
+    let narrow: @Sendable (inout Query) -> Void = { sql in
+      sql.append("WHERE p.is_being_deleted = 0")
+      sql.appendNetworkPorts(in: NetworkPolicy.scope(actor))
+      sql.appendFilter("AND p.id IN", query.all("id"))
+      sql.appendFilter("AND p.name IN", query.all("name"))
+      sql.appendFilter("AND p.network_id IN", query.all("network_id"))
+      sql.appendFilter("AND p.device_id IN", query.all("device_id"))
+      sql.appendFilter("AND p.host_id IN", query.all("binding:host_id"))
+      sql.append("ORDER BY p.created_at, p.id")
+    }
+    guard Self.view.isWhole(query) else {
+      let ports = try await neutron.database.read { session in try NetworkPortStore.list(in: session, narrow) }
+      return try Self.view.list(ports.filter(isShown), request)
+    }
+    return try await Self.view.listInParts(
+      request, neutron.database, ids: { session in try NetworkPortStore.ids(in: session, narrow) },
+      read: { ids, session in
+        try NetworkPortStore.list(in: session) { sql in
+          sql.appendFilter("WHERE p.id IN", ids)
+          sql.append(ids.isEmpty ? "WHERE 1 = 0" : "AND p.is_being_deleted = 0 ORDER BY p.created_at, p.id")
+        }.filter(isShown)
+      })
   }
 
   private func show(_ request: APIRequest) async throws -> APIResponse {
@@ -184,13 +194,13 @@ struct PortRoutes: Sendable {
   private func update(_ request: APIRequest) async throws -> APIResponse {
     let (actor, id, now) = (try request.actor(), try request.parameter("port"), request.now)
     let body = try await AttributeReader.body(request, "port")
+    try body.check(allowed: Self.settable, known: Self.known, verb: "PUT")
     let changed = try await neutron.database.write { session in
       var (port, network) = try Lookup.port(id, actor, session)
       guard NetworkPolicy.mayChange(port, actor) else {
         throw APIError.disallowed("update_port", "the port belongs to another project.")
       }
       try request.requireRevision(port.revision)
-      try body.check(allowed: Self.settable, known: Self.known, verb: "PUT")
       let before = port
       try apply(body, to: &port, on: network, actor, rule: "update_port", in: session)
       if port.isBound, port.macAddress != before.macAddress || port.bindingHostID != before.bindingHostID {

@@ -19,12 +19,12 @@ struct ResourceView<Resource: Sendable>: Sendable {
     ["fields", "sort_key", "sort_dir", "limit", "marker", "page_reverse"]
   }
   /// Most items in a page; a client that asks for more, or does not ask, gets them all.
-  private func chosen(_ request: APIRequest) -> [Attribute<Resource>] {
+  func chosen(_ request: APIRequest) -> [Attribute<Resource>] {
     let names = Set(request.query.all("fields").filter { !$0.isEmpty })
     return names.isEmpty ? attributes : attributes.filter { names.contains("\($0.name)") }
   }
 
-  private func write(_ resource: Resource, _ attributes: [Attribute<Resource>], to writer: inout JSONWriter) {
+  func write(_ resource: Resource, _ attributes: [Attribute<Resource>], to writer: inout JSONWriter) {
     writer.beginObject()
     for attribute in attributes { attribute.write(resource, to: &writer) }
     writer.endObject()
@@ -62,7 +62,28 @@ struct ResourceView<Resource: Sendable>: Sendable {
   ///   nobody asked.
   func list(_ resources: [Resource], _ request: APIRequest) throws -> APIResponse {
     let query = request.query
-    var shown = resources
+    let shown = try sorted(resources.filter(try filters(query)), query)
+    let page = try page(of: shown, query)
+
+    let chosen = chosen(request)
+    var writer = JSONWriter(capacity: 1024 * max(page.count, 1))
+    writer.beginObject()
+    writer.key(plural)
+    writer.beginArray()
+    for resource in page { write(resource, chosen, to: &writer) }
+    writer.endArray()
+    if let limit = try query.int("limit"), limit > 0 {
+      writer.dynamicKey("\(plural)_links")
+      writer.value(try links(page, request, isFull: page.count >= limit))
+    }
+    writer.endObject()
+    return APIResponse(.ok, writer)
+  }
+
+  /// What a resource must match to be in the list that a query asks for.
+  /// - Throws: 400, as ``list(_:_:)``.
+  func filters(_ query: QueryParameters) throws -> @Sendable (Resource) -> Bool {
+    var all: [@Sendable (Resource) -> Bool] = []
     var seen: Set<String> = []
     for (name, _) in query
     where !Self.listParameters.contains(name) && !ownFilters.contains(name) && seen.insert(name).inserted {
@@ -72,24 +93,9 @@ struct ResourceView<Resource: Sendable>: Sendable {
       guard let matches = attribute.matcher(query.all(name)) else {
         throw APIError.invalid("'\(query[name] ?? "")' is no value to filter \(name) by.")
       }
-      shown = shown.filter(matches)
+      all.append(matches)
     }
-    shown = try sorted(shown, query)
-    let (page, hasMore, hasLess) = try page(of: shown, query)
-
-    let chosen = chosen(request)
-    var writer = JSONWriter(capacity: 1024 * max(page.count, 1))
-    writer.beginObject()
-    writer.key(plural)
-    writer.beginArray()
-    for resource in page { write(resource, chosen, to: &writer) }
-    writer.endArray()
-    if query["limit"] != nil {
-      writer.dynamicKey("\(plural)_links")
-      writer.value(links(page, request, hasMore: hasMore, hasLess: hasLess))
-    }
-    writer.endObject()
-    return APIResponse(.ok, writer)
+    return { [all] resource in all.allSatisfy { $0(resource) } }
   }
 
   private func sorted(_ resources: [Resource], _ query: QueryParameters) throws -> [Resource] {
@@ -117,7 +123,7 @@ struct ResourceView<Resource: Sendable>: Sendable {
     }
   }
 
-  private func page(of resources: [Resource], _ query: QueryParameters) throws -> ([Resource], more: Bool, less: Bool) {
+  private func page(of resources: [Resource], _ query: QueryParameters) throws -> [Resource] {
     let limit = try query.int("limit") ?? 0
     guard limit >= 0 else { throw APIError.invalid("Limit must be an integer 0 or greater and not '\(limit)'") }
     let isReversed = try query.bool("page_reverse") ?? false
@@ -129,19 +135,21 @@ struct ResourceView<Resource: Sendable>: Sendable {
       rest = isReversed ? resources[..<index] : resources[(index + 1)...]
     }
     if limit > 0 { rest = isReversed ? rest.suffix(limit) : rest.prefix(limit) }
-    return (Array(rest), rest.endIndex < resources.count, rest.startIndex > 0)
+    return Array(rest)
   }
 
-  private func links(_ page: [Resource], _ request: APIRequest, hasMore: Bool, hasLess: Bool) -> JSON {
+  /// A page that is not full is the last one in its direction, as upstream: the page after a full one may be empty.
+  private func links(_ page: [Resource], _ request: APIRequest, isFull: Bool) throws -> JSON {
     var links: [JSON] = []
+    let isReversed = try request.query.bool("page_reverse") ?? false
     let kept = request.query.items.filter { $0.name != "marker" && $0.name != "page_reverse" }
-    func link(_ relation: String, _ marker: String, isReversed: Bool) -> JSON {
-      let items = kept + [("marker", marker)] + (isReversed ? [("page_reverse", "True")] : [])
+    func link(_ relation: String, _ marker: String?, isReversed: Bool) -> JSON {
+      let items = kept + (marker.map { [("marker", $0)] } ?? []) + (isReversed ? [("page_reverse", "True")] : [])
       let text = items.map { "\(percentEncoded($0.0))=\(percentEncoded($0.1))" }.joined(separator: "&")
       return ["rel": .string(relation), "href": .string("\(request.serviceURL)\(path)?\(text)")]
     }
-    if let last = page.last, hasMore { links.append(link("next", id(last), isReversed: false)) }
-    if let first = page.first, hasLess { links.append(link("previous", id(first), isReversed: true)) }
+    if isFull || isReversed { links.append(link("next", page.last.map(id), isReversed: false)) }
+    if isFull || !isReversed { links.append(link("previous", page.first.map(id), isReversed: true)) }
     return .array(links)
   }
 }

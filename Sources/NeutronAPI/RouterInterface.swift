@@ -11,7 +11,6 @@ struct RouterInterface {
   let session: any Session
 
   private var owner: String { Router.Attachment.Kind.interface.rawValue }
-  private var status: NetworkPort.Status { router.isAdminStateUp ? .active : .down }
 
   /// Makes a port with the subnet's gateway address; a further IPv6 subnet of a network comes to the port that is there.
   func add(subnet id: String) throws -> (NetworkPort, subnets: [String]) {
@@ -39,7 +38,7 @@ struct RouterInterface {
       return (port, [id])
     }
     let port = NetworkPort(
-      networkID: network.id, projectID: router.projectID, name: "", status: status, deviceID: router.id,
+      networkID: network.id, projectID: router.projectID, name: "", status: .active, deviceID: router.id,
       deviceOwner: owner, fixedIPs: [address], createdAt: now)
     try NetworkPortStore.insert(port, in: session)
     try RouterStore.attach(port.id, as: .interface, to: router.id, in: session)
@@ -73,7 +72,7 @@ struct RouterInterface {
     try RouterSubnets(router: router, session: session).requireRoom(for: subnets, as: .interface, network: network.id)
     port.deviceID = router.id
     port.deviceOwner = owner
-    port.status = status
+    port.status = .active
     try NetworkPortStore.update(&port, at: now, in: session)
     try RouterStore.attach(id, as: .interface, to: router.id, in: session)
     return (port, subnets.map(\.id))

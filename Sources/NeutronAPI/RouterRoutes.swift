@@ -146,11 +146,10 @@ struct RouterRoutes: Sendable {
   private func update(_ request: APIRequest) async throws -> APIResponse {
     let (actor, id, now) = (try request.actor(), try request.parameter("router"), request.now)
     let body = try await AttributeReader.body(request, "router")
+    try body.check(allowed: Self.settable.union(Self.onlyLater), known: Self.known, verb: "PUT")
     let changed = try await neutron.database.write { session in
       var router = try Self.changeable(id, actor, rule: "update_router", session)
       try request.requireRevision(router.revision)
-      try body.check(allowed: Self.settable.union(Self.onlyLater), known: Self.known, verb: "PUT")
-      let wasUp = router.isAdminStateUp
       try apply(body, to: &router, actor, rule: "update_router")
       if body.has("external_gateway_info") {
         try RouterGateway(actor: actor, rule: "update_router", now: now, session: session)
@@ -158,11 +157,6 @@ struct RouterRoutes: Sendable {
       }
       if body.has("routes") { router.routes = try Self.routes(body) }
       try RouterSubnets(router: router, session: session).requireRoutes()
-      if router.isAdminStateUp != wasUp {
-        for port in router.attachments {
-          try NetworkPortStore.setStatus(router.isAdminStateUp ? .active : .down, of: port.portID, at: now, in: session)
-        }
-      }
       try RouterStore.update(&router, at: now, in: session)
       try neutron.routing(session)
       return router

@@ -108,10 +108,10 @@ struct SubnetPoolRoutes: Sendable {
   private func update(_ request: APIRequest) async throws -> APIResponse {
     let (actor, id, now) = (try request.actor(), try request.parameter("subnetpool"), request.now)
     let body = try await AttributeReader.body(request, "subnetpool")
+    try body.check(allowed: Self.settable, known: Self.known, verb: "PUT")
     let changed = try await neutron.database.write { session in
       var pool = try changeable(id, actor, rule: "update_subnetpool", session)
       try request.requireRevision(pool.revision)
-      try body.check(allowed: Self.settable, known: Self.known, verb: "PUT")
       let before = pool
       let draft = SubnetPoolDraft(body: body, actor: actor, rule: "update_subnetpool")
       try draft.apply(to: &pool)

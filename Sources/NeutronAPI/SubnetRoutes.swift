@@ -108,6 +108,7 @@ struct SubnetRoutes: Sendable {
             "Requested subnet with cidr: \(subnet.cidr) for network: \(networkID) overlaps with another subnet: \(other.cidr)."
           )
         }
+        try network.requireRoom(for: subnet)
         try SubnetStore.insert(subnet, in: session)
         subnet.tags = Set(subnet.tags).sorted()
         return subnet
@@ -196,10 +197,10 @@ struct SubnetRoutes: Sendable {
   private func update(_ request: APIRequest) async throws -> APIResponse {
     let (actor, id, now) = (try request.actor(), try request.parameter("subnet"), request.now)
     let body = try await AttributeReader.body(request, "subnet")
+    try body.check(allowed: Self.settable, known: Self.known, verb: "PUT")
     let changed = try await neutron.database.write { session in
       var subnet = try changeable(id, actor, rule: "update_subnet", session)
       try request.requireRevision(subnet.revision)
-      try body.check(allowed: Self.settable, known: Self.known, verb: "PUT")
       let gateway = subnet.gateway
       try apply(body, to: &subnet)
       if let gateway, gateway != subnet.gateway,

@@ -75,12 +75,12 @@ import Wire
   }
   private let whole = ["router/\(router)": "10.0.1.1", "floatingip/\(floating)": "203.0.113.50 10.0.1.11"]
 
-  @Test func withNothingThatCarriesThemTheyAreShownDown() async throws {
+  @Test func withNothingThatCarriesThemFloatingIPsAreShownDown() async throws {
     try await withFolder("routing") { folder in
       try await life(folder, hasEngine: false) { site in
         try await commit(site)
         try await site.conductor.routingRound()
-        #expect(try await shown(site) == ["DOWN", "DOWN"])
+        #expect(try await shown(site) == ["ACTIVE", "DOWN"])
         #expect(try await site.conductor.examineRouting().first?.contains("nothing carries them") == true)
       }
       // An OVN is configured, and later taken away.
@@ -92,7 +92,7 @@ import Wire
       }
       try await life(folder, hasEngine: false) { site in
         try await site.conductor.routingRound()
-        #expect(try await shown(site) == ["DOWN", "DOWN"])
+        #expect(try await shown(site) == ["ACTIVE", "DOWN"])
       }
     }
   }
@@ -108,7 +108,7 @@ import Wire
             #expect(try await !site.conductor.carryRouting())
             #expect(carried(site) == whole)
           }
-          #expect(try await shown(site) == ["DOWN", "DOWN"], "nobody knows yet that it is in force")
+          #expect(try await shown(site) == ["ACTIVE", "DOWN"], "nobody knows yet that it is in force")
         }
         try await life(folder) { site in
           try site.world.ensure("fault/heard-routing", nil)

@@ -56,7 +56,8 @@ extension Conductor {
     var routers: [String: Router.Status] = [:]
     var leads: [RoutingStatusStore.Lead: FloatingIP.Status] = [:]
     for router in wanted.routers {
-      routers[router.routerID] = nothing ? .down : plan.routerProblems[router.routerID] == nil ? .active : .error
+      // Where nothing carries routers they are kept, ACTIVE as upstream; `doctor` tells, and floating IPs are DOWN.
+      routers[router.routerID] = plan.routerProblems[router.routerID] == nil ? .active : .error
       func lead(_ id: String, _ fixed: IPAddress?) {
         leads[.init(id: id, routerID: router.routerID, fixedAddress: fixed)] =
           nothing ? .down : plan.floatingIPProblems[id] == nil ? .active : .error

@@ -3,9 +3,8 @@ import Wire
 /// Forwards packets between subnets of a project, and from there to the outside. Source: Neutron API v2, "Routers".
 public struct Router: Sendable, Equatable {
   public enum Status: String, Sendable, CaseIterable {
-    /// It forwards.
+    /// It is taken, as upstream; what carries routers has found nothing wrong with it.
     case active = "ACTIVE"
-    /// Not yet, or nothing is there that could carry it.
     case down = "DOWN"
     /// What carries routers cannot carry this one.
     case error = "ERROR"
@@ -65,7 +64,7 @@ public struct Router: Sendable, Equatable {
 
   public init(
     id: String = Identifier.uuid(), projectID: String, name: String = "", description: String = "",
-    isAdminStateUp: Bool = true, status: Status = .down, isSNATEnabled: Bool = true, isNextHopWatched: Bool = false,
+    isAdminStateUp: Bool = true, status: Status = .active, isSNATEnabled: Bool = true, isNextHopWatched: Bool = false,
     areNextHopsShared: Bool = false, routes: [Route] = [], attachments: [Attachment] = [], tags: [String] = [],
     revision: Int = 0, createdAt: Timestamp, updatedAt: Timestamp? = nil
   ) {
