@@ -36,6 +36,7 @@ extension Laboratory {
       ("the switch's database", LabSwitch(self).isDatabaseRunning), ("the switch", LabSwitch(self).isRunning),
       ("the serial relay", isSerialRelayRunning),
     ]
+    if LabOVN(self).isWanted { parts += LabOVN(self).missing.map { ($0, false) } }
     for machine in machines where machine.controller == .ipmi {
       parts.append(("the controller of \(machine.name)", IPMISimulator(self, machine).isRunning))
     }

@@ -48,9 +48,12 @@ public struct Laboratory: Sendable {
   // MARK: Up
 
   /// Brings the lab up; what is up already stays, and what has ended or was never started is.
+  /// - Parameter hasOVN: also tenants' DHCP, routers and floating IPs; a lab that has it keeps it.
   /// - Throws: ``Failure`` in words that say what to do: the folder has a lab with other machines, a name or an address is
   ///   somebody else's, a program ended.
-  public func up(_ machines: [LabMachine], progress: @Sendable (String) -> Void = { _ in }) async throws {
+  public func up(_ machines: [LabMachine], hasOVN: Bool = false, progress: @Sendable (String) -> Void = { _ in })
+    async throws
+  {
     try checkFolder()
     let known = self.machines()
     guard known.isEmpty || known == machines else {
@@ -61,6 +64,10 @@ public struct Laboratory: Sendable {
     try Files.write("\(folder)/machines.json", JSON.array(machines.map(\.json)).description)
     progress("switch \(Self.switchName) in network namespace \(namespace)")
     try await LabSwitch(self).up(machines)
+    if hasOVN || LabOVN(self).isWanted {
+      progress("OVN, with the switch as its chassis")
+      try await LabOVN(self).up()
+    }
     for machine in machines {
       progress("\(machine.name): \(machine.firmware.rawValue) firmware, \(machine.controller.rawValue) controller")
       try await prepare(machine)
@@ -155,7 +162,7 @@ public struct Laboratory: Sendable {
   }
 
   private func inventory(_ machines: [LabMachine], _ fingerprints: [Int: String]) -> JSON {
-    [
+    var inventory: JSONObject = [
       "namespace": .string(namespace),
       "switch": [
         "name": .string(Self.switchName), "kind": "openvswitch", "endpoint": .string("unix:\(switchSocket)"),
@@ -189,6 +196,13 @@ public struct Laboratory: Sendable {
           return .object(entry)
         }),
     ]
+    if LabOVN(self).isWanted {
+      inventory["ovn"] = [
+        "northbound": .string(LabOVN(self).northbound), "chassis": [.string(LabOVN.chassis)],
+        "physical_networks": [.string(LabOVN.physicalNetwork)],
+      ]
+    }
+    return .object(inventory)
   }
 
   // MARK: Down
@@ -211,6 +225,7 @@ public struct Laboratory: Sendable {
     }
     await Files.end("\(folder)/redfish.pid", naming: folder)
     await Files.end("\(folder)/serial-relay.pid", naming: folder)
+    await LabOVN(self).down()
     try await LabSwitch(self).down()
     let stragglers = await endStragglers()
     // Where no file tells whose it is (the folder was removed by hand), it is the lab's if nobody lives in it any more.
@@ -234,7 +249,8 @@ public struct Laboratory: Sendable {
   private func endStragglers() async -> Int {
     var count = 0
     let programs = [
-      "qemu-system-x86_64", "ovs-vswitchd", "ovsdb-server", "ipmi_sim", "steelyard", "steelyard-simulator",
+      "qemu-system-x86_64", "ovs-vswitchd", "ovsdb-server", "ovn-northd", "ovn-controller", "ipmi_sim", "steelyard",
+      "steelyard-simulator",
     ]
     for name in fileNames(in: "/proc") {
       guard let process = pid_t(name), process != getpid(), let line = try? Files.read("/proc/\(name)/cmdline") else {

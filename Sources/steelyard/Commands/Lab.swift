@@ -38,6 +38,8 @@ struct LabCommand: AsyncParsableCommand {
     @Option(help: "0 to 250: labs on one host at the same time need different ones. (default: 0)") var room: Int?
     @Option(help: "Memory of each machine, MiB. (default: 384)") var memory: Int?
     @Option(help: "Disk of each machine, GiB. (default: 2)") var disk: Int?
+    @Flag(help: "Also OVN, which carries tenants' DHCP, routers and floating IPs; a lab that has it keeps it.")
+    var ovn = false
 
     static let machines = "bios/ipmi/virtio,uefi/ipmi/nvme,bios/redfish/virtio"
 
@@ -52,7 +54,9 @@ struct LabCommand: AsyncParsableCommand {
       let lab = options.lab
       let isAsBefore = machines == nil && room == nil && memory == nil && disk == nil
       let known = lab.machines()
-      try await lab.up(isAsBefore && !known.isEmpty ? known : try list()) { print("lab: \($0)") }
+      try await lab.up(isAsBefore && !known.isEmpty ? known : try list(), hasOVN: ovn) {
+        print("lab: \($0)")
+      }
       print("lab: up; \(lab.inventoryFile) tells what to enrol")
     }
 
