@@ -12,13 +12,33 @@ public enum DHCPMessage {
     public var vendorClass: String { String(decoding: options[60] ?? [], as: UTF8.self) }
   }
 
-  /// A broadcast frame of a machine without an address, with the broadcast flag.
+  /// An address that a machine has, and the server that it asks to keep it.
+  public struct Renewal: Sendable {
+    public var address: IPAddress
+    public var server: IPAddress
+    /// The next hop to the server.
+    public var hardware: [UInt8]
+    public init(address: IPAddress, server: IPAddress, hardware: [UInt8]) {
+      self.address = address
+      self.server = server
+      self.hardware = hardware
+    }
+  }
+
+  /// A frame of a machine without an address: broadcast, with the broadcast flag; or of one that renews its own.
   /// - Parameter options: as they go over the wire, without the kind and the end.
-  public static func frame(_ mac: MACAddress, _ kind: Kind, transaction: UInt32, options: [UInt8]) -> [UInt8] {
+  public static func frame(
+    _ mac: MACAddress, _ kind: Kind, transaction: UInt32, options: [UInt8], renewing renewal: Renewal? = nil
+  ) -> [UInt8] {
+    func bytes(_ address: IPAddress) -> [UInt8] {
+      [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: address.value >> $0) }
+    }
     let zeros = { (count: Int) in [UInt8](repeating: 0, count: count) }
     let hardware = mac.description.split(separator: ":").compactMap { UInt8($0, radix: 16) }
     var message: [UInt8] = [1, 1, 6, 0] + [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: transaction >> $0) }
-    message += [0, 0, 0x80, 0] + zeros(16) + hardware + zeros(10) + zeros(192) + [99, 130, 83, 99]
+    message +=
+      [0, 0, renewal == nil ? 0x80 : 0, 0] + (renewal.map { bytes($0.address) } ?? zeros(4)) + zeros(12) + hardware
+      + zeros(10) + zeros(192) + [99, 130, 83, 99]
     message += [53, 1, kind.rawValue, 55, 5, 1, 3, 60, 66, 67] + options + [255]
     message += zeros(max(0, 300 - message.count))
     let length = message.count + 8
@@ -26,11 +46,12 @@ public enum DHCPMessage {
     let udp: [UInt8] = [0, 68, 0, 67, UInt8(length >> 8), UInt8(length & 255), 0, 0]
     let total = length + 20
     var ip: [UInt8] =
-      [0x45, 0, UInt8(total >> 8), UInt8(total & 255), 0, 0, 0, 0, 64, 17, 0, 0] + zeros(4) + [255, 255, 255, 255]
+      [0x45, 0, UInt8(total >> 8), UInt8(total & 255), 0, 0, 0, 0, 64, 17, 0, 0]
+    ip += renewal.map { bytes($0.address) + bytes($0.server) } ?? zeros(4) + [255, 255, 255, 255]
     var sum = stride(from: 0, to: 20, by: 2).reduce(UInt32(0)) { $0 + UInt32(ip[$1]) << 8 + UInt32(ip[$1 + 1]) }
     while sum >> 16 != 0 { sum = sum & 0xffff + sum >> 16 }
     (ip[10], ip[11]) = (UInt8(~sum >> 8 & 255), UInt8(~sum & 255))
-    return [UInt8](repeating: 255, count: 6) + hardware + [8, 0] + ip + udp + message
+    return (renewal?.hardware ?? [UInt8](repeating: 255, count: 6)) + hardware + [8, 0] + ip + udp + message
   }
 
   /// The answer in a frame; nil when it is none to this transaction.

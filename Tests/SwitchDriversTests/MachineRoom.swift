@@ -184,19 +184,8 @@ struct MachineRoom: Sendable {
 
   /// Gets an address by DHCP and takes it.
   func lease(_ machine: Machine, as mac: MACAddress? = nil, tries: Int = 2) async throws -> DHCPMessage.Answer? {
-    let mac = mac ?? machine.mac
     func ask(_ kind: DHCPMessage.Kind, _ options: [UInt8]) async throws -> DHCPMessage.Answer? {
-      let transaction = UInt32.random(in: 1 ... .max)
-      machine.state.withLock { $0.frames = [] }
-      machine.tap.send(bytes: DHCPMessage.frame(mac, kind, transaction: transaction, options: options))
-      var answer: DHCPMessage.Answer?
-      _ = try await wait(.milliseconds(600)) {
-        answer = machine.state.withLock { state in
-          state.frames.lazy.compactMap { DHCPMessage.answer($0, to: transaction) }.first
-        }
-        return answer != nil
-      }
-      return answer
+      try await askServer(machine, mac ?? machine.mac, kind, options, nil)
     }
     for _ in 0..<tries {
       guard let offer = try await ask(.discover, []) else { continue }
@@ -208,5 +197,32 @@ struct MachineRoom: Sendable {
       return answer
     }
     return nil
+  }
+
+  /// Asks the server that gave the address to keep it, as a machine does after half the time.
+  func renew(_ machine: Machine, _ lease: DHCPMessage.Answer) async throws -> DHCPMessage.Answer? {
+    guard let server = lease.options[54].map({ Packet.address($0[...]) }),
+      let hardware = try await resolve(machine, server)
+    else { return nil }
+    return try await askServer(
+      machine, machine.mac, .request, [], .init(address: lease.address, server: server, hardware: hardware))
+  }
+
+  private func askServer(
+    _ machine: Machine, _ mac: MACAddress, _ kind: DHCPMessage.Kind, _ options: [UInt8],
+    _ renewal: DHCPMessage.Renewal?
+  ) async throws -> DHCPMessage.Answer? {
+    let transaction = UInt32.random(in: 1 ... .max)
+    machine.state.withLock { $0.frames = [] }
+    machine.tap.send(
+      bytes: DHCPMessage.frame(mac, kind, transaction: transaction, options: options, renewing: renewal))
+    var answer: DHCPMessage.Answer?
+    _ = try await wait(.milliseconds(600)) {
+      answer = machine.state.withLock { state in
+        state.frames.lazy.compactMap { DHCPMessage.answer($0, to: transaction) }.first
+      }
+      return answer != nil
+    }
+    return answer
   }
 }

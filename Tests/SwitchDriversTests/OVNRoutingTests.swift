@@ -41,6 +41,7 @@ import Testing
       #expect(first.options[51] == [0, 0, 0xa8, 0xc0], "twelve hours")
       // (RFC 3442: with routes the default route is among them)
       #expect(first.options[121] == [24, 192, 0, 2, 10, 1, 0, 7, 0, 10, 1, 0, 1])
+      #expect(try await room.renew(m1, first)?.kind == .acknowledge)
       #expect(try await room.lease(m2)?.address.description == "10.2.0.11")
       #expect(try await room.lease(m3)?.address.description == "10.3.0.11")
       #expect(try await room.lease(stranger) == nil, "its MAC address is nobody's on this network")
@@ -66,6 +67,8 @@ import Testing
       #expect(try await !room.connects(outside, "203.0.113.11", port: 2222, tries: 1))
       #expect(try await room.asks(m3, "203.0.113.50") == "m1 hears 203.0.113.12", "as everybody outside")
 
+      #expect(try await room.asks(m2, "203.0.113.50")?.hasPrefix("m1 hears") == true, "from behind the same router too")
+
       // one tenant to the other's network: no way
       #expect(try await !room.pings(m1, "10.3.0.11", tries: 2))
       #expect(try await !room.pings(m3, "10.1.0.11", tries: 2))
@@ -79,6 +82,14 @@ import Testing
       #expect(try await !room.pings(outside, "10.1.0.11", tries: 2))
       #expect(try await !room.connects(outside, "10.2.0.11", tries: 2))
       #expect(try await room.asks(m2, TenantSite.outside) == "outside hears 203.0.113.11", "answers still come in")
+
+      // A subnet without a gateway, and a port that is switched off.
+      site.topology.networks[2].subnets[0].gateway = nil
+      site.topology.networks[1].ports[0].isEnabled = false
+      try await driver.apply(site.topology)
+      let lonely = try #require(try await room.lease(m3))
+      #expect("\(lonely.address)" == "10.3.0.11" && lonely.options[3] == nil)
+      #expect(try await room.lease(m2) == nil)
     }
   }
 

@@ -58,7 +58,8 @@ scene_up() { # FOLDER NAMESPACE PORT MACHINES ROOM [MEMORY]
   touch "$folder/.scene"
   scene_port_free "$folder" "$port" || return 1
   scene_images "$folder" || return 1
-  "$products/steelyard" lab up --data "$folder/lab" --namespace "$namespace" --machines "$machines" --room "$room" --memory "$memory" || return 1
+  "$products/steelyard" lab up --data "$folder/lab" --namespace "$namespace" --machines "$machines" --room "$room" --memory "$memory" \
+    ${SCENE_LAB:-} || return 1
   python3 - "$folder" "$port" "$cache/ramdisk" <<'CONFIGURATION'
 import json, sys
 folder, port, ramdisk = sys.argv[1:4]
@@ -74,6 +75,8 @@ site = {
     # Two processors for everything: machines that boot at the same time are slow, not broken.
     'limits': {'agent_patience': 300, 'agent_silence': 90, 'power_patience': 30, 'power_sync': 20, 'switch_audit': 20},
 }
+if 'ovn' in lab:
+    site['ovn'] = lab['ovn']
 json.dump(site, open(folder + '/site.json', 'w'), indent=1)
 CONFIGURATION
   "$products/steelyard" init --data "$folder/site" --configuration "$folder/site.json" || return 1
