@@ -89,6 +89,8 @@ public final class Conductor: Sendable {
   let wakeups = Signals()
   let offers = DiscoveryOffers()
   let silence = ControllerSilence()
+  /// By the name of the switch.
+  let switchSilence = ControllerSilence()
   let leaseAlarm = LeaseAlarm()
   /// Carries tenants' DHCP, routers and floating IPs; nil where nothing does.
   let routing: (any RoutingInterface)?

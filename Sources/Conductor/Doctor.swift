@@ -51,29 +51,6 @@ extension Conductor {
     }
   }
 
-  private func examineSwitches() async throws -> [String] {
-    let intents = try await database.read { try SwitchPortStore.list(in: $0) }
-    var findings: [String] = []
-    for (name, ports) in Dictionary(grouping: intents, by: \.port.switchName).sorted(by: { $0.key < $1.key }) {
-      do {
-        let device = try parts.switches.switchNamed(name)
-        try await device.probe()
-        let actual = try await device.listPorts()
-        for intent in ports where actual[intent.port.port] != intent.configuration {
-          let found = actual[intent.port.port].map {
-            $0 == .quarantine ? "quarantine" : "VLAN \($0.native.map { "\($0)" } ?? "none") \($0.tagged)"
-          }
-          findings.append(
-            "\(intent.port) should carry \(intent.configuration == .quarantine ? "nothing (quarantine)" : "VLAN \(intent.configuration.native.map { "\($0)" } ?? "none")") and carries \(found ?? "nothing: the switch has no such port")"
-          )
-        }
-      } catch {
-        findings.append("switch \(name) cannot be read: \(error)")
-      }
-    }
-    return findings
-  }
-
   private func examineControllers() async throws -> [String] {
     let nodes = try await database.read { session in
       try NodeStore.list(in: session) { $0.append("WHERE provision_state <> 'enroll' ORDER BY name") }

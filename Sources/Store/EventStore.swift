@@ -16,6 +16,34 @@ public enum EventStore {
       resourceUUID: offer.resourceUUID, lessee: offer.lesseeID, owner: offer.projectID,
       resourceClass: nil, at: now, in: session)
   }
+  /// Something happened to a switch port: told to the machine's lessee and owner too.
+  /// - Parameter verb: "drift"; the stored type is "steelyard.switch_port.drift".
+  public static func append(
+    _ verb: String, port: SwitchPort, detail: String, at now: Timestamp, in session: any Session
+  ) throws {
+    try session.execute(
+      """
+      INSERT INTO lease_events (event_type, event_time, object_type, object_uuid, resource_type, resource_uuid, lessee_id, owner_id, \
+      resource_class, detail) SELECT $1, $2, 'switch_port', p.uuid, 'ironic_node', n.uuid, n.lessee, n.owner, n.resource_class, $3 \
+      FROM ports p JOIN nodes n ON n.uuid = p.node_uuid WHERE p.switch_name = $4 AND p.switch_port = $5
+      """,
+      [
+        .text("steelyard.switch_port.\(verb)"), Value(now), .text(detail), .text(port.switchName), .text(port.port),
+      ])
+  }
+  /// Something happened to a whole switch: the administrators' business.
+  /// - Parameter verb: "unreachable"; the stored type is "steelyard.switch.unreachable".
+  public static func append(
+    _ verb: String, switch name: String, detail: String, at now: Timestamp, in session: any Session
+  )
+    throws
+  {
+    try session.execute(
+      """
+      INSERT INTO lease_events (event_type, event_time, object_type, object_uuid, resource_type, resource_uuid, detail) \
+      VALUES ($1, $2, 'switch', $3, 'switch', $3, $4)
+      """, [.text("steelyard.switch.\(verb)"), Value(now), .text(name), .text(detail)])
+  }
   private static func append(
     _ type: String, object: String, uuid: String, resourceType: String, resourceUUID: String, lessee: String?,
     owner: String, resourceClass: String?, at now: Timestamp, in session: any Session
@@ -53,14 +81,14 @@ public enum EventStore {
       LeaseEvent(
         id: $0.int(0), type: $0.text(1), at: $0.time(2), objectType: $0.text(3), objectUUID: $0.text(4),
         resourceType: $0.text(5), resourceUUID: $0.text(6), lesseeID: $0.optionalText(7), ownerID: $0.optionalText(8),
-        resourceClass: $0.optionalText(9))
+        resourceClass: $0.optionalText(9), detail: $0.optionalText(10))
     }
   }
   static func query(_ filter: Filter) -> Query {
     var query = Query(
       """
       SELECT id, event_type, event_time, object_type, object_uuid, resource_type, resource_uuid, lessee_id, owner_id, \
-      resource_class FROM lease_events WHERE 1 = 1
+      resource_class, detail FROM lease_events WHERE 1 = 1
       """)
     if let value = filter.afterID { query.append("AND id > ?", .int(value)) }
     if let value = filter.after { query.append("AND event_time > ?", Value(value)) }

@@ -49,6 +49,13 @@ public enum PortStore {
   public static func byAddress(_ mac: String, in session: any Session) throws -> Port? {
     try list(in: session) { $0.append("WHERE address = ?", .text(mac)) }.first
   }
+  /// The node whose NIC is wired to a switch port.
+  public static func node(at place: SwitchPort, in session: any Session) throws -> String? {
+    try session.first(
+      "SELECT node_uuid FROM ports WHERE switch_name = $1 AND switch_port = $2",
+      [.text(place.switchName), .text(place.port)]
+    ) { $0.text(0) }
+  }
   public static func holding(vif id: String, in session: any Session) throws -> Port? {
     try list(in: session) { $0.append("WHERE vif_port_id = ?", .text(id)) }.first
   }

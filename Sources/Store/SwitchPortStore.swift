@@ -17,7 +17,8 @@ public enum SwitchPortStore {
     /// The switch's own words when it is in error.
     public var detail: String?
     public var changedAt: Timestamp
-    /// When it was last read back from the switch and found right.
+    /// When a change of it was last read back from the switch; of audits, which read all ports, the switch's own record tells
+    /// (``SwitchAuditStore``).
     public var observedAt: Timestamp?
   }
   private static func intent(_ row: borrowing Row) -> Intent {
@@ -37,6 +38,13 @@ public enum SwitchPortStore {
     try session.query(
       "SELECT switch_name, port, native, tagged, label, state, detail, changed_at, observed_at FROM switch_ports ORDER BY switch_name, port",
       []
+    ) { intent($0) }
+  }
+  /// What every port of one switch should carry.
+  public static func list(switch name: String, in session: any Session) throws -> [Intent] {
+    try session.query(
+      "SELECT switch_name, port, native, tagged, label, state, detail, changed_at, observed_at FROM switch_ports WHERE switch_name = $1 ORDER BY port",
+      [.text(name)]
     ) { intent($0) }
   }
   /// Writes what the port should carry from now on; it is `pending` until ``record(_:_:detail:at:in:)`` says otherwise.

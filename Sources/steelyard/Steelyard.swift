@@ -10,7 +10,7 @@ struct Steelyard: AsyncParsableCommand {
     subcommands: [
       InitCommand.self, ServeCommand.self, LabCommand.self, DoctorCommand.self, WorkflowCommand.self,
       ConsoleCommand.self, UsageCommand.self, ImportCommand.self, SensorsCommand.self,
-      BackupCommand.self, RotateKeysCommand.self,
+      BackupCommand.self, RotateKeysCommand.self, IsolationReportCommand.self, IsolationKeyCommand.self,
     ])
 
   static func main() async {

@@ -4,11 +4,12 @@ import Store
 import Synchronization
 import Wire
 
-/// Whose controller did not answer, and how often in a row; forgotten with the process.
+/// Whose controller, or which switch, did not answer, and how often in a row; forgotten with the process.
 final class ControllerSilence: Sendable {
   private let failures = Mutex<[String: Int]>([:])
 
   func isSilent(_ node: String) -> Bool { failures.withLock { $0[node] != nil } }
+  func count(_ node: String) -> Int { failures.withLock { $0[node] ?? 0 } }
   /// Those that are no more, or that a workflow holds, begin anew.
   func forget(allBut nodes: Set<String>) { failures.withLock { $0 = $0.filter { nodes.contains($0.key) } } }
   func answered(_ node: String) { failures.withLock { _ = $0.removeValue(forKey: node) } }

@@ -47,8 +47,7 @@ extension Conductor {
       LeaseTimer(conductor: self),
       reconciler("power-sync", settings.powerSyncPeriod) { try await self.syncPower(.answering) },
       reconciler("power-sync-silent", settings.powerSyncPeriod) { try await self.syncPower(.silent) },
-      reconciler("switch-drift", settings.switchAuditPeriod) { try await self.repairSwitches() },
-      SwitchWatch(conductor: self),
+      SwitchAudit(conductor: self),
       // Woken by the change; the period is for machines that a workflow held then, and switches that did not answer.
       reconciler(Self.rewiringName, .seconds(5)) { try await self.rewire() },
       reconciler(Self.overlaysName, settings.switchAuditPeriod) { try await self.joinSites() },

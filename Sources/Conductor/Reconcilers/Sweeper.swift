@@ -20,7 +20,10 @@ extension Conductor {
       }
     }
     let before = clock() - settings.workflowRetention
-    try await database.write { _ = try WorkflowStore.prune(before: before, in: $0) }
+    try await database.write { session in
+      _ = try WorkflowStore.prune(before: before, in: session)
+      try IsolationStore.prune(before: before, in: session)
+    }
   }
 
   /// Something made outside by a workflow that has ended.

@@ -114,6 +114,7 @@ public struct WebhookService: Service {
     message["owner"] = try project(event.ownerID)
     message["resource"] = JSON(
       try LeaseResourceStore.shown(event.resourceUUID, in: session) { name, _, _ in name ?? "" })
+    if let detail = event.detail { message["detail"] = .string(detail) }
     if event.objectType == "lease", let lease = try LeaseStore.get(event.objectUUID, in: session) {
       message["lease"] = [
         "name": JSON(lease.name), "status": .string(lease.status.rawValue), "purpose": JSON(lease.purpose),

@@ -170,6 +170,7 @@ func concludeLeases(of node: String, at now: Timestamp, in session: any Session)
   // One at a time that no other of them came out of.
   while let index = rest.firstIndex(where: { lease in !rest.contains { $0.parentUUID == lease.uuid } }) {
     let lease = rest.remove(at: index)
+    try noteState(.end, of: node, label: nil, at: now, in: session)
     try LeaseStore.setEnded(
       lease.status == .waitExpire ? .expired : .deleted, of: lease.uuid, at: now, in: session)
     try EventStore.append("delete.end", lease: lease, at: now, in: session)

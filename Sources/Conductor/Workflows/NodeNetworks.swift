@@ -37,6 +37,7 @@ extension Parts {
     for port in try PortStore.list(node: node, in: session) {
       guard let place = port.switchPort else { continue }
       let configuration = try configuration(of: port, mode, in: session)
+      try noteChange(of: port, at: place, to: configuration, mode, label: label, at: now, in: session)
       try SwitchPortStore.want(configuration, on: place, label: label, at: now, in: session)
       wanted[place.switchName, default: [:]][place.port] = configuration
     }
@@ -84,6 +85,7 @@ extension Parts {
         try await switches.switchNamed(name).apply(ports, label: label)
       } catch let error as DriverError {
         try await record(.error, ports.keys.map { SwitchPort(switchName: name, port: $0) }, detail: error.description)
+        try await noteFailure(of: ports, on: name, error, label: label)
         throw error
       }
       let now = clock()
@@ -94,6 +96,7 @@ extension Parts {
           guard let intent = try SwitchPortStore.get(place, in: session) else { continue }
           if intent.configuration == configuration {
             try SwitchPortStore.record(.inForce, place, detail: nil, at: now, in: session)
+            try noteReadBack(of: place, configuration, label: label, at: now, in: session)
           } else {
             overtaken.append(intent)
           }

@@ -55,6 +55,7 @@ extension Conductor {
               node.leaseUUID = lease.uuid
               node.updatedAt = context.now
             }
+            try noteState(.begin, of: lease.resourceUUID, label: context.key, at: context.now, in: session)
             try EventStore.append("fulfill.end", lease: lease, at: context.now, in: session)
           })
       ])

@@ -67,11 +67,13 @@ public struct LeaseEvent: Sendable, Equatable {
   public var ownerID: String?
   /// The resource's class, for counting usage; not on the wire.
   public var resourceClass: String?
+  /// What was found, with names of the site's devices: for the administrator, and for webhooks.
+  public var detail: String?
 
   public init(
     id: Int, type: String, at: Timestamp, objectType: String, objectUUID: String, resourceType: String,
     resourceUUID: String,
-    lesseeID: String?, ownerID: String?, resourceClass: String? = nil
+    lesseeID: String?, ownerID: String?, resourceClass: String? = nil, detail: String? = nil
   ) {
     self.id = id
     self.type = type
@@ -83,5 +85,6 @@ public struct LeaseEvent: Sendable, Equatable {
     self.lesseeID = lesseeID
     self.ownerID = ownerID
     self.resourceClass = resourceClass
+    self.detail = detail
   }
 }
