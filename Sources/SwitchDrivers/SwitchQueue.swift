@@ -6,6 +6,9 @@ import DriverInterfaces
 /// A switch takes as long for one port as for a hundred, and many of them take one session only. So while a visit is
 /// under way the requests that arrive wait here, and then go together; each caller gets the result of its own ports.
 /// Requests for the same port never share a visit and keep their order. Knows nothing of any kind of switch.
+///
+/// While a switch that did not answer last time is being tried again, others are not kept waiting for it: they are told at once
+/// what it did last, and come back later. So a dead switch costs one caller its time, not all of them.
 public actor SwitchQueue: SwitchInterface {
   /// Callers that may wait; more are told to come back (``DriverError`` `.busy`).
   public static let waitingLimit = 10_000
@@ -30,6 +33,8 @@ public actor SwitchQueue: SwitchInterface {
   private nonisolated let driver: any BatchingSwitch
   private var isBusy = false
   private var waiting: [Waiter] = []
+  /// Why the last visit found nobody; nil when it did.
+  private var silence: DriverError?
   /// Visits that changed something, for tests and metrics.
   public private(set) var visits = 0
 
@@ -57,6 +62,7 @@ public actor SwitchQueue: SwitchInterface {
     let driver = driver
     let batch = [request] + companions.compactMap(\.request)
     let results = await Task { await driver.apply(batch) }.value
+    hear(results.lazy.compactMap { $0.failure }.first { $0.code == .unreachable })
     passOn()
     for (index, companion) in companions.enumerated() {
       companion.continuation.resume(returning: .done(result(index + 1, of: results)))
@@ -87,9 +93,26 @@ public actor SwitchQueue: SwitchInterface {
   private func alone<Value: Sendable>(_ body: @Sendable (any BatchingSwitch) async throws -> Value) async throws
     -> Value
   {
-    _ = try await turn(for: nil)
+    if case .done(let result) = try await turn(for: nil) { try result.get() }
     defer { passOn() }
-    return try await body(driver)
+    do {
+      let value = try await body(driver)
+      hear(nil)
+      return value
+    } catch {
+      hear(error as? DriverError)
+      throw error
+    }
+  }
+
+  /// What a visit has shown of the switch. A refusal is an answer too.
+  private func hear(_ error: DriverError?) {
+    silence = error.flatMap { $0.code == .unreachable ? $0 : nil }
+    guard let silence else { return }
+    // Who waits would only find out the same, one after the other.
+    let all = waiting
+    waiting = []
+    for waiter in all { waiter.continuation.resume(returning: .done(.failure(silence))) }
   }
 
   private func turn(for request: SwitchRequest?) async throws(DriverError) -> Turn {
@@ -97,6 +120,7 @@ public actor SwitchQueue: SwitchInterface {
       isBusy = true
       return .lead
     }
+    if let silence { throw silence }
     guard waiting.count < Self.waitingLimit else {
       throw DriverError(.busy, device: .networkSwitch(name), detail: "\(waiting.count) requests wait for it already")
     }
@@ -142,4 +166,8 @@ public actor SwitchQueue: SwitchInterface {
     }
     return results[index]
   }
+}
+
+extension Result {
+  var failure: Failure? { if case .failure(let error) = self { error } else { nil } }
 }

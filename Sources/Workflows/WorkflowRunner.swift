@@ -8,8 +8,8 @@ import Wire
 /// The rules are in docs/architecture.md, "Durable workflows". A task exists only while a step runs; waiting is a row.
 public actor WorkflowRunner {
   public struct Settings: Sendable {
-    /// Steps that run at the same time.
-    public var concurrency = 64
+    /// Steps that run at the same time: more than wait for one device that does not answer. Drivers keep limits of their own.
+    public var concurrency = 256
     /// Delay before a transient error is tried again: doubled each time.
     public var retryDelay: Duration = .seconds(2)
     /// Delay before a failed undo is tried again: doubled each time up to an hour.

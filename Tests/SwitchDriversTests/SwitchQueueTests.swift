@@ -18,7 +18,12 @@ private final class GatedSwitch: BatchingSwitch {
   }
   private let state = Mutex(State())
   let refused: String?
-  init(refusing port: String? = nil) { refused = port }
+  /// Nobody is there.
+  let isSilent: Mutex<Bool>
+  init(refusing port: String? = nil, isSilent: Bool = false) {
+    refused = port
+    self.isSilent = Mutex(isSilent)
+  }
 
   var batches: [[SwitchRequest]] { state.withLock { $0.batches } }
   var mostInside: Int { state.withLock { $0.mostInside } }
@@ -38,6 +43,9 @@ private final class GatedSwitch: BatchingSwitch {
     }
     state.withLock { $0.inside -= 1 }
     return requests.map { request in
+      if isSilent.withLock({ $0 }) {
+        return .failure(DriverError(.unreachable, device: .networkSwitch("gate"), detail: "no answer"))
+      }
       if let refused, request.ports[refused] != nil {
         return .failure(
           DriverError(.misconfigured, device: .networkSwitch("gate", port: refused), detail: "no such port"))
@@ -45,9 +53,11 @@ private final class GatedSwitch: BatchingSwitch {
       return .success(())
     }
   }
+  func shut() { state.withLock { $0.isOpen = false } }
   func open() {
     let gates = state.withLock { state in
       state.isOpen = true
+      defer { state.gates = [] }
       return state.gates
     }
     for gate in gates { gate.resume() }
@@ -139,5 +149,39 @@ private final class GatedSwitch: BatchingSwitch {
 
     try await follower.value
     #expect(gate.batches.count == 2)
+  }
+
+  @Test func aSwitchThatIsSilentKeepsOneCallerWaitingAndNotAll() async throws {
+    let gate = GatedSwitch(isSilent: true)
+    let queue = SwitchQueue(gate)
+    func ask(_ port: String) -> Task<DriverError.Code?, any Error> {
+      Task {
+        do {
+          try await queue.apply([port: .quarantine], label: nil)
+          return nil
+        } catch let error as DriverError { return error.code }
+      }
+    }
+    // Who waits behind the first one learns with it that nobody is there.
+    let first = (0..<20).map { ask("p\($0)") }
+    try await until("one visits and the others wait") { await queue.waitingCount == 19 }
+    let reader = Task { try await queue.listPorts() }
+    try await until("a reader waits too") { await queue.waitingCount == 20 }
+    gate.open()
+    for caller in first { #expect(try await caller.value == .unreachable) }
+    await #expect(throws: DriverError.self) { try await reader.value }
+    #expect(gate.batches.count == 1)
+
+    // While somebody tries again, others are told at once.
+    gate.shut()
+    let second = ask("p1")
+    try await until("it is tried again") { gate.batches.count == 2 }
+    for port in 2..<10 { #expect(try await ask("p\(port)").value == .unreachable) }
+    #expect(gate.batches.count == 2)
+    // It is back: the one that tried is done, and from then on everybody is.
+    gate.isSilent.withLock { $0 = false }
+    gate.open()
+    #expect(try await second.value == nil)
+    for port in 2..<10 { #expect(try await ask("p\(port)").value == nil) }
   }
 }

@@ -48,8 +48,7 @@ extension Conductor {
       reconciler("power-sync", settings.powerSyncPeriod) { try await self.syncPower(.answering) },
       reconciler("power-sync-silent", settings.powerSyncPeriod) { try await self.syncPower(.silent) },
       SwitchAudit(conductor: self),
-      // Woken by the change; the period is for machines that a workflow held then, and switches that did not answer.
-      reconciler(Self.rewiringName, .seconds(5)) { try await self.rewire() },
+      Rewiring(conductor: self),
       reconciler(Self.overlaysName, settings.switchAuditPeriod) { try await self.joinSites() },
       reconciler(Self.routingName, settings.routingAuditPeriod) { try await self.routingRound() },
       reconciler("sweeper", .seconds(300)) { try await self.sweep() },
