@@ -82,7 +82,7 @@ let package = Package(
     library(
       "SwitchDrivers",
       [
-        "DriverInterfaces", "Domain", "Wire", "Cryptography", "PinnedTLS", "Processes", logging,
+        "DriverInterfaces", "Domain", "Wire", "Cryptography", "PinnedTLS", "Processes", "CLinux", logging,
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
       ] + nio),

@@ -1,7 +1,10 @@
 #define _GNU_SOURCE
 #include "clinux.h"
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/if.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <linux/if_tun.h>
 #include <errno.h>
 #include <pthread.h>
@@ -15,6 +18,7 @@
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <termios.h>
 #include <unistd.h>
@@ -36,6 +40,37 @@ int clinux_open_tap(const char *name) {
     return -1;
   }
   return fd;
+}
+
+int clinux_open_packet_on(const char *name) {
+  int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, htons(ETH_P_ALL));
+  if (fd < 0) return -1;
+  struct ifreq request;
+  memset(&request, 0, sizeof request);
+  strncpy(request.ifr_name, name, IFNAMSIZ - 1);
+  int failed = ioctl(fd, SIOCGIFFLAGS, &request);
+  request.ifr_flags |= IFF_UP | IFF_PROMISC;
+  if (!failed) failed = ioctl(fd, SIOCSIFFLAGS, &request);
+  if (!failed) failed = ioctl(fd, SIOCGIFINDEX, &request);
+  struct sockaddr_ll address;
+  memset(&address, 0, sizeof address);
+  address.sll_family = AF_PACKET;
+  address.sll_protocol = htons(ETH_P_ALL);
+  address.sll_ifindex = request.ifr_ifindex;
+  if (!failed) failed = bind(fd, (struct sockaddr *)&address, sizeof address);
+  if (failed) {
+    int reason = errno;
+    close(fd);
+    errno = reason;
+    return -1;
+  }
+  return fd;
+}
+
+pid_t clinux_peer_process(int socket) {
+  struct ucred peer;
+  socklen_t length = sizeof peer;
+  return getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 ? peer.pid : -1;
 }
 
 int clinux_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }

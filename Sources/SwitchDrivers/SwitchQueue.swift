@@ -90,7 +90,7 @@ public actor SwitchQueue: SwitchInterface {
   /// Passed through: a stream is no visit.
   public nonisolated func watch() -> AsyncThrowingStream<Set<String>, any Error> { driver.watch() }
 
-  private func alone<Value: Sendable>(_ body: @Sendable (any BatchingSwitch) async throws -> Value) async throws
+  func alone<Value: Sendable>(_ body: @Sendable (any BatchingSwitch) async throws -> Value) async throws
     -> Value
   {
     if case .done(let result) = try await turn(for: nil) { try result.get() }

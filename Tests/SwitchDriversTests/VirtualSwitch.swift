@@ -78,6 +78,13 @@ final class VirtualSwitch: Sendable {
   }
   func stopDatabase() async throws { try await end("ovsdb") }
   func signalDaemon(_ signal: Int32) throws { kill(try pid("vswitchd"), signal) }
+  func signalDatabase(_ signal: Int32) throws { kill(try pid("ovsdb"), signal) }
+  /// Kills ovsdb-server, stopped or not, and waits until it is gone.
+  func killDatabase() async throws {
+    let process = try pid("ovsdb")
+    kill(process, SIGKILL)
+    try await until("ovsdb-server is gone") { kill(process, 0) != 0 }
+  }
 
   var environment: [String: String] {
     ["OVS_RUNDIR": folder, "OVS_LOGDIR": folder, "OVS_DBDIR": folder, "OVS_SYSCONFDIR": folder]
@@ -137,6 +144,15 @@ final class VirtualSwitch: Sendable {
       limit: limit)
   }
 
+  /// A rule that takes what is sent untagged by the probe's ports into another VLAN besides: a way between two networks.
+  func joinNetworks(_ first: Int, _ second: Int) async throws {
+    _ = try await runChecked(
+      "ovs-ofctl",
+      [
+        "add-flow", "unix:\(folder)/\(bridge).mgmt",
+        "priority=100,dl_dst=ff:ff:ff:ff:ff:ff,actions=normal,mod_vlan_vid:\(second),flood",
+      ])
+  }
   /// The bridge's OpenFlow rules that drop something.
   func rules() async throws -> [String] {
     try await runChecked("ovs-ofctl", ["dump-flows", "unix:\(folder)/\(bridge).mgmt"]).text.split(separator: "\n")
@@ -153,6 +169,7 @@ final class VirtualSwitch: Sendable {
 
   private func stop() async {
     try? signalDaemon(SIGCONT)
+    try? signalDatabase(SIGCONT)
     // Without --cleanup the datapath's devices outlive the daemon.
     _ = try? await run("ovs-appctl", ["-t", controlSocket, "exit", "--cleanup"], timeout: .seconds(5))
     let daemon = try? pid("vswitchd")

@@ -14,6 +14,11 @@ int clinux_setns_network(int fd);
 int clinux_lock_file(int fd);
 /* Open a tap interface in the caller's network namespace: a file descriptor or -1. */
 int clinux_open_tap(const char *name);
+/* A raw packet socket (close-on-exec, not blocking) on one interface of the caller's network namespace, which is brought up and takes
+   frames for anybody: a file descriptor or -1. */
+int clinux_open_packet_on(const char *name);
+/* The process that listens on the other side of a connected Unix socket, or -1. */
+pid_t clinux_peer_process(int socket);
 /* Standard output goes out line by line, also into a pipe. */
 void clinux_line_buffer_output(void);
 /* Start `path` as leader of a new session and process group, with every other descriptor closed, no signal blocked and

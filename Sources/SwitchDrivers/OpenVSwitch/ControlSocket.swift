@@ -16,7 +16,7 @@ struct ControlSocket: Sendable {
   }
 
   /// The daemon's number changes with every start, and with it the name of its socket in a run folder.
-  private var socketPath: String {
+  var socketPath: String {
     let file = open("\(path)/ovs-vswitchd.pid", O_RDONLY | O_CLOEXEC)
     guard file >= 0 else { return path }
     defer { close(file) }

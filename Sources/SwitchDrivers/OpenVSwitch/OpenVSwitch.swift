@@ -15,7 +15,7 @@ public final class OpenVSwitch: BatchingSwitch {
   let bridge: String
   let uplinks: Set<String>
   private let client: OVSDBClient
-  private let control: ControlSocket?
+  let control: ControlSocket?
   private let doubleTags: DoubleTagGuard?
   private let logger: Logger
   /// How long each of the three parts of a visit may take: the database, the daemon, reading back.
@@ -185,6 +185,17 @@ public final class OpenVSwitch: BatchingSwitch {
       ["op": "update", "table": "Port", "where": row, "row": .object(settings.row)],
       ["op": "mutate", "table": "Port", "where": row, "mutations": .array(mutations)],
     ]
+  }
+
+  /// Runs operations that may be repeated, and returns the result of each.
+  func run(_ operations: [JSON]) async throws(DriverError) -> [JSON] {
+    try await patiently { client, limit throws(OVSDBError) in
+      try await client.transact(Self.database, operations, limit: limit)
+    }
+  }
+  /// The same, and returns when ovs-vswitchd has taken what they change.
+  func inForce(_ operations: [JSON]) async throws(DriverError) {
+    try await waitUntilTaken(try await commit(operations), leavesFlows: false)
   }
 
   /// Runs the operations and asks ovs-vswitchd to confirm.
