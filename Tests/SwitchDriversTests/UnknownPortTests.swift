@@ -10,31 +10,6 @@ import Wire
 
 /// A machine that is recorded on a switch port that does not exist: what is said, and the way out.
 @Suite struct UnknownPortTests {
-  /// A real switch, and the world's, from which the world's machine boots.
-  private struct Wired: SwitchRegistry {
-    let real: Switches
-    let world: WorldSwitch
-    func switchNamed(_ name: String) throws -> any SwitchInterface {
-      Both(real: try real.switchNamed(name), world: world)
-    }
-    var all: [any SwitchInterface] { real.all }
-  }
-  private struct Both: SwitchInterface {
-    let real: any SwitchInterface
-    let world: WorldSwitch
-    var name: String { real.name }
-    var capabilities: SwitchCapabilities { real.capabilities }
-    func probe() async throws { try await real.probe() }
-    func listPorts() async throws -> [String: PortConfiguration] { try await real.listPorts() }
-    func readPort(_ port: String) async throws -> PortConfiguration { try await real.readPort(port) }
-    func apply(_ ports: [String: PortConfiguration], label: String?) async throws {
-      try await real.apply(ports, label: label)
-      try await world.apply(ports, label: label)
-    }
-    func macTable() async throws -> [(port: String, vlan: Int, mac: MACAddress)] { [] }
-    func watch() -> AsyncThrowingStream<Set<String>, any Error> { real.watch() }
-  }
-
   private func with(
     _ wiring: JSONObject, _ body: (VirtualSwitch, _ folder: String, SiteParts) async throws -> Void
   ) async throws {
@@ -45,7 +20,7 @@ import Wire
         [SwitchConfiguration(name: "sw0", endpoint: "unix:\(home.databaseSocket)", bridge: home.bridge)],
         logger: .init(label: "test"))
       var parts = SiteParts()
-      parts.switches = { Wired(real: switches, world: $0) }
+      parts.switches = { BesideTheWorld(real: switches, world: $0) }
       parts.port = { port in for member in wiring { port.localLinkConnection[member.key] = member.value } }
       try await body(home, folder, parts)
       _ = try await run("rm", ["-rf", folder])
