@@ -22,6 +22,8 @@ public final class OpenVSwitch: BatchingSwitch {
   private let limit: Duration
   /// What we last asked of each port: so that a watcher is not told of our own changes.
   private let applied = Mutex<[String: PortSettings]>([:])
+  /// Ports of a visit that was not seen to its end: flows of what they carried before may be left.
+  private let unsettled = Mutex<Set<String>>([])
 
   private let warned = Mutex<[String]>([])
 
@@ -156,10 +158,17 @@ public final class OpenVSwitch: BatchingSwitch {
       try await guardTrunks()
     }
     applied.withLock { $0.merge(wanted) { $1 } }
-    let target = try await commit(operations)
-    // Out of quarantine no flow can have been left: nothing passed there.
-    let leavesFlows = wanted.keys.contains { before[$0].map { $0.settings != .quarantine } ?? true }
-    try await waitUntilTaken(target, leavesFlows: leavesFlows)
+    // Out of quarantine no flow can have been left: nothing passed there. What stays as it is leaves none either: a machine's other
+    // NICs are always among the ports.
+    let changed = wanted.filter { port, settings in
+      before[port].map { $0.settings != .quarantine && $0.settings != settings } ?? true
+    }
+    let leavesFlows = unsettled.withLock { unsettled in
+      defer { unsettled.formUnion(wanted.keys) }
+      return !changed.isEmpty || !unsettled.isDisjoint(with: wanted.keys)
+    }
+    try await waitUntilTaken(try await commit(operations), leavesFlows: leavesFlows)
+    unsettled.withLock { $0.subtract(wanted.keys) }
     let after = try await snapshot().portsByName
     return zip(requests, checks).map { request, failure in
       if let failure { return .failure(failure) }
