@@ -11,6 +11,9 @@ public struct Switches: SwitchRegistry {
     [
       ("openvswitch", OpenVSwitch.make),
       ("arista-eapi", https(AristaEAPI.init)),
+      ("cumulus-nvue", https(CumulusNVUE.init)),
+      ("restconf-openconfig", https(OpenConfigRESTCONF.init)),
+      ("netconf-openconfig", netconf(OpenConfigNETCONF.init)),
       commandLine(.ciscoNXOS),
       commandLine(.dellOS9),
       commandLine(.brocadeFastIron),

@@ -9,7 +9,7 @@ struct SimulatorProgram: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "steelyard-simulator",
     abstract: "Servers that stand in for hardware: they speak the real protocol, keep a log and can misbehave.",
-    subcommands: [Redfish.self, SwitchCommandLine.self])
+    subcommands: [Redfish.self, SwitchCommandLine.self, NETCONFRelayCommand.self])
 }
 
 struct Redfish: AsyncParsableCommand {

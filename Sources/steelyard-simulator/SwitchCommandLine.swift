@@ -25,3 +25,17 @@ struct SwitchCommandLine: ParsableCommand {
     throw ExitCode(status)
   }
 }
+
+struct NETCONFRelayCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "netconf-relay",
+    abstract: "Between sshd and a real NETCONF server: keeps a log, and misbehaves as FOLDER/faults.json says.")
+  @Option(help: "Where the log and faults.json are.") var folder: String
+  @Argument(parsing: .captureForPassthrough, help: "The server's subsystem and its arguments.") var command: [String]
+
+  func run() async throws {
+    let words = command.filter { $0 != "--" }
+    guard let program = words.first else { throw ValidationError("which program?") }
+    try await NETCONFRelay(folder: folder).run(program, Array(words.dropFirst()))
+  }
+}

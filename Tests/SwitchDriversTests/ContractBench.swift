@@ -49,7 +49,11 @@ struct ContractBench: Sendable {
   }
 
   /// Every kind that has a stand-in; `openvswitch` has a bench of its own.
-  static let kinds = Switches.kinds.filter { $0 != "openvswitch" }
+  /// Those in `STEELYARD_SWITCH_KINDS`, separated by commas, where it is set.
+  static let kinds: [String] = {
+    let chosen = getenv("STEELYARD_SWITCH_KINDS").map { String(cString: $0).split(separator: ",").map { String($0) } }
+    return Switches.kinds.filter { $0 != "openvswitch" && chosen?.contains($0) != false }
+  }()
 
   static func with(_ kind: String, _ body: @escaping @Sendable (ContractBench) async throws -> Void) async throws {
     switch kind {
@@ -60,6 +64,19 @@ struct ContractBench: Sendable {
       } body: {
         try await body($0)
       }
+    case "cumulus-nvue":
+      try await withHTTPS(kind, (1...5).map { "swp\($0)" }) {
+        SimulatedNVUE($0)
+      } body: {
+        try await body($0)
+      }
+    case "restconf-openconfig":
+      try await withHTTPS(kind, (1...5).map { "Ethernet1/\($0)" }) {
+        SimulatedRESTCONF($0)
+      } body: {
+        try await body($0)
+      }
+    case "netconf-openconfig": try await withNETCONF { try await body($0) }
     default:
       if let dialect = CommandLineDialect.all.first(where: { $0.vendor == kind }) {
         try await withCommandLine(dialect) { try await body($0) }

@@ -89,6 +89,7 @@ private struct Responder: HTTPResponder {
       try? await context.channel.close()
       return Response(status: .noContent)
     }
+    if answer.isNull { return Response(status: .init(code: status)) }
     return Response(
       status: .init(code: status), headers: [.contentType: "application/json"],
       body: .init(byteBuffer: ByteBuffer(string: answer.description)))

@@ -80,7 +80,14 @@ final class SwitchHTTP: Sendable {
       request.body = .bytes(ByteBuffer(string: body.description))
     }
     let reply: Reply
-    do { reply = try await attempt(request) } catch { throw translated(error) }
+    do {
+      do { reply = try await attempt(request) } catch let error as HTTPClientError
+        where error == .remoteConnectionClosed && method == "GET"
+      {
+        // It closed an idle connection as we took it up.
+        reply = try await attempt(request)
+      }
+    } catch { throw translated(error) }
     if reply.status == 401 || reply.status == 403 {
       throw failed(
         .refused,

@@ -46,13 +46,25 @@ extension Switches {
     (
       template.kind,
       { (site: SwitchConfiguration, logger: Logger) throws(DriverError) -> any BatchingSwitch in
-        let ssh = try ssh(site, scheme: "ssh", port: 22)
+        let ssh = try SSHAccess.of(site, scheme: "ssh", port: 22)
         return site.driver(CommandLineAccess(template: template, ssh: ssh, secretFile: site.secretFile), logger)
       }
     )
   }
 
-  fileprivate static func ssh(_ site: SwitchConfiguration, scheme: String, port: Int) throws(DriverError) -> SSHAccess {
+  /// NETCONF over SSH.
+  static func netconf(_ access: @escaping @Sendable (SSHAccess, SwitchConfiguration) -> any SwitchAccess) -> Factory {
+    { (site: SwitchConfiguration, logger: Logger) throws(DriverError) -> any BatchingSwitch in
+      site.driver(access(try SSHAccess.of(site), site), logger)
+    }
+  }
+}
+
+extension SSHAccess {
+  /// Checks what a configuration says of SSH.
+  static func of(_ site: SwitchConfiguration, scheme: String = "netconf", port: Int = 830) throws(DriverError)
+    -> SSHAccess
+  {
     guard let address = SwitchAddress(site.endpoint, scheme: scheme, port: port) else {
       throw site.wrong("endpoint \"\(site.endpoint)\" is not \(scheme)://HOST[:PORT]")
     }
