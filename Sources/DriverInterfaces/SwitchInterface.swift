@@ -8,6 +8,8 @@ public struct SwitchCapabilities: OptionSet, Sendable {
   public static let lldp = SwitchCapabilities(rawValue: 2)
   public static let macTable = SwitchCapabilities(rawValue: 4)
   public static let watch = SwitchCapabilities(rawValue: 8)
+  /// Takes ``PortConfiguration/accessLists``.
+  public static let acl = SwitchCapabilities(rawValue: 16)
   /// Joins VLANs of sites that share no switch, by VXLAN (RFC 7348).
   public static let vni = SwitchCapabilities(rawValue: 32)
 }

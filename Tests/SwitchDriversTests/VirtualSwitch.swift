@@ -1,4 +1,5 @@
 import CLinux
+import Domain
 import Glibc
 import Processes
 import Synchronization
@@ -153,6 +154,17 @@ final class VirtualSwitch: Sendable {
         "priority=100,dl_dst=ff:ff:ff:ff:ff:ff,actions=normal,mod_vlan_vid:\(second),flood",
       ])
   }
+  /// A hand on the rules of a bridge.
+  func ofctl(_ arguments: [String], on bridge: String) async throws {
+    try await runChecked(
+      "ovs-ofctl", ["-O", "OpenFlow14", arguments[0], "unix:\(folder)/\(bridge).mgmt"] + arguments.dropFirst())
+  }
+  /// What a port carries that nobody has set up.
+  var untouched: PortConfiguration { PortConfiguration(native: 0, tagged: Array(1...4094)) }
+  func portID(_ name: String) async throws -> String {
+    try await vsctl(["get", "port", name, "_uuid"]).split(whereSeparator: \.isNewline).joined()
+  }
+
   /// The bridge's OpenFlow rules that drop something.
   func rules() async throws -> [String] {
     try await runChecked("ovs-ofctl", ["dump-flows", "unix:\(folder)/\(bridge).mgmt"]).text.split(separator: "\n")

@@ -21,6 +21,8 @@ public struct Network: Sendable, Equatable {
   /// `provider:segmentation_id`, 1 to 4094; nobody else's on the same physical network, by a constraint.
   public var vlan: Int
   public var dnsDomain: String
+  /// What ports have that do not say it themselves.
+  public var isPortSecurityEnabled = false
   /// In ascending order.
   public var tags: [String]
   /// The ids of its subnets, filled in by the store.

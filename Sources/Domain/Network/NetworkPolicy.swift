@@ -1,4 +1,4 @@
-/// Who may see and change networks, subnets, ports, subnet pools, address scopes, and the policies that share them.
+/// Who may see and change networks, subnets, ports, subnet pools, address scopes, security groups, and the policies that share them.
 ///
 /// What a caller may not see does not exist for them (404); what they see and may not change is refused (403).
 /// Source: Neutron's default policy, with the differences named at each rule.
@@ -73,6 +73,18 @@ public enum NetworkPolicy {
   public static func mayChange(_ pool: SubnetPool, _ actor: Actor) -> Bool { mayShare(ownedBy: pool.projectID, actor) }
   public static func mayChange(_ scope: AddressScope, _ actor: Actor) -> Bool {
     mayShare(ownedBy: scope.projectID, actor)
+  }
+
+  /// A group that is seen may be put on one's own ports.
+  public static func sees(_ group: SecurityGroup, _ actor: Actor) -> Bool {
+    actor.isSiteReader || owns(group.projectID, actor) || group.sharing.reaches(actor.projectID)
+  }
+  public static func mayChange(_ group: SecurityGroup, _ actor: Actor) -> Bool {
+    mayShare(ownedBy: group.projectID, actor)
+  }
+  /// Also the owner of a group to which the administrator has added a rule.
+  public static func mayDelete(_ rule: SecurityGroupRule, of group: SecurityGroup, _ actor: Actor) -> Bool {
+    mayShare(ownedBy: rule.projectID, actor) || mayChange(group, actor)
   }
 
   /// Not those whom it is for, and not the owner of an object that the administrator has shared.

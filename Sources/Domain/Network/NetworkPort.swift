@@ -43,6 +43,12 @@ public struct NetworkPort: Sendable, Equatable {
   public var tags: [String]
   /// The trunk whose parent it is.
   public var trunk: TrunkDetails?
+  /// The machine sends from its own addresses only, and its security groups say what passes (`port_security_enabled`).
+  public var isPortSecurityEnabled = false
+  /// In ascending order; none without port security.
+  public var securityGroupIDs: [String] = []
+  /// `allowed_address_pairs`; none without port security.
+  public var addressPairs: [AddressPair] = []
   /// A machine's NIC has it, or had it until just now: true from the attachment until the switch was read back without it.
   public var isBound: Bool
   /// Deleted by its owner while the switch still carries it: the API shows it no more, its network and its VLAN stay taken.

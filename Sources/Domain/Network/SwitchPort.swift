@@ -17,9 +17,12 @@ public struct PortConfiguration: Sendable, Equatable {
   public var native: Int?
   /// VLANs carried tagged, each 1 to 4094, in ascending order.
   public var tagged: [Int]
-  public init(native: Int?, tagged: [Int] = []) {
+  /// What passes on which of these VLANs, for those that are filtered; a switch without ``SwitchCapabilities/acl`` takes none.
+  public var accessLists: [Int: AccessList]
+  public init(native: Int?, tagged: [Int] = [], accessLists: [Int: AccessList] = [:]) {
     self.native = native
     self.tagged = tagged.sorted()
+    self.accessLists = accessLists
   }
   /// The resting state: reaches nobody, in both directions.
   public static let quarantine = PortConfiguration(native: nil)

@@ -1,3 +1,4 @@
+import Domain
 import DriverInterfaces
 import Wire
 
@@ -13,6 +14,15 @@ struct BridgeReplica: Sendable {
     var label: String?
     /// False for ports of the switch's own: internal, tunnels, uplinks, the bridge itself.
     var isForMachines: Bool
+    /// The port is behind the filter bridge; its VLANs are those of the patch to it.
+    var filtered: FilteredPort?
+
+    /// What it carries, in the driver interface's words.
+    var configuration: PortConfiguration {
+      var configuration = settings.configuration
+      configuration.accessLists = filtered?.inForce ?? [:]
+      return configuration
+    }
   }
   /// The key in `external_ids` under which a port's label is kept.
   static let labelKey = "steelyard"
@@ -22,16 +32,20 @@ struct BridgeReplica: Sendable {
   ]
   /// The columns to ask for, table by table.
   static let columns: [(table: String, columns: [String])] = [
-    ("Bridge", ["name", "ports"]),
+    ("Bridge", ["name", "ports", "datapath_type", "fail_mode"]),
     ("Port", ["name", "interfaces", "vlan_mode", "tag", "trunks", "protected", "external_ids"]),
-    ("Interface", ["name", "type", "ofport"]),
+    ("Interface", ["name", "type", "ofport", "options"]),
   ]
 
-  private struct PortRow { var name: String, interfaces: [String], settings: PortSettings, label: String? }
-  private struct InterfaceRow { var name: String, type: String, number: Int? }
-  private var bridges: [String: (name: String, ports: [String])] = [:]
-  private var ports: [String: PortRow] = [:]
-  private var interfaces: [String: InterfaceRow] = [:]
+  struct BridgeRow { var name: String, ports: [String], datapath: String, failMode: String? }
+  struct PortRow {
+    var name: String, interfaces: [String], settings: PortSettings, externalIDs: [String: String]
+    var label: String? { externalIDs[BridgeReplica.labelKey] }
+  }
+  struct InterfaceRow { var name: String, type: String, number: Int?, peer: String? }
+  private(set) var bridges: [String: BridgeRow] = [:]
+  private(set) var ports: [String: PortRow] = [:]
+  private(set) var interfaces: [String: InterfaceRow] = [:]
   let bridge: String
   let uplinks: Set<String>
 
@@ -44,18 +58,22 @@ struct BridgeReplica: Sendable {
   mutating func set(_ table: String, _ id: String, _ row: JSON?) {
     switch table {
     case "Bridge":
-      bridges[id] = row.map { (OVSDBValue.string($0["name"]) ?? "", OVSDBValue.ids($0["ports"])) }
+      bridges[id] = row.map {
+        BridgeRow(
+          name: OVSDBValue.string($0["name"]) ?? "", ports: OVSDBValue.ids($0["ports"]),
+          datapath: OVSDBValue.string($0["datapath_type"]) ?? "", failMode: OVSDBValue.string($0["fail_mode"]))
+      }
     case "Port":
       ports[id] = row.map {
         PortRow(
           name: OVSDBValue.string($0["name"]) ?? "", interfaces: OVSDBValue.ids($0["interfaces"]),
-          settings: PortSettings(row: $0), label: OVSDBValue.pairs($0["external_ids"])[Self.labelKey])
+          settings: PortSettings(row: $0), externalIDs: OVSDBValue.pairs($0["external_ids"]))
       }
     case "Interface":
       interfaces[id] = row.map {
         InterfaceRow(
           name: OVSDBValue.string($0["name"]) ?? "", type: OVSDBValue.string($0["type"]) ?? "",
-          number: OVSDBValue.int($0["ofport"]))
+          number: OVSDBValue.int($0["ofport"]), peer: OVSDBValue.pairs($0["options"])["peer"])
       }
     default: break
     }
@@ -74,14 +92,22 @@ struct BridgeReplica: Sendable {
   var portsByName: [String: Port] {
     var result: [String: Port] = [:]
     for id in bridges.values.first(where: { $0.name == bridge })?.ports ?? [] {
-      guard let row = ports[id] else { continue }
-      let types = row.interfaces.map { interfaces[$0]?.type ?? "unknown" }
+      guard let row = ports[id], row.externalIDs[FilterBridge.portKey] == nil else { continue }
       result[row.name] = Port(
-        id: id, settings: row.settings, label: row.label,
-        isForMachines: row.name != bridge && !uplinks.contains(row.name)
-          && types.allSatisfy { Self.machineTypes.contains($0) })
+        id: id, settings: row.settings, label: row.label, isForMachines: isForMachines(row))
+    }
+    // A port that is in the bridge itself is not filtered, whatever was left of its filter.
+    for filtered in filteredPorts where result[filtered.name] == nil {
+      guard let patch = ports[filtered.patchID], let row = ports[filtered.machineID] else { continue }
+      result[filtered.name] = Port(
+        id: filtered.patchID, settings: patch.settings, label: patch.label, isForMachines: isForMachines(row),
+        filtered: filtered)
     }
     return result
+  }
+  private func isForMachines(_ row: PortRow) -> Bool {
+    row.name != bridge && !uplinks.contains(row.name)
+      && row.interfaces.allSatisfy { Self.machineTypes.contains(interfaces[$0]?.type ?? "unknown") }
   }
   var machinePorts: [String: Port] { portsByName.filter(\.value.isForMachines) }
 
@@ -91,8 +117,9 @@ struct BridgeReplica: Sendable {
     for id in bridges.values.first(where: { $0.name == bridge })?.ports ?? [] {
       guard let row = ports[id], row.name != bridge else { continue }
       for interface in row.interfaces.compactMap({ interfaces[$0] }) {
-        result[interface.name] = row.name
-        if let number = interface.number { result["\(number)"] = row.name }
+        let name = row.externalIDs[FilterBridge.portKey] ?? row.name
+        result[interface.name] = name
+        if let number = interface.number { result["\(number)"] = name }
       }
     }
     return result

@@ -9,15 +9,19 @@ struct ControlSocket: Sendable {
 
   /// - Returns: the daemon's text.
   func call(_ command: String, _ arguments: [String], limit: Duration) async throws(OVSDBError) -> String {
-    guard let endpoint = OVSDBEndpoint("unix:\(socketPath)") else { throw .notConnected("\(path) is no socket's path") }
-    let connection = try await JSONRPCConnection.open(endpoint, limit: limit, messageLimit: 32 << 20)
+    let connection = try await open(limit: limit)
     defer { connection.close() }
     return try await connection.call(command, JSON(arguments), limit: limit).string ?? ""
   }
 
+  func open(limit: Duration) async throws(OVSDBError) -> JSONRPCConnection {
+    guard let endpoint = OVSDBEndpoint("unix:\(socketPath)") else { throw .notConnected("\(path) is no socket's path") }
+    return try await JSONRPCConnection.open(endpoint, limit: limit, messageLimit: 32 << 20)
+  }
+
   /// The daemon's number changes with every start, and with it the name of its socket in a run folder.
   var socketPath: String {
-    let file = open("\(path)/ovs-vswitchd.pid", O_RDONLY | O_CLOEXEC)
+    let file = Glibc.open("\(path)/ovs-vswitchd.pid", O_RDONLY | O_CLOEXEC)
     guard file >= 0 else { return path }
     defer { close(file) }
     var bytes = [UInt8](repeating: 0, count: 32)

@@ -23,11 +23,15 @@ struct DoubleTagGuard: Sendable {
 
   /// - Parameter control: ovs-vswitchd's control socket, or its run folder.
   init(control: String, bridge: String, limit: Duration) {
+    path = Self.managementSocket(control: control, bridge: bridge)
+    self.limit = limit
+  }
+  /// Where a bridge takes OpenFlow, beside the control socket.
+  static func managementSocket(control: String, bridge: String) -> String {
     var information = stat()
     let isFolder = stat(control, &information) == 0 && information.st_mode & S_IFMT == S_IFDIR
     let folder = isFolder ? control : String(control[..<(control.lastIndex(of: "/") ?? control.startIndex)])
-    path = "\(folder)/\(bridge).mgmt"
-    self.limit = limit
+    return "\(folder)/\(bridge).mgmt"
   }
 
   /// Puts the rules in force unless they are, and reads them back.

@@ -17,9 +17,10 @@ public final class OpenVSwitch: BatchingSwitch {
   private let client: OVSDBClient
   let control: ControlSocket?
   private let doubleTags: DoubleTagGuard?
+  private let filters: PortFilters?
   private let logger: Logger
   /// How long each of the three parts of a visit may take: the database, the daemon, reading back.
-  private let limit: Duration
+  let limit: Duration
   /// What we last asked of each port: so that a watcher is not told of our own changes.
   private let applied = Mutex<[String: PortSettings]>([:])
   /// Ports of a visit that was not seen to its end: flows of what they carried before may be left.
@@ -42,10 +43,11 @@ public final class OpenVSwitch: BatchingSwitch {
     self.uplinks = uplinks
     self.control = control.map { ControlSocket(path: $0) }
     doubleTags = control.map { DoubleTagGuard(control: $0, bridge: bridge, limit: limit) }
+    filters = control.map { PortFilters(control: $0, bridge: bridge, limit: limit) }
     self.logger = logger
     self.limit = limit
     client = OVSDBClient(endpoint, limit: limit)
-    let own: SwitchCapabilities = control == nil ? [.lldp, .watch] : [.trunk, .lldp, .watch, .macTable]
+    let own: SwitchCapabilities = control == nil ? [.lldp, .watch] : [.trunk, .lldp, .watch, .macTable, .acl]
     capabilities = own.union(tunnels == nil ? [] : .vni)
   }
 
@@ -65,7 +67,7 @@ public final class OpenVSwitch: BatchingSwitch {
   public func hazards() async throws -> [String] { try await snapshot().hazards }
 
   public func listPorts() async throws -> [String: PortConfiguration] {
-    let ports = try await snapshot().machinePorts.mapValues(\.settings.configuration)
+    let ports = try await observed(try await snapshot()).filter(\.value.isForMachines).mapValues(\.configuration)
     // A daemon that was started again has forgotten its rules.
     if doubleTags != nil, ports.values.contains(where: Self.needsGuard) { try await guardTrunks() }
     return ports
@@ -88,10 +90,22 @@ public final class OpenVSwitch: BatchingSwitch {
   }
 
   public func readPort(_ port: String) async throws -> PortConfiguration {
-    let ports = try await snapshot().portsByName
+    let ports = try await observed(try await snapshot())
     guard let found = ports[port], found.isForMachines else { throw unknown(port, among: ports) }
-    return found.settings.configuration
+    return found.configuration
   }
+
+  /// The ports of the bridge; those that are filtered with what their rules are found to be.
+  private func observed(_ replica: BridgeReplica) async throws(DriverError) -> [String: BridgeReplica.Port] {
+    var ports = replica.portsByName
+    guard let filters, ports.values.contains(where: { $0.filtered != nil }) else { return ports }
+    do {
+      for filtered in try await filters.observe(replica.filteredPorts) { ports[filtered.name]?.filtered = filtered }
+    } catch { throw DriverError(.unreachable, device: .networkSwitch(name), detail: "\(error)") }
+    return ports
+  }
+
+  func filteredPortNames() async throws -> Set<String> { Set(try await snapshot().filteredPorts.map(\.name)) }
 
   /// The labels of the ports that have one: for the sweeper.
   public func labels() async throws -> [String: String] {
@@ -140,16 +154,19 @@ public final class OpenVSwitch: BatchingSwitch {
   }
 
   private func visit(_ requests: [SwitchRequest]) async throws(DriverError) -> [Result<Void, DriverError>] {
-    let before = try await snapshot().portsByName
-    let checks = requests.map { check($0, against: before) }
+    let replica = try await snapshot()
+    let before = replica.portsByName
+    let checks = requests.map { check($0, against: before, replica) }
     var operations: [JSON] = []
+    var filterChange = FilterChange(replica)
     var wanted: [String: PortSettings] = [:]
     for (request, failure) in zip(requests, checks) where failure == nil {
       for (port, configuration) in request.ports.sorted(by: { $0.key < $1.key }) {
-        guard let id = before[port]?.id else { continue }
+        guard let found = before[port] else { continue }
         let settings = PortSettings(configuration)
         wanted[port] = settings
-        operations += Self.operations(on: id, settings, label: request.label)
+        if filterChange.take(port, found, to: configuration, label: request.label) { continue }
+        operations += Self.operations(on: found.id, settings, label: request.label)
       }
     }
     guard !wanted.isEmpty else { return checks.map { $0.map { .failure($0) } ?? .success(()) } }
@@ -165,21 +182,38 @@ public final class OpenVSwitch: BatchingSwitch {
     }
     let leavesFlows = unsettled.withLock { unsettled in
       defer { unsettled.formUnion(wanted.keys) }
-      return !changed.isEmpty || !unsettled.isDisjoint(with: wanted.keys)
+      return !changed.isEmpty || filterChange.touchesFilters || !unsettled.isDisjoint(with: wanted.keys)
     }
-    try await waitUntilTaken(try await commit(operations), leavesFlows: leavesFlows)
+    try await waitUntilTaken(try await commit(operations + filterChange.all), leavesFlows: leavesFlows)
     unsettled.withLock { $0.subtract(wanted.keys) }
-    let after = try await snapshot().portsByName
+    let result = try await snapshot()
+    if filterChange.touchesFilters { try await writeRules(of: result, before: replica) }
+    let after = result.portsByName
     return zip(requests, checks).map { request, failure in
       if let failure { return .failure(failure) }
       return difference(of: after, from: request).map { .failure($0) } ?? .success(())
     }
   }
 
+  private func writeRules(of replica: BridgeReplica, before: BridgeReplica) async throws(DriverError) {
+    guard let filters, replica.filterBridge != nil else { return }
+    do { try await filters.ensure(replica.filteredPorts, before: before.filteredPorts) } catch {
+      throw DriverError(.notInForce, device: .networkSwitch(name), detail: "\(error)")
+    }
+  }
+
   /// Why the request cannot be done on these ports.
-  private func check(_ request: SwitchRequest, against ports: [String: BridgeReplica.Port]) -> DriverError? {
+  private func check(
+    _ request: SwitchRequest, against ports: [String: BridgeReplica.Port], _ replica: BridgeReplica
+  ) -> DriverError? {
     for (port, configuration) in request.ports.sorted(by: { $0.key < $1.key }) {
       guard ports[port]?.isForMachines == true else { return unknown(port, among: ports) }
+      if !configuration.accessLists.isEmpty {
+        let problem =
+          filters == nil
+          ? "it needs the switch's `control` in the configuration to filter" : replica.problemOfFiltering(port)
+        if let problem { return DriverError(.unsupported, device: device(port), detail: problem) }
+      }
       if let problem = configuration.problem { return DriverError(.refused, device: device(port), detail: problem) }
     }
     return nil
@@ -266,6 +300,10 @@ public final class OpenVSwitch: BatchingSwitch {
           .notInForce, device: device(port),
           detail: "wanted \(configuration.summary), found \(found.settings.configuration.summary)")
       }
+      guard found.configuration.accessLists == configuration.accessLists else {
+        return DriverError(
+          .notInForce, device: device(port), detail: "what filters it is not what was asked for")
+      }
     }
     return nil
   }
@@ -276,7 +314,12 @@ public final class OpenVSwitch: BatchingSwitch {
     let (stream, continuation) = AsyncThrowingStream.makeStream(of: Set<String>.self)
     let task = Task {
       do {
-        try await self.follow { continuation.yield($0) }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+          group.addTask { try await self.follow { continuation.yield($0) } }
+          group.addTask { try await self.followDaemon { continuation.yield($0) } }
+          try await group.next()
+          group.cancelAll()
+        }
         continuation.finish()
       } catch {
         continuation.finish(throwing: (error as? OVSDBError).map { self.driverError($0) } ?? error)
@@ -299,6 +342,10 @@ public final class OpenVSwitch: BatchingSwitch {
       let ours = applied.withLock { $0 }
       var changed: Set<String> = []
       for (port, state) in after where state.settings != before[port]?.settings && state.settings != ours[port] {
+        changed.insert(port)
+      }
+      // Put back into the bridge, or its filter taken apart.
+      for (port, state) in after where before[port]?.filtered?.isSound == true && state.filtered?.isSound != true {
         changed.insert(port)
       }
       changed.formUnion(before.keys.filter { after[$0] == nil })
