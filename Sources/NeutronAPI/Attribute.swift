@@ -7,6 +7,7 @@ struct Attribute<Resource>: Sendable {
     case optionalText(@Sendable (Resource) -> String?)
     case bool(@Sendable (Resource) -> Bool)
     case int(@Sendable (Resource) -> Int)
+    case optionalInt(@Sendable (Resource) -> Int?)
     case strings(@Sendable (Resource) -> [String])
     /// Written without a text in between: a list of ten thousand ports has twenty thousand of them.
     case time(@Sendable (Resource) -> Timestamp)
@@ -31,6 +32,9 @@ struct Attribute<Resource>: Sendable {
   }
   static func int(_ name: StaticString, _ get: @escaping @Sendable (Resource) -> Int) -> Attribute {
     Attribute(name: name, value: .int(get))
+  }
+  static func optionalInt(_ name: StaticString, _ get: @escaping @Sendable (Resource) -> Int?) -> Attribute {
+    Attribute(name: name, value: .optionalInt(get))
   }
   static func strings(_ name: StaticString, _ get: @escaping @Sendable (Resource) -> [String]) -> Attribute {
     Attribute(name: name, value: .strings(get))
@@ -57,6 +61,7 @@ struct Attribute<Resource>: Sendable {
     case .optionalText(let get): if let text = get(resource) { writer.value(text) } else { writer.null() }
     case .bool(let get): writer.value(get(resource))
     case .int(let get): writer.value(get(resource))
+    case .optionalInt(let get): if let number = get(resource) { writer.value(number) } else { writer.null() }
     case .strings(let get):
       writer.beginArray()
       for text in get(resource) { writer.value(text) }
@@ -65,6 +70,19 @@ struct Attribute<Resource>: Sendable {
     case .json(let get): writer.value(get(resource))
     case .written(let write): write(resource, &writer)
     case .constant(let json): writer.constant(json)
+    }
+  }
+
+  /// What ``write(_:to:)`` writes.
+  func json(_ resource: Resource) -> JSON {
+    switch value {
+    case .text(let get): .string(get(resource))
+    case .optionalText(let get): get(resource).map { .string($0) } ?? .null
+    case .bool(let get): .bool(get(resource))
+    case .int(let get): .int(get(resource))
+    case .optionalInt(let get): get(resource).map { .int($0) } ?? .null
+    case .strings(let get): JSON(get(resource))
+    case .json(let get): get(resource)
     }
   }
 
@@ -80,8 +98,11 @@ struct Attribute<Resource>: Sendable {
       return { flags.contains(get($0)) }
     case .int(let get):
       let numbers = texts.compactMap { Int($0) }
+      return numbers.count == texts.count ? { numbers.contains(get($0)) } : nil
+    case .optionalInt(let get):
+      let numbers = texts.compactMap { Int($0) }
       guard numbers.count == texts.count else { return nil }
-      return { numbers.contains(get($0)) }
+      return { resource in get(resource).map { numbers.contains($0) } ?? false }
     case .strings(let get): return { resource in get(resource).contains { texts.contains($0) } }
     case .time(let get): return { texts.contains(get($0).iso8601Zulu) }
     case .json, .written, .constant: return nil
@@ -95,6 +116,7 @@ struct Attribute<Resource>: Sendable {
     case .optionalText(let get): return { order(get($0) ?? "", get($1) ?? "") }
     case .bool(let get): return { order(get($0) ? 1 : 0, get($1) ? 1 : 0) }
     case .int(let get): return { order(get($0), get($1)) }
+    case .optionalInt(let get): return { order(get($0) ?? -1, get($1) ?? -1) }
     case .time(let get): return { order(get($0), get($1)) }
     case .strings, .json, .written, .constant: return nil
     }

@@ -6,6 +6,7 @@ struct ExtensionRoutes: Sendable {
   private static let spoken: [(alias: String, name: String, description: String)] = [
     ("address-scope", "Address scope", "Subnet pools in which no address is twice."),
     ("agent", "agent", "Agents: none are needed here, so the list is empty."),
+    ("allowed-address-pairs", "Allowed Address Pairs", "Addresses that a port may use beside its own."),
     ("availability_zone", "Availability Zone", "Availability zones: none, so the list is empty."),
     ("binding", "Port Binding", "The node that a port is attached to."),
     ("default-subnetpools", "Default Subnetpools", "The pool of subnets that ask for the default."),
@@ -27,24 +28,38 @@ struct ExtensionRoutes: Sendable {
     ("network-ip-availability", "Network IP Availability", "Used addresses by network."),
     ("network-segment-range", "Neutron Network Segment Range", "The administrator's pools of VLANs."),
     ("pagination", "Pagination support", "limit and marker."),
+    ("port-security", "Port Security", "Machines send from their own addresses only."),
+    ("port-security-groups-filtering", "Port filtering on security groups", "The ports that have a security group."),
     ("project-id", "project_id field enabled", "project_id beside tenant_id."),
     ("provider", "Provider Network", "The VLAN and physical network of a network."),
     ("quota_details", "Quota details management support", "Quotas with what is used."),
     ("quotas", "Quota management support", "Limits per project."),
     ("rbac-address-scope", "Add address_scope type to RBAC", "Sharing an address scope with chosen projects."),
     ("rbac-policies", "RBAC Policies", "Sharing a network with chosen projects."),
+    ("rbac-security-groups", "Add security_group type to network RBAC", "Sharing a group with chosen projects."),
     ("rbac-subnetpool", "Add subnetpool type to RBAC", "Sharing a subnet pool with chosen projects."),
     ("revision-if-match", "If-Match constraints based on revision_number", "Changes only of what was seen."),
     ("router", "Neutron L3 Router", "Routers and floating IPs."),
+    ("security-group", "security-group", "What may pass at the ports of machines."),
+    (
+      "security-groups-normalized-cidr", "Normalized CIDR field for security group rules",
+      "The prefix without host bits."
+    ),
+    (
+      "security-groups-rules-belongs-to-default-sg", "Security group rules belongs to the default group",
+      "Which rules are of a default group."
+    ),
+    ("security-groups-shared-filtering", "Security group filtering on the shared field", "Groups that are shared."),
     ("segment", "Segment", "What carries a network: VLANs, and a VNI between sites."),
     ("sorting", "Sorting support", "sort_key and sort_dir."),
     ("standard-attr-description", "standard-attr-description", "Descriptions."),
     ("standard-attr-revisions", "Resource revision numbers", "revision_number counts changes."),
     (
-      "standard-attr-tag", "Tag support for resources: floatingip, network, port, router, subnet, subnetpool, trunk",
-      "Tags."
+      "standard-attr-tag",
+      "Tag support for resources: floatingip, network, port, router, security_group, subnet, subnetpool, trunk", "Tags."
     ),
     ("standard-attr-timestamp", "Resource timestamps", "created_at and updated_at."),
+    ("stateful-security-group", "Stateful security group", "Groups that let answers pass, or not."),
     ("subnet_allocation", "Subnet Allocation", "Subnets out of subnet pools."),
     ("subnetpool-prefix-ops", "Subnet Pool Prefix Operations", "Adding and removing prefixes of a subnet pool."),
     ("tag-ports-during-bulk-creation", "Tag Ports During Bulk Creation", "Tags with the request that makes ports."),

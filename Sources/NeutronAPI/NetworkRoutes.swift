@@ -27,7 +27,8 @@ struct NetworkRoutes: Sendable {
       .bool("is_default") { $0.isDefault }, .int("mtu") { $0.mtu }, .text("provider:network_type") { _ in "vlan" },
       .text("provider:physical_network") { $0.physicalNetwork }, .int("provider:segmentation_id") { $0.vlan },
       .strings("subnets") { $0.subnetIDs }, .json("availability_zone_hints") { _ in [] },
-      .json("availability_zones") { _ in [] }, .optionalText("ipv4_address_scope") { $0.addressScopes[4] },
+      .json("availability_zones") { _ in [] }, .bool("port_security_enabled") { $0.isPortSecurityEnabled },
+      .optionalText("ipv4_address_scope") { $0.addressScopes[4] },
       .optionalText("ipv6_address_scope") { $0.addressScopes[6] }, .text("dns_domain") { $0.dnsDomain },
       .strings("tags") { $0.tags },
       .int("revision_number") { $0.revision }, .time("created_at") { $0.createdAt },
@@ -82,6 +83,7 @@ struct NetworkRoutes: Sendable {
         let place = try self.place(body, actor: actor, project: project, in: session)
         var network = Network(
           projectID: project, name: "", physicalNetwork: place.physicalNetwork, vlan: place.vlan, createdAt: now)
+        network.isPortSecurityEnabled = neutron.settings.isPortSecurityEnabled
         try apply(body, to: &network, actor, rule: "create_network")
         network.tags = try body.tags() ?? []
         try NetworkStore.insert(network, in: session)
@@ -148,10 +150,7 @@ struct NetworkRoutes: Sendable {
     if let flag = try body.bool("admin_state_up") { network.isAdminStateUp = flag }
     if let mtu = try body.int("mtu", 1...9216) { network.mtu = mtu }
     if let domain = try body.text("dns_domain") { network.dnsDomain = domain }
-    if try body.bool("port_security_enabled") == true {
-      throw APIError.invalid(
-        "port_security_enabled: ports of machines are not filtered here; leave it out or say false.")
-    }
+    if let flag = try body.bool("port_security_enabled") { network.isPortSecurityEnabled = flag }
     func requireSite(_ name: String) throws {
       guard NetworkPolicy.maySetSiteAttributes(actor) else {
         throw APIError.disallowed(

@@ -15,12 +15,16 @@ public struct NeutronAPI: Sendable {
     public var trunks = -1
     public var routers = 100
     public var floatingIPs = 50
+    public var securityGroups = 100
+    public var securityGroupRules = 1000
     public init() {}
   }
   public struct Settings: Sendable {
     public var quotas = Quotas()
     /// VLANs of the site itself (provisioning, quarantine), never a tenant's.
     public var reservedVLANs: Set<Int> = []
+    /// What new networks have that do not say it themselves.
+    public var isPortSecurityEnabled = false
     public init() {}
   }
   /// Called in the transaction that deletes a port on a machine's NIC: starts to take the machine off the network. The port
@@ -30,8 +34,10 @@ public struct NeutronAPI: Sendable {
   public typealias Unplug =
     @Sendable (_ port: NetworkPort, _ actor: Actor, _ requestID: String, _ session: any Session) throws -> Void
 
-  /// Called in the transaction that changes `admin_state_up` of ports, or of the network that they are on, with the ids of
-  /// those that a machine is attached to: starts to have the switches follow.
+  /// Called in the transaction that changes `admin_state_up` of ports, or of the network that they are on, or what may pass at
+  /// ports, with the ids of those that a machine is attached to: starts to have the switches follow.
+  ///
+  /// - Throws: what the caller should hear when a switch cannot filter.
   public typealias Rewire = @Sendable (_ ports: [String], _ session: any Session) throws -> Void
 
   /// Called in the transaction that changes the subports of a trunk: starts to have the switch of a machine on it follow.
@@ -77,7 +83,8 @@ public struct NeutronAPI: Sendable {
         + IPAvailabilityRoutes(neutron: self).endpoints + SegmentRangeRoutes(neutron: self).endpoints
         + TagRoutes(neutron: self).endpoints + TrunkRoutes(neutron: self).endpoints
         + SegmentRoutes(neutron: self).endpoints
-        + QuotaRoutes(neutron: self).endpoints + SecurityGroupRoutes().endpoints + UnofferedRoutes().endpoints)
+        + QuotaRoutes(neutron: self).endpoints + SecurityGroupRoutes(neutron: self).endpoints
+        + SecurityGroupRuleRoutes(neutron: self).endpoints + UnofferedRoutes().endpoints)
   }
 }
 

@@ -9,6 +9,10 @@ extension APIError {
   static func invalid(_ sentence: String, type: String = "InvalidInput") -> APIError {
     APIError(.badRequest, "Invalid input for operation: \(sentence)", type: type)
   }
+  /// 400 in upstream's own words.
+  static func refused(_ sentence: String, type: String = "HTTPBadRequest") -> APIError {
+    APIError(.badRequest, sentence, type: type)
+  }
   static func disallowed(_ rule: String, _ why: String) -> APIError {
     APIError(.forbidden, "(rule:\(rule)) is disallowed by policy: \(why)", type: "PolicyNotAuthorized")
   }

@@ -39,20 +39,25 @@ struct PortRoutes: Sendable {
       .json("binding:profile") { .object($0.bindingProfile) }, .constant("binding:vif_details", "{}"),
       // Neutron's word for a port of an Ironic node that a switch driver has wired.
       .text("binding:vif_type") { $0.bindingHostID.isEmpty ? "unbound" : "other" },
-      // Nothing filters a machine's port, and an empty list says so.
-      .constant("security_groups", "[]"), .constant("allowed_address_pairs", "[]"), .constant("extra_dhcp_opts", "[]"),
+      .bool("port_security_enabled") { $0.isPortSecurityEnabled }, .strings("security_groups") { $0.securityGroupIDs },
+      .json("allowed_address_pairs") { port in
+        .array(
+          port.addressPairs.map {
+            ["ip_address": .string($0.text), "mac_address": .string($0.mac?.description ?? port.macAddress)]
+          })
+      },
+      .constant("extra_dhcp_opts", "[]"),
       .json("trunk_details") { $0.trunk.map { TrunkRoutes.details($0) } ?? .null },
       .text("dns_name") { $0.dnsName }, .strings("tags") { $0.tags }, .int("revision_number") { $0.revision },
       .time("created_at") { $0.createdAt }, .time("updated_at") { $0.updatedAt },
-    ], ownFilters: TagFilter.names.union(["fixed_ips", "security_groups", "ip_address"]))
+    ], ownFilters: TagFilter.names.union(["fixed_ips", "ip_address"]))
 
   private func list(_ request: APIRequest) async throws -> APIResponse {
     let actor = try request.actor()
     let query = request.query
     let wanted = try FixedIPFilter(query)
     let tags = TagFilter(query)
-    let hasGroups = !query.all("security_groups").isEmpty
-    let isShown: @Sendable (NetworkPort) -> Bool = { tags.matches($0.tags) && wanted.matches($0) && !hasGroups }
+    let isShown: @Sendable (NetworkPort) -> Bool = { tags.matches($0.tags) && wanted.matches($0) }
     let narrow: @Sendable (inout Query) -> Void = { sql in
       sql.append("WHERE p.is_being_deleted = 0")
       sql.appendNetworkPorts(in: NetworkPolicy.scope(actor))
@@ -119,7 +124,10 @@ struct PortRoutes: Sendable {
             try AddressChoice.any(network: network, subnets: subnets, in: session)
           }
         port.tags = Set(try body.tags() ?? []).sorted()
+        try PortSecurity(neutron: neutron, body: body, actor: actor, network: network, rule: "create_port")
+          .start(&port, at: now, in: session)
         try NetworkPortStore.insert(port, in: session)
+        try follow([], groups: port.groupsWithOtherMembers(than: nil), in: session)
         return port
       }
     }
@@ -159,16 +167,8 @@ struct PortRoutes: Sendable {
       }
       port.macAddress = mac.description
     }
-    for group in try body.strings("security_groups") ?? [] where group != SecurityGroupRoutes.groupID(port.projectID) {
-      throw APIError.notFound(
-        "Security group \(group) does not exist: security groups are not offered yet.", type: "SecurityGroupNotFound")
-    }
-    if try body.bool("port_security_enabled") == true {
-      throw APIError.invalid(
-        "port_security_enabled: ports of machines are not filtered here; leave it out or say false.")
-    }
-    for name in ["allowed_address_pairs", "extra_dhcp_opts"] where try body.objects(name)?.isEmpty == false {
-      throw APIError.invalid("\(name) is not offered.")
+    if try body.objects("extra_dhcp_opts")?.isEmpty == false {
+      throw APIError.invalid("extra_dhcp_opts is not offered.")
     }
   }
 
@@ -225,12 +225,22 @@ struct PortRoutes: Sendable {
         try neutron.requireOwn(before, in: session)
       }
       try neutron.routing(session)
+      try PortSecurity(neutron: neutron, body: body, actor: actor, network: network, rule: "update_port")
+        .change(&port, in: session)
+      try SecurityGroupStore.setGroups(of: port, in: session)
       try NetworkPortStore.update(&port, at: now, in: session)
-      guard port.isBound, port.isAdminStateUp != before.isAdminStateUp else { return port }
-      try neutron.rewire([id], session)
+      let isOther = port.isAdminStateUp != before.isAdminStateUp || port.isFilteredOtherwise(than: before)
+      try follow(port.isBound && isOther ? [id] : [], groups: port.groupsWithOtherMembers(than: before), in: session)
+      guard port.isBound, isOther else { return port }
       return try NetworkPortStore.get(id, in: session) ?? port
     }
     return Self.view.show(changed, request)
+  }
+
+  /// Has the switches follow a change of `ports`, and of who is in `groups`.
+  private func follow(_ ports: [String], groups: Set<String>, in session: any Session) throws {
+    let all = Set(ports).union(try SecurityGroupStore.attachedPorts(naming: groups, in: session))
+    if !all.isEmpty { try neutron.rewire(all.sorted(), session) }
   }
 
   private func delete(_ request: APIRequest) async throws -> APIResponse {
@@ -247,8 +257,12 @@ struct PortRoutes: Sendable {
       try neutron.routing(session)
       try TrunkRoutes.requireNoTrunk(port, in: session)
       // Neutron deletes attached ports too. Their VLAN must not become another tenant's before the switch has let go.
-      guard port.isBound else { return try NetworkPortStore.delete(id, in: session) }
+      guard port.isBound else {
+        try NetworkPortStore.delete(id, in: session)
+        return try follow([], groups: Set(port.securityGroupIDs), in: session)
+      }
       try NetworkPortStore.markBeingDeleted(id, at: now, in: session)
+      try follow([], groups: Set(port.securityGroupIDs), in: session)
       // No NIC has it any more while it is being detached; then there is nothing to start.
       if try PortStore.holding(vif: id, in: session) != nil { try neutron.unplug(port, actor, requestID, session) }
     }

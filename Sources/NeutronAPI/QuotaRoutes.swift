@@ -13,6 +13,8 @@ enum QuotaResource: String, CaseIterable, Sendable {
   case trunks = "trunk"
   case routers = "router"
   case floatingIPs = "floatingip"
+  case securityGroups = "security_group"
+  case securityGroupRules = "security_group_rule"
 
   func used(_ project: String, in session: any Session) throws -> Int {
     switch self {
@@ -24,6 +26,8 @@ enum QuotaResource: String, CaseIterable, Sendable {
     case .trunks: try TrunkStore.count(project: project, in: session)
     case .routers: try RouterStore.count(project: project, in: session)
     case .floatingIPs: try FloatingIPStore.count(project: project, in: session)
+    case .securityGroups: try SecurityGroupStore.count(project: project, in: session)
+    case .securityGroupRules: try SecurityGroupRuleStore.count(project: project, in: session)
     }
   }
 }
@@ -39,13 +43,17 @@ extension NeutronAPI {
     case .trunks: settings.quotas.trunks
     case .routers: settings.quotas.routers
     case .floatingIPs: settings.quotas.floatingIPs
+    case .securityGroups: settings.quotas.securityGroups
+    case .securityGroupRules: settings.quotas.securityGroupRules
     }
   }
-  /// Counts inside the transaction that makes one more.
+  /// Counts inside the transaction that makes one more, or `adding` more.
   /// - Throws: 409 `OverQuota`.
-  func requireQuota(_ resource: QuotaResource, project: String, in session: any Session) throws {
+  func requireQuota(_ resource: QuotaResource, project: String, adding: Int = 1, in session: any Session) throws {
     let limit = try NetworkQuotaStore.limits(project: project, in: session)[resource.rawValue] ?? defaultLimit(resource)
-    if limit >= 0, try resource.used(project, in: session) >= limit { throw APIError.overQuota(resource.rawValue) }
+    if limit >= 0, try resource.used(project, in: session) + adding > limit {
+      throw APIError.overQuota(resource.rawValue)
+    }
   }
 }
 
@@ -53,9 +61,7 @@ extension NeutronAPI {
 struct QuotaRoutes: Sendable {
   let neutron: NeutronAPI
   /// What this site does not offer at all: clients expect the names, and 0 is the truth.
-  private static let none = [
-    "security_group", "security_group_rule",
-  ]
+  private static let none = []
 
   var endpoints: [Endpoint] {
     [
@@ -135,7 +141,7 @@ struct QuotaRoutes: Sendable {
           let names = QuotaResource.allCases.map(\.rawValue).joined(separator: ", ")
           throw APIError.badRequest("'\(member.key)' is not limited here; these are: \(names).")
         }
-        guard let limit = try body.int(resource.rawValue, -1...1_000_000) else { continue }
+        guard let limit = try body.int(resource.rawValue, -1...2_147_483_647) else { continue }
         try NetworkQuotaStore.set(resource.rawValue, limit, project: project, in: session)
       }
       return try NetworkQuotaStore.limits(project: project, in: session)

@@ -8,6 +8,7 @@ enum RBACObject {
   case network(Network)
   case subnetPool(SubnetPool)
   case addressScope(AddressScope)
+  case securityGroup(SecurityGroup)
 
   /// - Throws: 404 in the words of its kind when the caller does not see it.
   static func find(
@@ -17,6 +18,7 @@ enum RBACObject {
     case .network: .network(try Lookup.network(id, actor, session))
     case .subnetPool: .subnetPool(try Lookup.subnetPool(id, actor, session))
     case .addressScope: .addressScope(try Lookup.addressScope(id, actor, session))
+    case .securityGroup: .securityGroup(try Lookup.securityGroup(id, actor, session))
     }
   }
 
@@ -26,6 +28,7 @@ enum RBACObject {
     case .network: try NetworkStore.get(policy.objectID, in: session).map { .network($0) }
     case .subnetPool: try SubnetPoolStore.get(policy.objectID, in: session).map { .subnetPool($0) }
     case .addressScope: try AddressScopeStore.get(policy.objectID, in: session).map { .addressScope($0) }
+    case .securityGroup: try SecurityGroupStore.get(policy.objectID, in: session).map { .securityGroup($0) }
     }
   }
 
@@ -34,6 +37,7 @@ enum RBACObject {
     case .network(let network): network.id
     case .subnetPool(let pool): pool.id
     case .addressScope(let scope): scope.id
+    case .securityGroup(let group): group.id
     }
   }
   var projectID: String {
@@ -41,6 +45,7 @@ enum RBACObject {
     case .network(let network): network.projectID
     case .subnetPool(let pool): pool.projectID
     case .addressScope(let scope): scope.projectID
+    case .securityGroup(let group): group.projectID
     }
   }
   private func sharing(_ action: RBACPolicy.Action) -> Sharing {
@@ -49,6 +54,7 @@ enum RBACObject {
     case (.network(let network), .external): network.externalAccess
     case (.subnetPool(let pool), _): pool.sharing
     case (.addressScope(let scope), _): scope.sharing
+    case (.securityGroup(let group), _): group.sharing
     }
   }
 
@@ -82,6 +88,8 @@ enum RBACObject {
       users = Set(try SubnetStore.allocations(pool: pool.id, in: session).map { $0.projectID })
     case (.addressScope(let scope), _):
       users = Set(try SubnetPoolStore.list(scope: scope.id, in: session).map(\.projectID))
+    case (.securityGroup(let group), _):
+      users = try SecurityGroupStore.projects(using: group.id, in: session)
     }
     users.remove(projectID)
     return before.losers(after, of: users).isEmpty ? nil : "project_id=\(policy.target)"
@@ -113,6 +121,9 @@ enum RBACObject {
       guard var changed = try SubnetPoolStore.get(pool.id, in: session) else { return }
       try SubnetPoolStore.update(&changed, at: now, in: session)
     case .addressScope: break
+    case .securityGroup(let group):
+      guard var changed = try SecurityGroupStore.get(group.id, in: session) else { return }
+      try SecurityGroupStore.update(&changed, at: now, in: session)
     }
   }
 }

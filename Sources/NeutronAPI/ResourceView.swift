@@ -45,6 +45,12 @@ struct ResourceView<Resource: Sendable>: Sendable {
     write(resource, attributes, to: &writer)
     return APIResponse(.ok, writer)
   }
+  /// The resource inside of another one.
+  func json(_ resource: Resource) -> JSON {
+    var object = JSONObject()
+    for attribute in attributes { object["\(attribute.name)"] = attribute.json(resource) }
+    return .object(object)
+  }
   /// `{"networks": […]}` for what was just made in bulk.
   func made(_ resources: [Resource]) -> APIResponse {
     var writer = JSONWriter(capacity: 4096)

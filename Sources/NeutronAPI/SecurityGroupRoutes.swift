@@ -1,98 +1,189 @@
 import APISupport
 import Domain
+import Store
 import Wire
 
-/// The one security group of each project, read-only: it lets everything pass, which is the truth of these networks.
-///
-/// Clients list it before they do anything with ports. Source: Neutron API reference, "Security groups".
+/// `/v2.0/security-groups`. Source: Neutron API reference, "Security groups".
 struct SecurityGroupRoutes: Sendable {
+  let neutron: NeutronAPI
+
   var endpoints: [Endpoint] {
-    [
-      Endpoint(.get, "/v2.0/security-groups", .authenticated, "Lists security groups") { request in
-        try Self.groups.list([try request.actor().projectID ?? ""].filter { !$0.isEmpty }, request)
-      },
-      Endpoint(.get, "/v2.0/security-groups/{group}", .authenticated, "Shows a security group") { request in
-        let (project, id) = (try request.actor().projectID ?? "", try request.parameter("group"))
-        guard !project.isEmpty, id == Self.groupID(project) else {
-          throw APIError.notFound("Security group \(id) does not exist", type: "SecurityGroupNotFound")
-        }
-        return Self.groups.show(project, request)
-      },
-      Endpoint(.get, "/v2.0/security-group-rules", .authenticated, "Lists rules of security groups") { request in
-        let project = try request.actor().projectID ?? ""
-        return try Self.rules.list(project.isEmpty ? [] : Self.rules(of: project), request)
-      },
-      Endpoint(.get, "/v2.0/security-group-rules/{rule}", .authenticated, "Shows a rule of a security group") {
-        request in
-        let (project, id) = (try request.actor().projectID ?? "", try request.parameter("rule"))
-        guard !project.isEmpty, let rule = Self.rules(of: project).first(where: { $0.id == id }) else {
-          throw APIError.notFound("Security group rule \(id) does not exist", type: "SecurityGroupRuleNotFound")
-        }
-        return Self.rules.show(rule, request)
-      },
+    let path = "/v2.0/security-groups"
+    return [
+      Endpoint(.get, path, .authenticated, "Lists security groups", handler: list),
+      Endpoint(.post, path, .member("security_group:create"), "Makes security groups", handler: create),
+      Endpoint(.get, path + "/{security_group}", .authenticated, "Shows a security group", handler: show),
+      Endpoint(
+        .put, path + "/{security_group}", .member("security_group:update"), "Changes a security group", handler: update),
+      Endpoint(
+        .delete, path + "/{security_group}", .member("security_group:delete"), "Deletes a security group",
+        handler: delete),
     ]
   }
 
-  /// The project's id written as a UUID: the same for ever without a row.
-  static func groupID(_ projectID: String) -> String { uuid(projectID, last: nil) }
-  private static func uuid(_ projectID: String, last: Int?) -> String {
-    let hex = projectID.lowercased().filter { ("0"..."9").contains($0) || ("a"..."f").contains($0) }
-    var digits = Array(String((hex + String(repeating: "0", count: 32)).prefix(32)))
-    if let last { digits[31] = Character(String((digits[31].hexDigitValue ?? 0) ^ last, radix: 16)) }
-    let parts = [0..<8, 8..<12, 12..<16, 16..<20, 20..<32].map { String(digits[$0]) }
-    return parts.joined(separator: "-")
+  private static let view = ResourceView<Seen<SecurityGroup>>(
+    singular: "security_group", plural: "security_groups", path: "/v2.0/security-groups", id: { $0.resource.id },
+    attributes: Seen<SecurityGroup>.attributes([
+      .text("id") { $0.id }, .text("name") { $0.name }, .text("description") { $0.description },
+      .text("tenant_id") { $0.projectID }, .text("project_id") { $0.projectID }, .bool("stateful") { $0.isStateful },
+      .json("security_group_rules") { group in
+        .array(group.rules.map { SecurityGroupRuleRoutes.view.json(OwnedRule(rule: $0, isOfDefault: group.isDefault)) })
+      },
+      .strings("tags") { $0.tags }, .int("revision_number") { $0.revision }, .time("created_at") { $0.createdAt },
+      .time("updated_at") { $0.updatedAt },
+    ]), ownFilters: TagFilter.names)
+  private static func seen(_ group: SecurityGroup, _ actor: Actor) -> Seen<SecurityGroup> {
+    Seen(resource: group, isShared: group.sharing.reaches(actor.projectID))
   }
 
-  private struct Rule: Sendable {
-    var id: String
-    var projectID: String
-    var direction: String
-    var etherType: String
-  }
-  private static func rules(of project: String) -> [Rule] {
-    var rules: [Rule] = []
-    for direction in ["egress", "ingress"] {
-      for type in ["IPv4", "IPv6"] {
-        rules.append(
-          Rule(id: uuid(project, last: rules.count + 1), projectID: project, direction: direction, etherType: type))
+  private func list(_ request: APIRequest) async throws -> APIResponse {
+    let (actor, query) = (try request.actor(), request.query)
+    let groups = try await neutron.readWithDefaultGroup(request) { session in
+      try SecurityGroupStore.list(in: session) { sql in
+        sql.append("WHERE 1 = 1")
+        sql.appendOwnAndShared(in: NetworkPolicy.scope(actor))
+        sql.appendFilter("AND id IN", query.all("id"))
+        sql.appendFilter("AND name IN", query.all("name"))
+        sql.append("ORDER BY created_at, id")
       }
     }
-    return rules
-  }
-  private static func json(_ rule: Rule) -> JSON {
-    var object = JSONObject()
-    object["id"] = .string(rule.id)
-    object["direction"] = .string(rule.direction)
-    object["ethertype"] = .string(rule.etherType)
-    object["security_group_id"] = .string(groupID(rule.projectID))
-    for name in ["protocol", "port_range_min", "port_range_max", "remote_ip_prefix", "remote_group_id"] {
-      object[name] = .null
-    }
-    object["project_id"] = .string(rule.projectID)
-    object["tenant_id"] = .string(rule.projectID)
-    return .object(object)
+    let tags = TagFilter(query)
+    return try Self.view.list(groups.filter { tags.matches($0.tags) }.map { Self.seen($0, actor) }, request)
   }
 
-  private static let epoch = Timestamp(seconds: 1_767_225_600)
-  private static let groups = ResourceView<String>(
-    singular: "security_group", plural: "security_groups", path: "/v2.0/security-groups", id: { groupID($0) },
-    attributes: [
-      .text("id") { groupID($0) }, .text("name") { _ in "default" },
-      .text("description") { _ in "Everything passes: machines' ports are not filtered." }, .text("tenant_id") { $0 },
-      .text("project_id") { $0 }, .bool("stateful") { _ in false }, .bool("shared") { _ in false },
-      .json("security_group_rules") { .array(rules(of: $0).map { json($0) }) }, .json("tags") { _ in [] },
-      .int("revision_number") { _ in 1 }, .time("created_at") { _ in epoch }, .time("updated_at") { _ in epoch },
-    ], ownFilters: TagFilter.names)
-  private static let rules = ResourceView<Rule>(
-    singular: "security_group_rule", plural: "security_group_rules", path: "/v2.0/security-group-rules", id: { $0.id },
-    attributes: [
-      .text("id") { $0.id }, .text("direction") { $0.direction }, .text("ethertype") { $0.etherType },
-      .text("security_group_id") { groupID($0.projectID) }, .text("tenant_id") { $0.projectID },
-      .text("project_id") { $0.projectID }, .optionalText("protocol") { _ in nil },
-      .json("port_range_min") { _ in nil },
-      .json("port_range_max") { _ in nil }, .optionalText("remote_ip_prefix") { _ in nil },
-      .optionalText("remote_group_id") { _ in nil }, .text("description") { _ in "" },
-      .int("revision_number") { _ in 1 },
-      .time("created_at") { _ in epoch }, .time("updated_at") { _ in epoch },
-    ])
+  private func show(_ request: APIRequest) async throws -> APIResponse {
+    let (actor, id) = (try request.actor(), try request.parameter("security_group"))
+    let group = try await neutron.database.read { session in try Lookup.securityGroup(id, actor, session) }
+    return Self.view.show(Self.seen(group, actor), request)
+  }
+
+  private static let settable: Set<String> = ["name", "description", "stateful"]
+  private static let onlyAtFirst: Set<String> = ["project_id", "tenant_id"]
+  private static let known = settable.union(onlyAtFirst).union(view.attributes.map { "\($0.name)" })
+
+  private func create(_ request: APIRequest) async throws -> APIResponse {
+    let (actor, now) = (try request.actor(), request.now)
+    let (bodies, isBulk) = try await AttributeReader.bodies(request, "security_group", "security_groups")
+    let made = try await neutron.database.write { session in
+      try bodies.map { body in
+        try body.check(allowed: Self.settable.union(Self.onlyAtFirst), known: Self.known, verb: "POST")
+        let project = try body.project(actor, rule: "create_security_group")
+        _ = try neutron.defaultGroup(project: project, at: now, in: session)
+        try neutron.requireQuota(.securityGroups, project: project, in: session)
+        var group = SecurityGroup(projectID: project, name: "", createdAt: now)
+        try Self.apply(body, to: &group)
+        group.rules = SecurityGroup.initialRules(of: group)
+        try neutron.requireQuota(.securityGroupRules, project: project, adding: group.rules.count, in: session)
+        try SecurityGroupStore.insert(group, in: session)
+        return Self.seen(group, actor)
+      }
+    }
+    return isBulk ? Self.view.made(made) : Self.view.show(made[0], request, status: .created)
+  }
+
+  private static func apply(_ body: AttributeReader, to group: inout SecurityGroup) throws {
+    if let name = try body.text("name") {
+      guard !group.isDefault else {
+        throw APIError.conflict(
+          "Updating default security group not allowed.", type: "SecurityGroupCannotUpdateDefault")
+      }
+      guard name.lowercased() != SecurityGroup.defaultName else {
+        throw APIError.conflict("Default security group already exists.", type: "SecurityGroupDefaultAlreadyExists")
+      }
+      group.name = name
+    }
+    if let text = try body.text("description") { group.description = text }
+    if let flag = try body.bool("stateful") { group.isStateful = flag }
+  }
+
+  private func update(_ request: APIRequest) async throws -> APIResponse {
+    let (actor, id, now) = (try request.actor(), try request.parameter("security_group"), request.now)
+    let body = try await AttributeReader.body(request, "security_group")
+    let changed = try await neutron.database.write { session in
+      var group = try Self.changeable(id, actor, rule: "update_security_group", session)
+      try body.check(allowed: Self.settable, known: Self.known, verb: "PUT")
+      let before = group
+      try Self.apply(body, to: &group)
+      if group.isStateful != before.isStateful { try Self.requireUnused(id, in: session) }
+      try SecurityGroupStore.update(&group, at: now, in: session)
+      return Self.seen(group, actor)
+    }
+    return Self.view.show(changed, request)
+  }
+
+  private func delete(_ request: APIRequest) async throws -> APIResponse {
+    let (actor, id) = (try request.actor(), try request.parameter("security_group"))
+    try await neutron.database.write { session in
+      let group = try Self.changeable(id, actor, rule: "delete_security_group", session)
+      try Self.requireUnused(id, in: session)
+      guard !group.isDefault || actor.isSiteAdmin else {
+        throw APIError.conflict(
+          "Insufficient rights for removing default security group.", type: "SecurityGroupCannotRemoveDefault")
+      }
+      // Rules of other groups that name it go with it.
+      let followers = try SecurityGroupStore.attachedPorts(naming: [id], in: session)
+      try SecurityGroupStore.delete(id, in: session)
+      if !followers.isEmpty { try neutron.rewire(followers, session) }
+    }
+    return .noContent
+  }
+
+  private static func requireUnused(_ id: String, in session: any Session) throws {
+    guard try SecurityGroupStore.projects(using: id, in: session).isEmpty else {
+      throw APIError.conflict("Security Group \(id) in use.", type: "SecurityGroupInUse")
+    }
+  }
+  static func changeable(
+    _ id: String, _ actor: Actor, rule: String, _ session: any Session
+  ) throws -> SecurityGroup {
+    let group = try Lookup.securityGroup(id, actor, session)
+    guard NetworkPolicy.mayChange(group, actor) else {
+      throw APIError.disallowed(rule, "the security group belongs to another project.")
+    }
+    return group
+  }
+}
+
+extension Lookup {
+  static func securityGroup(_ id: String, _ actor: Actor, _ session: any Session) throws -> SecurityGroup {
+    guard let group = try SecurityGroupStore.get(id, in: session), NetworkPolicy.sees(group, actor) else {
+      throw APIError.securityGroupNotFound(id)
+    }
+    return group
+  }
+}
+extension APIError {
+  static func securityGroupNotFound(_ id: String) -> APIError {
+    .notFound("Security group \(id) does not exist", type: "SecurityGroupNotFound")
+  }
+}
+
+extension NeutronAPI {
+  /// A project's default group, which is made when it is first needed, as upstream. It does not count against the quota then:
+  /// nobody asked for it.
+  func defaultGroup(project id: String, at now: Timestamp, in session: any Session) throws -> String {
+    if let found = try SecurityGroupStore.defaultID(project: id, in: session) { return found }
+    var group = SecurityGroup(
+      projectID: id, name: SecurityGroup.defaultName, description: "Default security group", isDefault: true,
+      createdAt: now)
+    group.rules = SecurityGroup.initialRules(of: group)
+    try SecurityGroupStore.insert(group, in: session)
+    return group.id
+  }
+
+  /// Reads for a list of groups or rules, in which the caller's project expects its default group.
+  func readWithDefaultGroup<Value: Sendable>(
+    _ request: APIRequest, _ body: @escaping @Sendable (any Session) throws -> Value
+  ) async throws -> Value {
+    let (project, now) = (try request.actor().projectID, request.now)
+    let found = try await database.read { session -> Value? in
+      if let project, try SecurityGroupStore.defaultID(project: project, in: session) == nil { return nil }
+      return try body(session)
+    }
+    if let found { return found }
+    return try await database.write { session in
+      if let project { _ = try defaultGroup(project: project, at: now, in: session) }
+      return try body(session)
+    }
+  }
 }

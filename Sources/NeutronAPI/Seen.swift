@@ -17,6 +17,7 @@ extension Attribute {
     case .optionalText(let get): .optionalText(name) { get(resource($0)) }
     case .bool(let get): .bool(name) { get(resource($0)) }
     case .int(let get): .int(name) { get(resource($0)) }
+    case .optionalInt(let get): .optionalInt(name) { get(resource($0)) }
     case .strings(let get): .strings(name) { get(resource($0)) }
     case .time(let get): .time(name) { get(resource($0)) }
     case .json(let get): .json(name) { get(resource($0)) }

@@ -4,7 +4,8 @@ import HTTPTypes
 import Store
 import Wire
 
-/// Tags of networks, subnets, ports, subnet pools, routers, floating IPs and trunks. Source: Neutron API reference, "Tag extension (standard-attr-tag)".
+/// Tags of networks, subnets, ports, subnet pools, routers, floating IPs, trunks and security groups. Source: Neutron API
+/// reference, "Tag extension (standard-attr-tag)".
 struct TagRoutes: Sendable {
   let neutron: NeutronAPI
 
@@ -16,7 +17,8 @@ struct TagRoutes: Sendable {
   }
 
   var endpoints: [Endpoint] {
-    ["networks", "subnets", "ports", "subnetpools", "routers", "floatingips", "trunks"].flatMap { kind in
+    ["networks", "subnets", "ports", "subnetpools", "routers", "floatingips", "trunks", "security-groups"].flatMap {
+      kind in
       let path = "/v2.0/\(kind)/{id}/tags"
       return [
         Endpoint(.get, path, .authenticated, "Lists tags") { request in
@@ -93,6 +95,9 @@ struct TagRoutes: Sendable {
     case "floatingips":
       let floatingIP = try Lookup.floatingIP(id, actor, session)
       return Tagged(id: id, tags: floatingIP.tags, mayChange: NetworkPolicy.mayChange(floatingIP, actor))
+    case "security-groups":
+      let group = try Lookup.securityGroup(id, actor, session)
+      return Tagged(id: id, tags: group.tags, mayChange: NetworkPolicy.mayChange(group, actor))
     default:
       let (port, _) = try Lookup.port(id, actor, session)
       return Tagged(id: id, tags: port.tags, mayChange: NetworkPolicy.mayChange(port, actor))
@@ -130,6 +135,10 @@ struct TagRoutes: Sendable {
       case "floatingips":
         if var floatingIP = try FloatingIPStore.get(id, in: session) {
           try FloatingIPStore.update(&floatingIP, at: now, in: session)
+        }
+      case "security-groups":
+        if var group = try SecurityGroupStore.get(id, in: session) {
+          try SecurityGroupStore.update(&group, at: now, in: session)
         }
       default:
         if var port = try NetworkPortStore.get(id, in: session) {

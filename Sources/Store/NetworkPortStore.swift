@@ -20,17 +20,29 @@ public enum NetworkPortStore {
     port.revision = row.int(15)
     port.isBound = row.bool(18)
     port.trunk = row.optionalText(19).map { TrunkDetails(trunkID: $0) }
+    port.isPortSecurityEnabled = row.bool(20)
+    port.addressPairs = addressPairs(row.json(21))
     return port
   }
 
+  static func addressPairs(_ json: JSON) -> [AddressPair] {
+    (json.array ?? []).compactMap { item in
+      guard let text = item["ip"]?.string else { return nil }
+      return AddressPair(text, mac: item["mac"]?.string.flatMap { MACAddress($0) })
+    }
+  }
+  private static func json(_ pairs: [AddressPair]) -> JSON {
+    .array(pairs.map { ["ip": .string($0.text), "mac": $0.mac.map { .string($0.description) } ?? .null] })
+  }
+
   /// The ports that `narrow` leaves (it appends `WHERE …` on columns of `network_ports p`, `ORDER BY …`), with their
-  /// addresses and tags: three statements however many there are. Ports that are being deleted are among them.
+  /// addresses, tags and security groups: four statements however many there are. Ports that are being deleted are among them.
   public static func list(in session: any Session, _ narrow: (inout Query) -> Void = { _ in }) throws -> [NetworkPort] {
     var query = Query(
       """
       SELECT p.id, p.network_id, p.project_id, p.name, p.description, p.mac_address, p.is_admin_state_up, p.status, p.device_id, \
       p.device_owner, p.host_id, p.vnic_type, p.profile, p.dns_name, p.is_being_deleted, p.revision, p.created_at, p.updated_at, \
-      p.is_bound, t.id \
+      p.is_bound, t.id, p.is_port_security, p.address_pairs \
       FROM network_ports p LEFT JOIN trunks t ON t.port_id = p.id
       """)
     narrow(&query)
@@ -40,8 +52,10 @@ public enum NetworkPortStore {
     let addresses = try addresses(of: ids, in: session)
     let tags = try NetworkTagStore.tags(of: ids, in: session)
     let trunks = try TrunkStore.details(of: ports.compactMap { $0.trunk?.trunkID }, in: session)
+    let groups = try SecurityGroupStore.ids(ofPorts: ids, in: session)
     for index in ports.indices {
       if let trunk = ports[index].trunk { ports[index].trunk = trunks[trunk.trunkID] }
+      ports[index].securityGroupIDs = groups[ports[index].id] ?? []
       ports[index].fixedIPs = addresses[ports[index].id] ?? []
       ports[index].tags = tags[ports[index].id] ?? []
     }
@@ -86,20 +100,22 @@ public enum NetworkPortStore {
     try session.execute(
       """
       INSERT INTO network_ports (id, network_id, project_id, name, description, mac_address, is_admin_state_up, status, device_id, \
-      device_owner, host_id, vnic_type, profile, dns_name, is_being_deleted, revision, created_at, updated_at) \
-      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+      device_owner, host_id, vnic_type, profile, dns_name, is_being_deleted, revision, created_at, updated_at, is_port_security, \
+      address_pairs) \
+      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
       """,
       [
         .text(port.id), .text(port.networkID), .text(port.projectID), .text(port.name), .text(port.description),
         .text(port.macAddress), .bool(port.isAdminStateUp), .text(port.status.rawValue), .text(port.deviceID),
         .text(port.deviceOwner), .text(port.bindingHostID), .text(port.vnicType), Value(port.bindingProfile),
         .text(port.dnsName), .bool(port.isBeingDeleted), .int(port.revision), Value(port.createdAt),
-        Value(port.updatedAt),
+        Value(port.updatedAt), .bool(port.isPortSecurityEnabled), Value(json(port.addressPairs)),
       ])
     try setAddresses(of: port, in: session)
+    try SecurityGroupStore.setGroups(of: port, in: session)
     try NetworkTagStore.set(port.tags, of: port.id, in: session)
   }
-  /// Writes what may change but the addresses (``setAddresses(of:in:)``) and tags, and counts the revision up.
+  /// Writes what may change but the addresses (``setAddresses(of:in:)``), security groups and tags, and counts the revision up.
   public static func update(_ port: inout NetworkPort, at now: Timestamp, in session: any Session) throws {
     port.revision += 1
     port.updatedAt = now
@@ -107,13 +123,14 @@ public enum NetworkPortStore {
       """
       UPDATE network_ports SET name = $1, description = $2, mac_address = $3, is_admin_state_up = $4, status = $5, device_id = $6, \
       device_owner = $7, host_id = $8, vnic_type = $9, profile = $10, dns_name = $11, is_being_deleted = $12, revision = $13, \
-      updated_at = $14 WHERE id = $15
+      updated_at = $14, is_port_security = $15, address_pairs = $16 WHERE id = $17
       """,
       [
         .text(port.name), .text(port.description), .text(port.macAddress), .bool(port.isAdminStateUp),
         .text(port.status.rawValue), .text(port.deviceID), .text(port.deviceOwner), .text(port.bindingHostID),
         .text(port.vnicType), Value(port.bindingProfile), .text(port.dnsName), .bool(port.isBeingDeleted),
-        .int(port.revision), Value(port.updatedAt), .text(port.id),
+        .int(port.revision), Value(port.updatedAt), .bool(port.isPortSecurityEnabled), Value(json(port.addressPairs)),
+        .text(port.id),
       ])
   }
   /// Replaces the port's addresses.

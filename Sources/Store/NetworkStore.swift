@@ -14,6 +14,7 @@ public enum NetworkStore {
     network.mtu = row.int(7)
     network.dnsDomain = row.text(10)
     network.revision = row.int(11)
+    network.isPortSecurityEnabled = row.bool(14)
     return network
   }
 
@@ -23,7 +24,7 @@ public enum NetworkStore {
     var query = Query(
       """
       SELECT id, project_id, name, description, is_admin_state_up, is_external, is_default, mtu, physical_network, vlan, \
-      dns_domain, revision, created_at, updated_at FROM networks
+      dns_domain, revision, created_at, updated_at, is_port_security FROM networks
       """)
     narrow(&query)
     var networks = try session.query(query) { network($0) }
@@ -76,14 +77,14 @@ public enum NetworkStore {
     try session.execute(
       """
       INSERT INTO networks (id, project_id, name, description, is_admin_state_up, is_external, is_default, mtu, \
-      physical_network, vlan, dns_domain, revision, created_at, updated_at) \
-      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+      physical_network, vlan, dns_domain, revision, created_at, updated_at, is_port_security) \
+      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
       """,
       [
         .text(network.id), .text(network.projectID), .text(network.name), .text(network.description),
         .bool(network.isAdminStateUp), .bool(network.isExternal), .bool(network.isDefault), .int(network.mtu),
         .text(network.physicalNetwork), .int(network.vlan), .text(network.dnsDomain), .int(network.revision),
-        Value(network.createdAt), Value(network.updatedAt),
+        Value(network.createdAt), Value(network.updatedAt), .bool(network.isPortSecurityEnabled),
       ])
     try NetworkTagStore.set(network.tags, of: network.id, in: session)
   }
@@ -95,12 +96,12 @@ public enum NetworkStore {
     try session.execute(
       """
       UPDATE networks SET name = $1, description = $2, is_admin_state_up = $3, is_external = $4, is_default = $5, \
-      mtu = $6, dns_domain = $7, revision = $8, updated_at = $9 WHERE id = $10
+      mtu = $6, dns_domain = $7, revision = $8, updated_at = $9, is_port_security = $10 WHERE id = $11
       """,
       [
         .text(network.name), .text(network.description), .bool(network.isAdminStateUp), .bool(network.isExternal),
         .bool(network.isDefault), .int(network.mtu), .text(network.dnsDomain), .int(network.revision),
-        Value(network.updatedAt), .text(network.id),
+        Value(network.updatedAt), .bool(network.isPortSecurityEnabled), .text(network.id),
       ])
   }
   /// Deletes it with its subnets and the policies that share it.

@@ -1,4 +1,4 @@
-/// Tags of networks, subnets, ports, subnet pools, routers and floating IPs. Ids are unique over all of them, so one table serves them.
+/// Tags of whatever the networking service keeps. Ids are unique over all of it, so one table serves.
 public enum NetworkTagStore {
   /// In ascending order, by resource.
   public static func tags(of ids: [String], in session: any Session) throws -> [String: [String]] {

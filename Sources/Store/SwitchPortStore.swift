@@ -24,26 +24,42 @@ public enum SwitchPortStore {
   private static func intent(_ row: borrowing Row) -> Intent {
     Intent(
       port: SwitchPort(switchName: row.text(0), port: row.text(1)),
-      configuration: PortConfiguration(native: row.optionalInt(2), tagged: row.json(3).array?.compactMap(\.int) ?? []),
+      configuration: PortConfiguration(
+        native: row.optionalInt(2), tagged: row.json(3).array?.compactMap(\.int) ?? [],
+        accessLists: accessLists(row.json(9))),
       label: row.optionalText(4), state: Intent.State(rawValue: row.text(5)) ?? .error, detail: row.optionalText(6),
       changedAt: row.time(7), observedAt: row.optionalTime(8))
   }
+  /// By VLAN. One that cannot be read keeps its VLAN shut: a list that lets nothing pass.
+  private static func accessLists(_ json: JSON) -> [Int: AccessList] {
+    var lists: [Int: AccessList] = [:]
+    for member in json.object ?? [:] {
+      guard let vlan = Int(member.key) else { continue }
+      lists[vlan] = AccessList(json: member.value) ?? AccessList(sources: [], rules: [])
+    }
+    return lists
+  }
+  private static func acl(_ lists: [Int: AccessList]) -> JSON {
+    var object = JSONObject()
+    for (vlan, list) in lists.sorted(by: { $0.key < $1.key }) { object["\(vlan)"] = list.json }
+    return .object(object)
+  }
   public static func get(_ port: SwitchPort, in session: any Session) throws -> Intent? {
     try session.first(
-      "SELECT switch_name, port, native, tagged, label, state, detail, changed_at, observed_at FROM switch_ports WHERE switch_name = $1 AND port = $2",
+      "SELECT switch_name, port, native, tagged, label, state, detail, changed_at, observed_at, acl FROM switch_ports WHERE switch_name = $1 AND port = $2",
       [.text(port.switchName), .text(port.port)]
     ) { intent($0) }
   }
   public static func list(in session: any Session) throws -> [Intent] {
     try session.query(
-      "SELECT switch_name, port, native, tagged, label, state, detail, changed_at, observed_at FROM switch_ports ORDER BY switch_name, port",
+      "SELECT switch_name, port, native, tagged, label, state, detail, changed_at, observed_at, acl FROM switch_ports ORDER BY switch_name, port",
       []
     ) { intent($0) }
   }
   /// What every port of one switch should carry.
   public static func list(switch name: String, in session: any Session) throws -> [Intent] {
     try session.query(
-      "SELECT switch_name, port, native, tagged, label, state, detail, changed_at, observed_at FROM switch_ports WHERE switch_name = $1 ORDER BY port",
+      "SELECT switch_name, port, native, tagged, label, state, detail, changed_at, observed_at, acl FROM switch_ports WHERE switch_name = $1 ORDER BY port",
       [.text(name)]
     ) { intent($0) }
   }
@@ -53,13 +69,15 @@ public enum SwitchPortStore {
   ) throws {
     try session.execute(
       """
-      INSERT INTO switch_ports (switch_name, port, native, tagged, label, state, changed_at) VALUES ($1, $2, $3, $4, $5, 'pending', $6) \
+      INSERT INTO switch_ports (switch_name, port, native, tagged, label, state, changed_at, acl) \
+      VALUES ($1, $2, $3, $4, $5, 'pending', $6, $7) \
       ON CONFLICT (switch_name, port) DO UPDATE SET native = excluded.native, tagged = excluded.tagged, label = excluded.label, \
-      state = 'pending', detail = NULL, changed_at = excluded.changed_at
+      acl = excluded.acl, state = 'pending', detail = NULL, changed_at = excluded.changed_at
       """,
       [
         .text(port.switchName), .text(port.port), Value(configuration.native),
         Value(JSON.array(configuration.tagged.map { .int($0) })), Value(label), Value(now),
+        Value(acl(configuration.accessLists)),
       ])
   }
   public static func record(

@@ -92,7 +92,7 @@ public struct CrashSite: Sendable {
   static let machine = "n1"
   public static let vif = "22222222-2222-4222-8222-222222222222"
   static let lease = "33333333-3333-4333-8333-333333333333"
-  static let tenantVLAN = 205
+  public static let tenantVLAN = 205
 
   public let world: World
   public let database: Database

@@ -149,10 +149,11 @@ extension World {
 }
 
 /// One switch whose ports are named like the machines wired to them; "100" is a VLAN, "100+101+102" one with two tagged beside
-/// it, no thing is quarantine.
+/// it, no thing is quarantine. With the thing "switch-filters" it can filter: "acl/<machine>" is what it filters its untagged
+/// network by.
 public struct WorldSwitch: SwitchInterface, SwitchRegistry {
   public let name = "sw0"
-  public let capabilities: SwitchCapabilities = [.trunk]
+  public var capabilities: SwitchCapabilities { world.value("switch-filters") == nil ? [.trunk] : [.trunk, .acl] }
   let world: World
   public init(_ world: World) { self.world = world }
 
@@ -165,20 +166,24 @@ public struct WorldSwitch: SwitchInterface, SwitchRegistry {
   public var all: [any SwitchInterface] { [self] }
   public func probe() async throws {}
   public func listPorts() async throws -> [String: PortConfiguration] {
-    world.values(prefix: "switch/").mapValues { Self.configuration($0) }
+    let names = world.values(prefix: "switch/").keys
+    return Dictionary(uniqueKeysWithValues: names.map { ($0, configuration(of: $0)) })
   }
-  public func readPort(_ port: String) async throws -> PortConfiguration {
-    Self.configuration(world.value("switch/\(port)"))
-  }
-  private static func configuration(_ text: String?) -> PortConfiguration {
-    let vlans = (text ?? "").split(separator: "+").compactMap { Int($0) }
-    return PortConfiguration(native: vlans.first, tagged: Array(vlans.dropFirst()))
+  public func readPort(_ port: String) async throws -> PortConfiguration { configuration(of: port) }
+  private func configuration(of port: String) -> PortConfiguration {
+    let vlans = (world.value("switch/\(port)") ?? "").split(separator: "+").compactMap { Int($0) }
+    let plain = PortConfiguration(native: vlans.first, tagged: Array(vlans.dropFirst()))
+    let list = world.value("acl/\(port)").flatMap { try? JSON.parse(Array($0.utf8)) }.flatMap { AccessList(json: $0) }
+    guard let native = plain.native, let list else { return plain }
+    return PortConfiguration(native: native, tagged: plain.tagged, accessLists: [native: list])
   }
   public func apply(_ ports: [String: PortConfiguration], label: String?) async throws {
     try world.fail("switch", .networkSwitch(name))
     for (port, configuration) in ports.sorted(by: { $0.key < $1.key }) {
       let vlans = (configuration.native.map { [$0] } ?? []) + configuration.tagged
       try world.ensure("switch/\(port)", vlans.isEmpty ? nil : vlans.map { String($0) }.joined(separator: "+"))
+      let list = configuration.native.flatMap { configuration.accessLists[$0] }
+      if capabilities.contains(.acl) { try world.ensure("acl/\(port)", list?.json.description) }
     }
     try world.fail("heard-switch", .networkSwitch(name))
   }

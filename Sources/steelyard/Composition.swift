@@ -113,6 +113,7 @@ struct Composition {
 
     // Facades.
     var neutronSettings = NeutronAPI.Settings()
+    neutronSettings.isPortSecurityEnabled = networks.port_security
     neutronSettings.reservedVLANs = [configuration.provisioning?.vlan ?? 0]
     let neutron = NeutronAPI(
       database: database, settings: neutronSettings,

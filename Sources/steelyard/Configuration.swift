@@ -77,6 +77,8 @@ struct Configuration: Codable, Sendable {
     /// The tenants' VLAN pool, first and last.
     var first_vlan = 200
     var last_vlan = 299
+    /// Whether new networks have port security that do not say it themselves.
+    var port_security = false
   }
   struct Console: Codable, Sendable {
     var address = "127.0.0.1"

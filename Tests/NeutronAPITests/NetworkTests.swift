@@ -304,10 +304,6 @@ import Wire
       let agent = try await site.call(.post, "/v2.0/agents", ["agent": [:]])
       #expect(agent.status == 404)
       #expect(agent.message.contains("not offered"))
-      let groups = try await site.call(.get, "/v2.0/security-groups").json["security_groups"]?.array ?? []
-      #expect(groups.map { $0["name"]?.string } == ["default"])
-      #expect(groups.first?["security_group_rules"]?.array?.count == 4)
-      #expect(try await site.call(.get, "/v2.0/security-groups?name=web").json["security_groups"] == [])
       let aliases = try await site.call(.get, "/v2.0/extensions").json["extensions"]?.array?.compactMap {
         $0["alias"]?.string
       }

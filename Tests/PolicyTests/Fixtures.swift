@@ -240,6 +240,7 @@ enum Fixtures {
           id: MatrixSite.uuid("trunk-\(side)"), projectID: project, name: "trunk-\(side)",
           portID: MatrixSite.uuid("parent-\(side)"), tags: ["blue"], createdAt: now), in: session)
       try pool(side, of: project, "10.\(vlan - 10).0.0/16", now, in: session)
+      try group(side, of: project, now, in: session)
       try RBACPolicyStore.insert(
         RBACPolicy(
           id: MatrixSite.uuid("rbac_policy-\(side)"), projectID: project, objectType: .network, objectID: network.id,
@@ -310,7 +311,6 @@ enum Fixtures {
     case ("neutron", "alias"): "provider"
     case ("neutron", "segment"): MatrixSite.uuid("segment")
     case ("neutron", "range"): MatrixSite.uuid("range")
-    case ("neutron", "group"), ("neutron", "rule"): MatrixSite.uuid("nothing")
     case ("neutron", "id"): path.contains("/tags") ? nil : MatrixSite.uuid("nothing")
     case ("glance", "member"): MatrixSite.id("project-friend")
     case ("agent", "image"), ("agent", "workflow"): MatrixSite.uuid("nothing")
@@ -337,7 +337,8 @@ enum Fixtures {
     case ("neutron", "subnet"): "subnet"
     case ("neutron", "port"): "port"
     case ("neutron", "rbac_policy"), ("neutron", "subnetpool"), ("neutron", "address_scope"), ("neutron", "router"),
-      ("neutron", "floatingip"), ("neutron", "forwarding"), ("neutron", "trunk"):
+      ("neutron", "floatingip"), ("neutron", "forwarding"), ("neutron", "trunk"), ("neutron", "security_group"),
+      ("neutron", "security_group_rule"):
       name
     case ("neutron", "id"):
       path.contains("/networks/")
@@ -348,9 +349,11 @@ enum Fixtures {
             ? "port"
             : path.contains("/subnetpools/")
               ? "subnetpool"
-              : path.contains("/routers/")
-                ? "router"
-                : path.contains("/floatingips/") ? "floatingip" : path.contains("/trunks/") ? "trunk" : nil
+              : path.contains("/security-groups/")
+                ? "security_group"
+                : path.contains("/routers/")
+                  ? "router"
+                  : path.contains("/floatingips/") ? "floatingip" : path.contains("/trunks/") ? "trunk" : nil
     case ("glance", "image"): "image"
     case ("esi-leap", "lease"): "lease"
     case ("esi-leap", "offer"): "offer"
@@ -462,6 +465,14 @@ enum Fixtures {
       "rbac_policy": [
         "object_type": "network", "object_id": .string(MatrixSite.uuid("network-tenant")), "action": "access_as_shared",
         "target_tenant": .string(MatrixSite.id("project-other")),
+      ]
+    ],
+    "neutron POST /v2.0/security-groups": ["security_group": ["name": "new"]],
+    "neutron PUT /v2.0/security-groups/{security_group}": ["security_group": ["name": "x"]],
+    "neutron POST /v2.0/security-group-rules": [
+      "security_group_rule": [
+        "security_group_id": .string(MatrixSite.uuid("security_group-tenant")), "direction": "ingress",
+        "protocol": "tcp",
       ]
     ],
     "neutron POST /v2.0/subnetpools": ["subnetpool": ["name": "new", "prefixes": ["10.77.0.0/16"]]],

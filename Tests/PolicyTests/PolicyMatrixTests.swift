@@ -134,7 +134,7 @@ import Wire
     # Callers: site admin; system reader; domain manager (role manager, scope of the story's domain); project admin, project manager, lessee, member and reader are of the project that leases the
     # story's machine; owner is of the project that owns it; service has that role only; former lessee is of the project that had the machine before; sub-lessee of one that gets it later; stranger is of
     # another. Objects, where the path names one: the story's/another project's/none, and where there is such a thing a third project's that is shared: an image or
-    # a subnet pool with the tenant's project, a network, an address scope and an offer with everyone, a machine that everyone may claim.
+    # a subnet pool with the tenant's project, a network, an address scope, a security group and an offer with everyone, a machine that everyone may claim.
 
     """
   }

@@ -3,10 +3,13 @@ import Domain
 import Store
 import Wire
 
-/// What a project of its own shares: an image and a subnet pool with the tenant's project, a network and an address scope with everyone, a machine by an offer to everyone.
+/// What a project of its own shares: an image and a subnet pool with the tenant's project, a network, an address scope and a security group with everyone, a machine by an offer to everyone.
 extension Fixtures {
   /// The kinds that there is a shared one of.
-  static let sharedKinds: Set<String> = ["image", "network", "subnet", "offer", "node", "subnetpool", "address_scope"]
+  static let sharedKinds: Set<String> = [
+    "image", "network", "subnet", "offer", "node", "subnetpool", "address_scope", "security_group",
+    "security_group_rule",
+  ]
 
   static func share(_ box: SecretBox, _ now: Timestamp, in session: any Session) throws {
     let sharer = MatrixSite.id("project-sharer")
@@ -35,9 +38,11 @@ extension Fixtures {
       try NetworkTagStore.set(["blue"], of: MatrixSite.uuid("\(kind)-shared"), in: session)
     }
     try pool("shared", of: sharer, "10.193.0.0/16", now, in: session)
+    try group("shared", of: sharer, now, in: session)
     for (type, object, target) in [
       (RBACPolicy.ObjectType.subnetPool, "subnetpool", MatrixSite.tenant),
       (.addressScope, "address_scope", RBACPolicy.everyone),
+      (.securityGroup, "security_group", RBACPolicy.everyone),
     ] {
       try RBACPolicyStore.insert(
         RBACPolicy(
@@ -54,6 +59,19 @@ extension Fixtures {
       Offer(
         uuid: MatrixSite.uuid("offer-shared"), name: "offer-shared", projectID: sharer, resourceUUID: node.uuid,
         time: TimeRange(now - .seconds(60), now + .seconds(10 * 86_400)), createdAt: now), in: session)
+  }
+
+  /// A security group with a rule.
+  static func group(_ side: String, of project: String, _ now: Timestamp, in session: any Session) throws {
+    var group = SecurityGroup(
+      id: MatrixSite.uuid("security_group-\(side)"), projectID: project, name: "group-\(side)", tags: ["blue"],
+      createdAt: now)
+    group.rules = [
+      SecurityGroupRule(
+        id: MatrixSite.uuid("security_group_rule-\(side)"), groupID: group.id, projectID: project, direction: .ingress,
+        version: 4, protocolName: "udp", createdAt: now)
+    ]
+    try SecurityGroupStore.insert(group, in: session)
   }
 
   /// A subnet pool, and an address scope that no pool is in.

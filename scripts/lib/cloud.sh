@@ -4,6 +4,7 @@
 #                            server's log is left as .build/NAME-server.log
 # cloud_up [CONFIGURATION]   a site in that folder and a server for it on a free port; the administrator's credentials are in
 #                            the environment. CONFIGURATION is more YAML for the site's file
+# $cloud_networks  more of the section `networks`, with a comma in front
 # $cloud_helpers   processes of the caller's, to be ended with the server
 # The caller is in the project's folder. STEELYARD_PRODUCTS names another build.
 
@@ -40,7 +41,7 @@ cloud_up() { # [CONFIGURATION]
   first=$((10000 + port % 20000))
   cat >"$cloud/site.yaml" <<YAML
 listen: {address: 127.0.0.1, port: $port}
-networks: {physical_network: datacentre, first_vlan: 2, last_vlan: 4000}
+networks: {physical_network: datacentre, first_vlan: 2, last_vlan: 4000${cloud_networks:-}}
 console: {address: 127.0.0.1, first_port: $first, last_port: $((first + 99))}
 fake_hardware: {enabled: true}
 ${1:-}

@@ -85,6 +85,7 @@ extension Conductor {
         throw ConductorError(.conflict, "Unable to attach VIF \(networkPortID): \(problem)")
       }
     }
+    for item in attachment.all { try requireFilters(for: item.port, on: port, of: node) }
     let now = clock()
     port.vifPortID = networkPortID
     port.updatedAt = now
@@ -113,6 +114,7 @@ extension Conductor {
       let attachment = try Attachment(nic, in: session), let node = try NodeStore.get(nic.nodeUUID, in: session)
     else { return }
     if parts.isWired(node), let problem = attachment.problem { throw ConductorError(.conflict, problem) }
+    for item in attachment.tagged { try requireFilters(for: item.port, on: nic, of: node) }
     for id in added {
       try NetworkPortStore.bind(id, hostID: node.uuid, macAddress: nic.address, at: clock(), in: session)
     }
@@ -152,11 +154,18 @@ extension Conductor {
     routingChanged(in: session)
   }
 
-  /// Call it in the transaction that changes `admin_state_up` of network ports, or of their network: those that a machine's
-  /// NIC has are shown as BUILD until the switch carries, or no longer carries, their network.
+  /// Call it in the transaction that changes `admin_state_up` of network ports, or of their network, or what may pass at them:
+  /// those that a machine's NIC has are shown as BUILD until the switch does what is wanted now.
+  /// - Throws: ``ConductorError`` `.conflict` when one has port security now and its switch cannot filter.
   public func networksChanged(_ networkPortIDs: [String], in session: any Session) throws {
     let now = clock()
-    for id in networkPortIDs where try PortStore.carrying(id, in: session) != nil {
+    for id in networkPortIDs {
+      guard let holder = try PortStore.carrying(id, in: session) else { continue }
+      if let networkPort = try NetworkPortStore.get(id, in: session), networkPort.isPortSecurityEnabled,
+        let node = try NodeStore.get(holder.nodeUUID, in: session)
+      {
+        try requireFilters(for: networkPort, on: holder, of: node)
+      }
       try NetworkPortStore.setStatus(.build, of: id, at: now, in: session)
     }
     session.afterCommit { [wakeups] in wakeups.signal(Self.rewiringName) }

@@ -9,6 +9,8 @@ struct Attachment: Sendable {
     var isTagged: Bool
     /// What carries the network on the NIC's physical network; nil where it is not carried there.
     var vlan: Int?
+    /// What may pass; nil for a port without port security.
+    var accessList: AccessList?
     /// Neither the port nor its network is administratively down.
     var isUp: Bool { port.isAdminStateUp && network.isAdminStateUp }
 
@@ -22,6 +24,7 @@ struct Attachment: Sendable {
       self.port = port
       self.network = network
       self.isTagged = isTagged
+      accessList = try SecurityGroupStore.accessList(of: port, in: session)
       vlan = network.vlan(on: physicalNetwork, segments: segments)
     }
   }
@@ -49,7 +52,10 @@ struct Attachment: Sendable {
   /// network is not carried there: the same number would be somebody else's.
   var configuration: PortConfiguration {
     guard parent.isUp, let native = parent.vlan else { return .quarantine }
-    return PortConfiguration(native: native, tagged: tagged.filter(\.isUp).compactMap(\.vlan))
+    let carried = tagged.filter(\.isUp)
+    var lists: [Int: AccessList] = [:]
+    for item in [parent] + carried { if let vlan = item.vlan { lists[vlan] = item.accessList } }
+    return PortConfiguration(native: native, tagged: carried.compactMap(\.vlan), accessLists: lists)
   }
   /// Why no switch can carry it, as a sentence.
   var problem: String? {

@@ -82,7 +82,9 @@ extension Parts {
     var waiting = [(label: label, ports: ports)]
     while let (label, ports) = waiting.popLast() {
       do {
-        try await switches.switchNamed(name).apply(ports, label: label)
+        let device = try switches.switchNamed(name)
+        try device.requireFilters(for: ports)
+        try await device.apply(ports, label: label)
       } catch let error as DriverError {
         try await record(.error, ports.keys.map { SwitchPort(switchName: name, port: $0) }, detail: error.description)
         try await noteFailure(of: ports, on: name, error, label: label)

@@ -1,11 +1,12 @@
 import Wire
 
-/// Gives another project the use of one network, subnet pool or address scope. Source: Neutron API v2, "RBAC policies".
+/// Gives another project the use of one network, subnet pool, address scope or security group. Source: Neutron API v2, "RBAC policies".
 public struct RBACPolicy: Sendable, Equatable {
   public enum ObjectType: String, Sendable, CaseIterable {
     case network
     case subnetPool = "subnetpool"
     case addressScope = "address_scope"
+    case securityGroup = "security_group"
 
     /// What can be given of such an object.
     public var actions: [Action] { self == .network ? [.shared, .external] : [.shared] }
