@@ -56,6 +56,9 @@ struct Attribute<Resource>: Sendable {
 
   func write(_ resource: Resource, to writer: inout JSONWriter) {
     writer.key(name)
+    writeValue(resource, to: &writer)
+  }
+  private func writeValue(_ resource: Resource, to writer: inout JSONWriter) {
     switch value {
     case .text(let get): writer.value(get(resource))
     case .optionalText(let get): if let text = get(resource) { writer.value(text) } else { writer.null() }
@@ -82,7 +85,14 @@ struct Attribute<Resource>: Sendable {
     case .int(let get): .int(get(resource))
     case .optionalInt(let get): get(resource).map { .int($0) } ?? .null
     case .strings(let get): JSON(get(resource))
+    case .time(let get): .string(get(resource).iso8601Zulu)
     case .json(let get): get(resource)
+    case .written, .constant:
+      {
+        var writer = JSONWriter(capacity: 256)
+        writeValue(resource, to: &writer)
+        return (try? JSON.parse(writer.bytes)) ?? .null
+      }()
     }
   }
 
@@ -98,7 +108,8 @@ struct Attribute<Resource>: Sendable {
       return { flags.contains(get($0)) }
     case .int(let get):
       let numbers = texts.compactMap { Int($0) }
-      return numbers.count == texts.count ? { numbers.contains(get($0)) } : nil
+      guard numbers.count == texts.count else { return nil }
+      return { numbers.contains(get($0)) }
     case .optionalInt(let get):
       let numbers = texts.compactMap { Int($0) }
       guard numbers.count == texts.count else { return nil }

@@ -60,8 +60,6 @@ extension NeutronAPI {
 /// `/v2.0/quotas`. Source: Neutron API reference, "Quotas extension", "Quotas details extension".
 struct QuotaRoutes: Sendable {
   let neutron: NeutronAPI
-  /// What this site does not offer at all: clients expect the names, and 0 is the truth.
-  private static let none = []
 
   var endpoints: [Endpoint] {
     [
@@ -88,7 +86,6 @@ struct QuotaRoutes: Sendable {
     for resource in QuotaResource.allCases {
       object[resource.rawValue] = .int(own[resource.rawValue] ?? neutron.defaultLimit(resource))
     }
-    for name in Self.none { object[name] = 0 }
     return object
   }
 
@@ -135,9 +132,8 @@ struct QuotaRoutes: Sendable {
     let own = try await neutron.database.write { session in
       for member in body.object {
         guard let resource = QuotaResource(rawValue: member.key) else {
-          // Clients send "force", "check_limit" and 0 for what is not offered.
+          // Clients send "force" and "check_limit".
           if ["force", "check_limit", "tenant_id", "project_id"].contains(member.key) { continue }
-          if Self.none.contains(member.key), (member.value.lenientInt ?? 1) <= 0 { continue }
           let names = QuotaResource.allCases.map(\.rawValue).joined(separator: ", ")
           throw APIError.badRequest("'\(member.key)' is not limited here; these are: \(names).")
         }

@@ -21,7 +21,7 @@ struct PacketBench {
   /// - Returns: the kinds that each other tap has captured; taps that captured none are left out.
   func reach(from sender: String, vlans: [UInt16]) async throws -> [String: Set<Kind>] {
     let tap = try #require(taps[sender]), own = try #require(macs[sender])
-    for tap in taps.values { _ = tap.captured() }
+    for tap in taps.values { _ = tap.receivedBytes() }
     let others = macs.filter { $0.key != sender }.sorted { $0.key < $1.key }.map(\.value)
     let templates = ProbeFrames(from: own, others: others, vlans: vlans).templates
     for (number, template) in templates.enumerated() {
@@ -36,7 +36,7 @@ struct PacketBench {
       var isThrough = false
       try await until("the witness's frame \(round) is through") {
         for (name, tap) in taps where name != sender {
-          for frame in tap.captured() {
+          for frame in tap.receivedBytes() {
             guard let number = ProbeFrames.number(in: frame) else { continue }
             if name == witness.to, number == last { isThrough = true }
             if number < templates.count { seen[name, default: []].insert(templates[Int(number)].kind) }
