@@ -188,7 +188,8 @@ public enum NetworkPortStore {
   }
   /// Ports that were on a machine's NIC, which has them no more, neither by themselves nor by a trunk: to be released when
   /// the switch was read back.
-  public static func stranded(in session: any Session) throws -> [NetworkPort] {
+  /// - Parameter host: of one machine; nil for all.
+  public static func stranded(host: String? = nil, in session: any Session) throws -> [NetworkPort] {
     try list(in: session) { query in
       query.append(
         """
@@ -196,7 +197,18 @@ public enum NetworkPortStore {
         SELECT 1 FROM trunk_subports s JOIN trunks o ON o.id = s.trunk_id JOIN ports b ON b.vif_port_id = o.port_id \
         WHERE s.port_id = p.id)
         """)
+      if let host { query.append("AND p.host_id = ?", .text(host)) }
     }
+  }
+  /// Nodes with a NIC that carries a port in BUILD, by itself or tagged.
+  public static func nodesInBuild(in session: any Session) throws -> [String] {
+    try session.query(
+      """
+      SELECT b.node_uuid FROM network_ports p JOIN ports b ON b.vif_port_id = p.id WHERE p.status = 'BUILD' UNION \
+      SELECT b.node_uuid FROM network_ports p JOIN trunk_subports s ON s.port_id = p.id JOIN trunks t ON t.id = s.trunk_id \
+      JOIN ports b ON b.vif_port_id = t.port_id WHERE p.status = 'BUILD'
+      """, []
+    ) { $0.text(0) }
   }
   /// The API shows it no more, and floating IPs lead to it no more; it goes away with ``release(_:at:in:)``.
   public static func markBeingDeleted(_ id: String, at now: Timestamp, in session: any Session) throws {

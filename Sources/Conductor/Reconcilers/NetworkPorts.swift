@@ -21,11 +21,7 @@ extension Conductor {
   /// Machines with attached network ports that are BUILD.
   fileprivate func nodesToRewire() async throws -> [String] {
     try await database.read { session -> [String] in
-      let waiting = try NetworkPortStore.list(in: session) { $0.append("WHERE p.status = 'BUILD'") }
-      var nodes: Set<String> = []
-      for port in waiting {
-        if let holder = try PortStore.carrying(port.id, in: session) { nodes.insert(holder.nodeUUID) }
-      }
+      var nodes = Set(try NetworkPortStore.nodesInBuild(in: session))
       nodes.formUnion(try NetworkPortStore.stranded(in: session).map(\.bindingHostID))
       return nodes.sorted()
     }
@@ -48,18 +44,8 @@ extension Conductor {
     try await database.write { session in
       // A workflow that took the node meanwhile shows what comes of it.
       guard try NodeStore.get(node, in: session)?.reservation == nil else { return }
-      // What was changed again since is BUILD, and stays so until that is in force.
-      let isStale = try PortStore.list(node: node, in: session).contains { port in
-        guard let place = port.switchPort, let intent = try SwitchPortStore.get(place, in: session) else {
-          return false
-        }
-        return try intent.configuration != parts.configuration(of: port, .tenant, in: session)
-      }
-      guard !isStale else {
-        return session.afterCommit { [wakeups = parts.wakeups] in wakeups.signal(Self.rewiringName) }
-      }
       try parts.showVIFs(node: node, at: now, in: session)
-      let stranded = try NetworkPortStore.stranded(in: session).filter { $0.bindingHostID == node }
+      let stranded = try NetworkPortStore.stranded(host: node, in: session)
       try parts.releaseStranded(stranded, of: node, at: now, in: session)
       self.routingChanged(in: session)
     }
@@ -82,12 +68,14 @@ struct Rewiring: Service {
               guard busy.begin(node) else { continue }
               group.addTask {
                 await conductor.rewireOrSay(node)
-                busy.end(node)
+                if busy.end(node) { conductor.wakeups.signal(Conductor.rewiringName) }
               }
             }
           } catch is CancellationError { break } catch {
             conductor.logger.error("network ports: \(error)")
           }
+          // Changes come in crowds: a moment later they share a visit of each switch.
+          try? await Task.sleep(for: .milliseconds(20))
           // Woken by the change; the period is for machines that a workflow held then, and switches that did not answer.
           await conductor.wakeups.wait(for: Conductor.rewiringName, limit: .seconds(5), since: seen)
         }
@@ -98,8 +86,16 @@ struct Rewiring: Service {
 
 /// Machines that a task is working on.
 private final class NodesAtWork: Sendable {
-  private let nodes = Mutex<Set<String>>([])
+  /// By node: whether it was asked for again meanwhile.
+  private let nodes = Mutex<[String: Bool]>([:])
   /// - Returns: false when somebody is at it already.
-  func begin(_ node: String) -> Bool { nodes.withLock { $0.insert(node).inserted } }
-  func end(_ node: String) { nodes.withLock { _ = $0.remove(node) } }
+  func begin(_ node: String) -> Bool {
+    nodes.withLock { nodes in
+      let isFree = nodes[node] == nil
+      nodes[node] = !isFree
+      return isFree
+    }
+  }
+  /// - Returns: whether there is more to do.
+  func end(_ node: String) -> Bool { nodes.withLock { $0.removeValue(forKey: node) ?? false } }
 }

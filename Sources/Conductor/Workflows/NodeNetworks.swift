@@ -153,7 +153,7 @@ extension Parts {
     for port in ports { try NetworkPortStore.release(port.id, at: now, in: session) }
   }
 
-  func configuration(of port: Port, _ mode: NetworkMode, in session: any Session) throws -> PortConfiguration {
+  private func configuration(of port: Port, _ mode: NetworkMode, in session: any Session) throws -> PortConfiguration {
     switch mode {
     case .quarantine: return .quarantine
     case .provisioning: return port.isPXEEnabled ? PortConfiguration(native: settings.provisioningVLAN) : .quarantine
