@@ -16,12 +16,13 @@ import Workflows
   private static let tenant = PortConfiguration(native: 205)
 
   private func withSite(
-    taps: [String] = [], _ body: (VirtualSwitch, [String: Tap], WiredSite) async throws -> Void
+    taps: [String] = [], limit: Duration = .seconds(5),
+    _ body: (VirtualSwitch, [String: Tap], WiredSite) async throws -> Void
   ) async throws {
     try await VirtualSwitch.with(taps: taps) { home, taps in
       if taps.isEmpty { try await home.addPorts(["n1"], type: "dummy") }
       try await withFolder("lease-end") { folder in
-        let wired = try WiredSite(home, folder: folder, limit: .milliseconds(400))
+        let wired = try WiredSite(home, folder: folder, limit: limit)
         try await body(home, taps, wired)
         wired.database.close()
       }
@@ -29,7 +30,7 @@ import Workflows
   }
 
   @Test(.timeLimit(.minutes(1))) func aSwitchThatIsAwayKeepsTheLeaseFromEndingUntilItIsBack() async throws {
-    try await withSite { home, _, wired in
+    try await withSite(limit: .milliseconds(400)) { home, _, wired in
       try await home.driver().apply(["n1": Self.tenant], label: nil)
       // The switch is away before the lease ends.
       try await home.stopDatabase()

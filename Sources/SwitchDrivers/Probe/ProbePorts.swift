@@ -86,7 +86,7 @@ final class ProbePorts {
       }
     }
     // A switch that has just got its ports may take a moment.
-    for _ in 0..<100 where !isThrough {
+    for _ in 0..<500 where !isThrough {
       try send(ProbeFrames.last(from: ports[sender].mac, last), on: sockets[sender])
       var ready = sockets.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
       poll(&ready, nfds_t(ready.count), 20)
