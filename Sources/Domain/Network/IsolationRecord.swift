@@ -61,8 +61,8 @@ public struct SwitchAuditRun: Sendable, Equatable {
 }
 
 extension PortConfiguration {
-  /// As reports show it: `{"mode": "quarantine" | "access" | "trunk" | "foreign", "native": 205, "tagged": [206]}`. "foreign" is what this
-  /// server never asks for, such as a trunk of everything.
+  /// As reports show it: `{"mode": "quarantine" | "access" | "trunk" | "foreign", "native": 205, "tagged": [206], "filters": […]}`. "foreign" is
+  /// what this server never asks for, such as a trunk of everything; a filter's `vlan` is null when the filters are not ours.
   public var shown: JSON {
     let mode =
       switch native {
@@ -70,12 +70,24 @@ extension PortConfiguration {
       case 0?: "foreign"
       case _?: tagged.isEmpty ? "access" : "trunk"
       }
+    let filters = accessLists.sorted { $0.key < $1.key }.map { vlan, list -> JSON in
+      [
+        "vlan": vlan == 0 ? .null : .int(vlan), "rules": .int(list.rules.count), "sources": .int(list.sources.count),
+        "stateful": .bool(list.isStateful),
+      ]
+    }
     return [
       "mode": .string(mode), "native": native == 0 ? .null : JSON(native), "tagged": .array(tagged.map { .int($0) }),
+      "filters": .array(filters),
     ]
   }
-  /// For sentences: "quarantine", "VLAN 205", "VLAN 205 and tagged 206, 207".
+  /// For sentences: "quarantine", "VLAN 205", "VLAN 205 and tagged 206, 207", "VLAN 205 filtered by 4 rules".
   public var words: String {
+    if accessLists[0] != nil { return carriedWords + " with filters that are not ours" }
+    let rules = accessLists.values.reduce(0) { $0 + $1.rules.count }
+    return accessLists.isEmpty ? carriedWords : carriedWords + " filtered by \(rules) rules"
+  }
+  private var carriedWords: String {
     guard let native, native != 0 else {
       if tagged.isEmpty { return native == nil ? "quarantine" : "no VLAN, and is open" }
       return tagged.count > 8 ? "\(tagged.count) VLANs tagged" : "tagged \(Self.list(tagged))"

@@ -111,7 +111,8 @@ struct SignedReport {
           : tagged.count > 8
             ? "\(tagged.count) VLANs tagged" : "tagged " + tagged.map { "\($0)" }.joined(separator: ", "),
       ].compactMap { $0 }
-      return (parts.isEmpty ? "open" : parts.joined(separator: " and "))
+      let isFiltered = json["filters"]?.array?.isEmpty == false
+      return (parts.isEmpty ? "open" : parts.joined(separator: " and ")) + (isFiltered ? ", filtered" : "")
         + (json["mode"]?.string == "foreign" ? " (set by somebody else)" : "")
     }
     let lease = report["lease"]
