@@ -94,9 +94,9 @@ struct TapMachine: Sendable {
   /// The tag that it sends with; nil for none.
   var vlan: UInt16?
 
-  init(_ tap: Tap, _ number: UInt8) {
+  init(_ tap: Tap, _ number: UInt8, mac: [UInt8]? = nil) {
     self.tap = tap
-    mac = Frame.mac(number)
+    self.mac = mac ?? Frame.mac(number)
     address = [10, 9, 0, number]
   }
   func tagged(_ vlan: UInt16) -> TapMachine {
@@ -111,4 +111,29 @@ struct TapMachine: Sendable {
   }
   /// fe80::5054:ff:fe77:N
   var linkLocal: MachinePacket.Address { [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0x50, 0x54, 0, 0xff, 0xfe, 0x77, 0, mac[5]] }
+}
+
+/// Two machines on one network of a real switch, and two ports that see when everything is through.
+struct Room {
+  let home: VirtualSwitch
+  let driver: OpenVSwitch
+  let a: TapMachine
+  let b: TapMachine
+  let witnesses: (Tap, Tap)
+
+  /// Whether the frame that `sender` sends comes out at `receiver` as it went in, or without its tag.
+  func passes(_ frame: [UInt8], _ sender: TapMachine, _ receiver: TapMachine) async throws -> Bool {
+    _ = receiver.tap.receivedBytes()
+    sender.tap.send(bytes: frame)
+    var seen: [[UInt8]] = []
+    for round: UInt32 in 0..<3 {
+      let witness = Frame(from: Frame.mac(200), mark: round)
+      witnesses.0.send(witness)
+      try await until("the witness's frame is through") {
+        witnesses.1.received().contains { $0.mark == round }
+      }
+      seen += receiver.tap.receivedBytes()
+    }
+    return seen.contains { $0.prefix(frame.count) == frame[...] }
+  }
 }
