@@ -17,7 +17,8 @@ struct AttributeReader: Sendable {
         throw APIError.badRequest("'\(plural)' must be a list of objects, at least one.")
       }
       guard objects.count <= 500 else { throw APIError.badRequest("At most 500 \(plural) in one request.") }
-      return (objects.map { AttributeReader(object: $0) }, true)
+      // Upstream also takes each of them in a wrapper of its own: {"networks": [{"network": {…}}, …]}.
+      return (objects.map { AttributeReader(object: $0[singular]?.object ?? $0) }, true)
     }
     return ([try one(body, singular)], false)
   }

@@ -56,6 +56,11 @@ import Wire
       #expect(web["stateful"] == true && flat["stateful"] == false && web.id != flat.id)
       #expect(web["security_group_rules"]?.array?.map { $0["direction"] } == ["egress", "egress"])
       #expect(try await site.call(.get, Self.groups + "?name=web").json.ids("security_groups").count == 2)
+      let wrapped: JSON = ["security_groups": [["security_group": ["name": "wrapped"]]]]
+      #expect(
+        try await site.call(.post, Self.groups, wrapped).json["security_groups"]?.array?.map { $0["name"] } == [
+          "wrapped"
+        ])
       #expect(try await site.call(.get, Self.groups + "?stateful=false").json.ids("security_groups") == [flat.id])
 
       let path = "\(Self.groups)/\(flat.id)"
