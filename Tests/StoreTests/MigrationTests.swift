@@ -1,4 +1,5 @@
 import Cryptography
+import Domain
 import Glibc
 import TestSupport
 import Testing
@@ -63,6 +64,37 @@ import Testing
         try Migration.apply(
           Array(Migration.all.prefix(count)), to: SQLiteSession(path: copy, durable: true), path: copy)
       }
+    }
+  }
+
+  @Test func nothingFiltersWhatWasThereBeforeThereWereSecurityGroups() async throws {
+    try await inFolder { path in
+      let session = try SQLiteSession(path: path, durable: true)
+      let before = Migration.all.prefix { $0.name != "security groups" }
+      try Migration.apply(Array(before), to: session, path: path)
+      try session.script(
+        """
+        INSERT INTO networks (id, project_id, name, description, is_admin_state_up, is_external, is_default, mtu,
+            physical_network, vlan, dns_domain, revision, created_at, updated_at)
+          VALUES ('n', 'p', 'net', '', 1, 0, 0, 1500, 'physnet1', 205, '', 1, 5, 6);
+        INSERT INTO network_ports (id, network_id, project_id, name, description, mac_address, is_admin_state_up, status,
+            device_id, device_owner, host_id, vnic_type, profile, dns_name, is_bound, revision, created_at, updated_at)
+          VALUES ('v', 'n', 'p', 'vif', '', '52:54:00:00:00:01', 1, 'ACTIVE', '', '', 'node', 'baremetal', '{}', '', 1, 3, 5, 6);
+        INSERT INTO switch_ports (switch_name, port, native, tagged, state, changed_at)
+          VALUES ('sw0', 'n1', 205, '[]', 'in force', 6);
+        """)
+
+      try Migration.apply(to: session, path: path)
+
+      let port = try #require(try NetworkPortStore.get("v", in: session))
+      #expect(!port.isPortSecurityEnabled && port.securityGroupIDs.isEmpty && port.addressPairs.isEmpty)
+      #expect(port.status == .active && port.revision == 3)
+      #expect(try SecurityGroupStore.accessList(of: port, in: session) == nil)
+      #expect(try NetworkStore.get("n", in: session)?.isPortSecurityEnabled == false)
+      // The switch is not touched: the intent is the same, and still in force.
+      let intent = try #require(try SwitchPortStore.list(in: session).first)
+      #expect(intent.configuration == PortConfiguration(native: 205) && intent.state == .inForce)
+      #expect(try SecurityGroupStore.list(in: session).isEmpty)
     }
   }
 
