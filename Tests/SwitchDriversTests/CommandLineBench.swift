@@ -33,7 +33,7 @@ struct SecureShell: Sendable {
         "Port=\(port)", "ListenAddress=127.0.0.1", "HostKey=\(folder)/host", "AuthorizedKeysFile=\(folder)/user.pub",
         "StrictModes=no", "PidFile=none", "PermitRootLogin=yes", "PasswordAuthentication=yes",
         "KbdInteractiveAuthentication=no", "UsePAM=no", "UseDNS=no", "PrintMotd=no", "PrintLastLog=no",
-        "MaxStartups=100",
+        "MaxStartups=100", "KexAlgorithms=curve25519-sha256",
       ] + options
     let words = settings.flatMap { ["-o", $0] }
     let daemon = try await PipedProgram.start(

@@ -48,12 +48,21 @@ struct ContractBench: Sendable {
     try await setFaults(faults)
   }
 
-  /// Every kind that has a stand-in; `openvswitch` has a bench of its own.
-  /// Those in `STEELYARD_SWITCH_KINDS`, separated by commas, where it is set.
+  private static func environment(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
+  /// Every kind; `openvswitch` has a bench of its own. Those in `STEELYARD_SWITCH_KINDS`, separated by commas, where it is set.
   static let kinds: [String] = {
-    let chosen = getenv("STEELYARD_SWITCH_KINDS").map { String(cString: $0).split(separator: ",").map { String($0) } }
+    let chosen = environment("STEELYARD_SWITCH_KINDS")?.split(separator: ",").map { String($0) }
     return Switches.kinds.filter { $0 != "openvswitch" && chosen?.contains($0) != false }
   }()
+  /// One of each way in and each shape of template; all kinds in `scripts/test slow`, or where kinds are chosen.
+  static let engines: [String] = {
+    if environment("STEELYARD_SWITCH_KINDS") != nil || environment("STEELYARD_SLOW") != nil { return kinds }
+    return kinds.filter { !$0.contains("-") || chief.contains($0) }
+  }()
+  private static let chief = [
+    "arista-eapi", "cumulus-nvue", "restconf-openconfig", "netconf-openconfig", "cisco-nxos", "dell-os9",
+    "juniper-junos",
+  ]
 
   static func with(_ kind: String, _ body: @escaping @Sendable (ContractBench) async throws -> Void) async throws {
     switch kind {

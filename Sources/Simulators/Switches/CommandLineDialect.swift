@@ -2,6 +2,15 @@
 ///
 /// Written from manuals and recorded dialogues, apart from the product: what it does not know it refuses in the vendor's words.
 public struct CommandLineDialect: Sendable {
+  enum Style: Sendable {
+    /// Statements in blocks, as most have.
+    case blocks
+    /// `set` and `delete` with whole paths.
+    case sets
+    /// Programs at a shell.
+    case shell
+  }
+  var style = Style.blocks
   public var vendor: String
   /// Four for machines and an uplink.
   public var ports: [String]
@@ -31,6 +40,10 @@ public struct CommandLineDialect: Sendable {
   /// Whether "no shutdown" is written down.
   var keepsNegated: [String] = []
   var omitsEmptyBlocks = false
+  /// Whether the configuration is printed with the header before each statement.
+  var isFlat = false
+  /// Statements that do more than stand there; false for all others.
+  var special: @Sendable (_ line: String, _ lines: inout [String]) -> Bool = { _, _ in false }
   var enter = "configure terminal"
   var leave = "end"
   /// Ends of one block; in configuration it leaves.
@@ -49,7 +62,10 @@ public struct CommandLineDialect: Sendable {
   }
   public var description = "description "
 
-  public static let all: [CommandLineDialect] = [.nxos, .os9, .fastIron]
+  public static let all: [CommandLineDialect] = [
+    .nxos, .os9, .fastIron, .ios, .eos, .s300, .ruijie, .supermicro, .powerConnect, .os10, .nos, .aoscx, .comware, .vrp,
+    .vrp8, .mlnxos, .junos, .sonic, .dellSONiC,
+  ]
 
   static let switchport = [
     "switchport mode", "switchport access vlan", "switchport trunk native vlan", "switchport trunk allowed vlan",
@@ -141,9 +157,16 @@ public struct CommandLineDialect: Sendable {
 
 extension CommandLineDialect {
   /// Everything that a hand types for a change.
-  public func changesByHand(_ lines: [String]) -> [String] { [enter] + lines + commit.prefix(1) + [leave] }
+  public func changesByHand(_ lines: [String]) -> [String] {
+    style == .shell ? lines : [enter] + lines + commit.suffix(1) + [leave]
+  }
   /// What a hand types to write on a port.
   public func describe(_ port: String, _ text: String) -> [String] {
-    [header(port), description + text, exit]
+    switch style {
+    case .blocks: [header(port), description + text, exit]
+    case .sets: ["set \(header(port)) \(description)\(text)"]
+    // Nothing that a port keeps: a file on the side.
+    case .shell: ["echo \(text) > \(port)"]
+    }
   }
 }

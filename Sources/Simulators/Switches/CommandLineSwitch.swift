@@ -6,20 +6,20 @@ import Wire
 /// In the folder: `running.json`, `startup.json`, `faults.json` (``SwitchFaults``), and `log`, with every line typed and
 /// every change.
 public struct CommandLineSwitch {
-  private struct Block: Equatable {
+  struct Block: Equatable {
     var header: String
     var lines: [String]
   }
   public let dialect: CommandLineDialect
-  private let folder: String
-  private let log: EffectLog
-  private var running: [Block] = []
-  private var candidate: [Block]?
-  private var faults = SwitchFaults()
-  private var isConfiguring = false
+  let folder: String
+  let log: EffectLog
+  var running: [Block] = []
+  var candidate: [Block]?
+  var faults = SwitchFaults()
+  var isConfiguring = false
   private var block: String?
   /// Printed as it comes.
-  private let print: (String) -> Void
+  let print: (String) -> Void
 
   /// - Throws: ``MachineError`` when the folder cannot be used.
   public init(_ dialect: CommandLineDialect, folder: String, print: @escaping (String) -> Void) throws {
@@ -63,6 +63,7 @@ public struct CommandLineSwitch {
     let line = text.split(separator: " ").joined(separator: " ")
     log.write("typed", device: dialect.vendor, ["line": .string(text)])
     if line.isEmpty || dialect.silent.contains(line) { return true }
+    if dialect.style == .shell { return try shell(line) }
     if !isConfiguring {
       if let table = dialect.tables[line] {
         print(table)
@@ -82,16 +83,17 @@ public struct CommandLineSwitch {
       }
       return true
     }
+    if line == dialect.exit, block != nil {
+      block = nil
+      return true
+    }
     if line == dialect.leave || (line == dialect.exit && block == nil) || dialect.discard.contains(line) {
       isConfiguring = false
       block = nil
       candidate = nil
       return true
     }
-    if line == dialect.exit {
-      block = nil
-      return true
-    }
+    if dialect.style == .sets { return try path(line) }
     if dialect.commit.contains(line) { return try takeCandidate() }
     if dialect.blocks.contains(where: { line.hasPrefix($0) }) {
       if let header = open(line) {
@@ -137,6 +139,7 @@ public struct CommandLineSwitch {
     let dialect = dialect
     edit { blocks in
       guard let index = blocks.firstIndex(where: { $0.header == block }) else { return }
+      if dialect.special(line, &blocks[index].lines) { return }
       if let cancelled = dialect.cancels[key] {
         blocks[index].lines.removeAll { $0 == cancelled }
       } else if isNegated {
@@ -158,13 +161,13 @@ public struct CommandLineSwitch {
     return true
   }
 
-  private mutating func takeCandidate() throws -> Bool {
+  mutating func takeCandidate() throws -> Bool {
     guard let candidate, candidate != running else { return true }
     if faults.lies { return true }
     running = candidate
     return try obeyed()
   }
-  private mutating func obeyed() throws -> Bool {
+  mutating func obeyed() throws -> Bool {
     log.write("effect", device: dialect.vendor, [:])
     try keep(running, "running.json")
     guard faults.dropsAfterObeying > 0 else { return true }
@@ -172,7 +175,7 @@ public struct CommandLineSwitch {
     try keep(faults.json, "faults.json")
     return false
   }
-  private mutating func edit(_ body: (inout [Block]) -> Void) {
+  mutating func edit(_ body: (inout [Block]) -> Void) {
     if var edited = candidate {
       body(&edited)
       candidate = edited
@@ -190,6 +193,10 @@ public struct CommandLineSwitch {
 
   private var rendered: String {
     var text = "!Command: show running-config\nhostname tor-1\n!\n"
+    if dialect.style == .sets || dialect.isFlat {
+      let word = dialect.isFlat ? "  " : "set "
+      return running.flatMap { block in block.lines.map { "\(word)\(block.header) \($0)\n" } }.joined()
+    }
     for block in running where !(dialect.omitsEmptyBlocks && block.lines.isEmpty) {
       text += block.header + "\n" + block.lines.map { " \(dialect.shown($0))\n" }.joined() + "!\n"
     }
@@ -198,11 +205,11 @@ public struct CommandLineSwitch {
 
   // MARK: Files
 
-  private func keep(_ blocks: [Block], _ name: String) throws {
+  func keep(_ blocks: [Block], _ name: String) throws {
     try keep(
       .array(blocks.map { ["header": .string($0.header), "lines": .array($0.lines.map { .string($0) })] }), name)
   }
-  private func keep(_ json: JSON, _ name: String) throws { try Self.keep(json, "\(folder)/\(name)") }
+  func keep(_ json: JSON, _ name: String) throws { try Self.keep(json, "\(folder)/\(name)") }
   public static func keep(_ json: JSON, _ path: String) throws {
     let file = Glibc.open(path + ".new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
     guard file >= 0 else { throw MachineError("cannot write \(path): \(String(cString: strerror(errno)))") }
@@ -211,7 +218,7 @@ public struct CommandLineSwitch {
     Glibc.close(file)
     guard count == bytes.count, rename(path + ".new", path) == 0 else { throw MachineError("cannot write \(path)") }
   }
-  private static func load(_ path: String) -> JSON? {
+  static func load(_ path: String) -> JSON? {
     let file = Glibc.open(path, O_RDONLY | O_CLOEXEC)
     guard file >= 0 else { return nil }
     defer { Glibc.close(file) }
@@ -220,7 +227,7 @@ public struct CommandLineSwitch {
     while case let count = read(file, &chunk, chunk.count), count > 0 { bytes += chunk[..<count] }
     return try? JSON.parse(bytes)
   }
-  private static func blocks(_ json: JSON?) -> [Block]? {
+  static func blocks(_ json: JSON?) -> [Block]? {
     json?.array?.compactMap { entry in
       guard let header = entry["header"]?.string else { return nil }
       return Block(header: header, lines: (entry["lines"]?.array ?? []).compactMap(\.string))

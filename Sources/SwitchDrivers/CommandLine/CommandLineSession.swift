@@ -4,7 +4,8 @@ import DriverInterfaces
 /// A log-in at a switch's command line, for one visit.
 actor CommandLineSession: SwitchSession {
   nonisolated let isTransactional: Bool
-  private let template: CommandTemplate
+  nonisolated var keepsDescriptions: Bool { template.keepsDescriptions }
+  private nonisolated let template: CommandTemplate
   private let ssh: SSHProgram
   private let secretFile: String?
   private var screen = CommandLineScreen()

@@ -16,6 +16,7 @@ struct CommandTemplate: Sendable {
 
   /// Paging off, and the like.
   var begin: [String] = []
+  var keepsDescriptions = true
   /// What asks for the second password (`secret_file`), before `begin`.
   var enable: String?
   var enterConfiguration: [String] = ["configure terminal"]

@@ -49,9 +49,14 @@ struct InterfaceReader: Sendable {
   var negation = "no "
   /// Whether the list of tagged VLANs names the native one, too.
   var listNamesNative = true
-  /// What makes a port none of the switch's: it routes, or belongs to an aggregate.
+  /// What makes a port none of the switch's: it routes, or belongs to an aggregate. Whole lines, or beginnings that end with
+  /// a space.
   var foreign = ["no switchport", "channel-group "]
   var descriptions = ["description "]
+  /// What a line on the mode begins with; out of `accessMode` where it is nil.
+  var mode: String?
+  /// A line without which a trunk carries VLAN 1, too, and does not say so.
+  var withoutFirst: String?
 
   func read(_ text: String) -> [String: SwitchPortState] { read(ConfigurationBlocks.read(text)) }
   func read(_ blocks: [ConfigurationBlocks.Block]) -> [String: SwitchPortState] {
@@ -76,7 +81,10 @@ struct InterfaceReader: Sendable {
 
   private func carried(_ block: ConfigurationBlocks.Block) -> PortConfiguration {
     let lines = block.lines
-    if lines.contains(where: { line in foreign.contains { line.hasPrefix($0) } }) { return SwitchPortState.foreign }
+    let isForeign = lines.contains { line in
+      foreign.contains { $0 == line || ($0.hasSuffix(" ") && line.hasPrefix($0)) }
+    }
+    if isForeign { return SwitchPortState.foreign }
     let isTrunk = lines.contains(trunkMode) || (trunkMode.hasSuffix(" ") && lines.contains { $0.hasPrefix(trunkMode) })
     if isTrunk {
       var allowed: Set<Int> = []
@@ -94,6 +102,10 @@ struct InterfaceReader: Sendable {
           return SwitchPortState.foreign
         }
       }
+      if let withoutFirst, !lines.contains(withoutFirst) {
+        isKnown = true
+        allowed.insert(1)
+      }
       let native = block.rest(of: native).map { SwitchText.vlan($0) } ?? 1
       guard isKnown, let native, !listNamesNative || allowed.contains(native) else { return SwitchPortState.foreign }
       return PortConfiguration(native: native, tagged: allowed.filter { $0 != native })
@@ -106,6 +118,7 @@ struct InterfaceReader: Sendable {
   }
   /// "switchport mode ", out of "switchport mode access".
   private var modeWords: String {
+    if let mode { return mode }
     let words = accessMode.split(separator: " ").dropLast()
     return words.joined(separator: " ") + " "
   }
@@ -113,16 +126,23 @@ struct InterfaceReader: Sendable {
 
 /// Tables that switches print, by the shape of their cells.
 enum SwitchTables {
-  /// Lines with a VLAN, a MAC address and a port, in whatever order and among whatever else.
-  static func macTable(_ text: String, port isPort: (String) -> Bool) -> [(port: String, vlan: Int, mac: MACAddress)] {
+  /// Lines with a VLAN, a MAC address and a port, in whatever order.
+  /// - Parameter isVLANLast: of several small numbers the last is the VLAN (an age stands before it), else the first.
+  static func macTable(
+    _ text: String, isVLANLast: Bool = false, port isPort: (String) -> Bool
+  ) -> [(port: String, vlan: Int, mac: MACAddress)] {
     text.split(separator: "\n").compactMap { line in
       let cells = line.split(whereSeparator: \.isWhitespace).map { String($0) }
       guard let mac = cells.lazy.compactMap({ MACAddress(anyStyle: $0) }).first,
-        let vlan = cells.lazy.compactMap({ SwitchText.vlan($0.drop { "Vlan".contains($0) }) }).first,
+        let vlan = isVLANLast ? vlans(cells).last : vlans(cells).first,
         let port = cells.last(where: { isPort($0) })
       else { return nil }
       return (port, vlan, mac)
     }
+  }
+
+  private static func vlans(_ cells: [String]) -> [Int] {
+    cells.compactMap { SwitchText.vlan($0.drop { "Vlan".contains($0) }) }
   }
 
   /// Paragraphs of "Name: value", as `show lldp neighbors detail` prints; the keys in lower case.

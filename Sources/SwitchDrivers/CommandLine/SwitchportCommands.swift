@@ -4,7 +4,7 @@ struct SwitchportCommands: Sendable {
   var reset: [String] = ["no switchport access vlan"]
   var enable = "no shutdown"
   var disable = "shutdown"
-  var describe: String? = "description "
+  var describe = "description "
   /// Before a network: what makes the port a switched one.
   var prepare: [String] = []
   var access: @Sendable (Int) -> [String] = { ["switchport mode access", "switchport access vlan \($0)"] }
@@ -15,23 +15,29 @@ struct SwitchportCommands: Sendable {
     ]
   }
   /// After a change to an access port: what is left of a trunk.
-  var forgetTrunk: [String] = ["no switchport trunk native vlan", "no switchport trunk allowed vlan"]
+  var forgetTrunk: @Sendable (_ native: Int?, _ tagged: [Int]) -> [String] = { _, _ in
+    ["no switchport trunk native vlan", "no switchport trunk allowed vlan"]
+  }
+  /// Before a change to an access port, and before another trunk: where lists are added to.
+  var forgetsFirst = false
   var negation = "no "
   var exit: [String] = ["exit"]
 
   func commands(_ change: PortChange) -> [String] {
     var lines = [interface + change.port]
-    if let describe, let description = change.description {
+    if let description = change.description {
       lines.append(description.isEmpty ? negation + describe.dropLast() : describe + description)
     }
     guard let native = change.wanted.native else {
       // Shut first: what it named before must not be reached for a moment in another way.
-      return lines + [disable] + reset + exit
+      return lines + [disable] + (prepare.isEmpty ? [] : prepare + [disable]) + reset + exit
     }
     lines += prepare
+    let old = change.old
+    if forgetsFirst, !old.tagged.isEmpty { lines += forgetTrunk(old.native, old.tagged) }
     if change.wanted.tagged.isEmpty {
       lines += access(native)
-      if !change.old.tagged.isEmpty { lines += forgetTrunk }
+      if !forgetsFirst, !old.tagged.isEmpty { lines += forgetTrunk(old.native, old.tagged) }
     } else {
       lines += trunk(native, change.wanted.tagged)
     }

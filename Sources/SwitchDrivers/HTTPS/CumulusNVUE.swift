@@ -21,6 +21,8 @@ struct CumulusNVUE: SwitchAccess {
 
 private struct NVUESession: SwitchSession {
   let isTransactional = true
+  /// Only since 5.10.
+  let keepsDescriptions = false
   let http: SwitchHTTP
   let bridge: String
 

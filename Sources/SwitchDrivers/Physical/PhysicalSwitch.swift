@@ -91,7 +91,7 @@ final class PhysicalSwitch: BatchingSwitch {
     } else {
       for index in fit {
         do {
-          let changes = self.changes(for: requests[index], before)
+          let changes = self.changes(for: requests[index], before, in: session)
           if !changes.isEmpty { try await session.change(changes) }
         } catch let error as DriverError where !error.isTransient {
           results[index] = .failure(error)
@@ -103,7 +103,9 @@ final class PhysicalSwitch: BatchingSwitch {
         results[index] = difference(of: after, from: requests[index]).map { .failure($0) } ?? .success(())
       }
     }
-    if savesChanges, fit.contains(where: { !changes(for: requests[$0], before).isEmpty }) { try await session.save() }
+    if savesChanges, fit.contains(where: { !changes(for: requests[$0], before, in: session).isEmpty }) {
+      try await session.save()
+    }
     return results.map { $0 ?? .failure(error(.badReply, "the visit gave no result")) }
   }
 
@@ -111,7 +113,7 @@ final class PhysicalSwitch: BatchingSwitch {
   private func transact(
     _ indices: [Int], of requests: [SwitchRequest], _ before: [String: SwitchPortState], in session: any SwitchSession
   ) async throws -> [Int: Result<Void, DriverError>] {
-    let changes = indices.flatMap { self.changes(for: requests[$0], before) }
+    let changes = indices.flatMap { self.changes(for: requests[$0], before, in: session) }
     guard !changes.isEmpty else { return Dictionary(uniqueKeysWithValues: indices.map { ($0, .success(())) }) }
     try await session.change(changes)
     let after = try await session.ports()
@@ -136,10 +138,13 @@ final class PhysicalSwitch: BatchingSwitch {
     return results
   }
 
-  private func changes(for request: SwitchRequest, _ before: [String: SwitchPortState]) -> [PortChange] {
+  private func changes(
+    for request: SwitchRequest, _ before: [String: SwitchPortState], in session: any SwitchSession
+  ) -> [PortChange] {
     request.ports.sorted { $0.key < $1.key }.compactMap { port, wanted in
       guard let state = before[port] else { return nil }
-      let description = PortDescription.change(from: state.description, label: request.label)
+      let description =
+        session.keepsDescriptions ? PortDescription.change(from: state.description, label: request.label) : nil
       guard state.configuration != wanted || description != nil else { return nil }
       return PortChange(port: port, before: state, wanted: wanted, description: description)
     }

@@ -35,6 +35,8 @@ struct PortChange: Sendable, Equatable {
 protocol SwitchSession: Sendable {
   /// True when `change` is done whole or not at all, by the switch itself.
   var isTransactional: Bool { get }
+  /// Whether a port has a text of people's.
+  var keepsDescriptions: Bool { get }
   /// Every port that could carry a machine, link aggregates included, as the switch itself shows it now.
   func ports() async throws -> [String: SwitchPortState]
   func change(_ changes: [PortChange]) async throws
@@ -51,6 +53,7 @@ protocol SwitchSession: Sendable {
 }
 
 extension SwitchSession {
+  var keepsDescriptions: Bool { true }
   func confirm() async throws {}
   func takeBack() async throws -> Bool { false }
   func neighbours() async throws -> [SwitchNeighbour] { [] }

@@ -55,7 +55,9 @@ extension CommandTemplate {
     macTable: (
       "show mac-address",
       { text in
-        SwitchTables.macTable(text) { $0.split(separator: "/").count >= 2 && $0.first?.isNumber == true }
+        SwitchTables.macTable(text, isVLANLast: true) {
+          $0.split(separator: "/").count >= 2 && $0.first?.isNumber == true
+        }
       }
     ))
 

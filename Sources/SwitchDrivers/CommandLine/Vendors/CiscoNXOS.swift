@@ -7,7 +7,11 @@ extension CommandTemplate {
     tested: "was tested with constructed dialogues and recorded tables only, never on hardware",
     begin: ["terminal length 0", "terminal width 511"], enable: "enable",
     show: ["show running-config"],
-    read: { InterfaceReader(ports: ["Ethernet", "port-channel"]).read($0[0]) },
+    read: { replies in
+      var reader = InterfaceReader(ports: ["Ethernet", "port-channel"])
+      reader.isShutByDefault = replies[0].contains("\nsystem default switchport shutdown")
+      return reader.read(replies[0])
+    },
     port: { SwitchportCommands(prepare: ["switchport"]).commands($0) },
     save: ["copy running-config startup-config"],
     macTable: (
