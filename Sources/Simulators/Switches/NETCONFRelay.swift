@@ -49,6 +49,7 @@ public final class NETCONFRelay: Sendable {
       while let length = Self.messageLength(unread, isChunked: hasGreeted) {
         let raw = Array(unread[..<length])
         unread.removeFirst(length)
+        let isHello = !hasGreeted
         hasGreeted = true
         let text = String(decoding: raw, as: UTF8.self)
         log.write("typed", device: "netconf", ["line": .string(text)])
@@ -67,6 +68,8 @@ public final class NETCONFRelay: Sendable {
           log.write("effect", device: "netconf", [:])
         }
         server.write(raw)
+        // netconfd 2.13 loses a request that it reads together with the hello.
+        if isHello { try await Task.sleep(for: .milliseconds(200)) }
         if dropping, text.contains("<commit") {
           faults.dropsAfterObeying -= 1
           try CommandLineSwitch.keep(faults.json, "\(folder)/faults.json")

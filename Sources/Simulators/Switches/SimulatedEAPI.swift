@@ -44,6 +44,10 @@ public struct SimulatedEAPI: SimulatedSwitchAPI {
     case "configure":
       place.isConfiguring = true
       return .emptyObject
+    case "show configuration sessions":
+      var all = JSONObject()
+      for name in await device.trials { all[name] = ["state": "pendingCommitTimer"] }
+      return ["sessions": .object(all)]
     case "show interfaces switchport": return await switchports()
     case "show interfaces description": return await descriptions()
     case "show lldp neighbors detail":
@@ -84,6 +88,7 @@ public struct SimulatedEAPI: SimulatedSwitchAPI {
     }
     guard place.session != nil || place.isConfiguring else { throw Refusal(words: "Invalid input") }
     if words.starts(with: ["commit", "timer"]), let session = place.session {
+      guard await device.trials.isEmpty else { throw Refusal(words: "Cannot commit: another commit timer is pending") }
       await device.commit(session, awaits: true)
       return .emptyObject
     }

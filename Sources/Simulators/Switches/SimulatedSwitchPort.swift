@@ -45,7 +45,8 @@ public actor SimulatedSwitch {
     }
     unconfirmed = [:]
   }
-  public var hasUnconfirmed: Bool { !unconfirmed.isEmpty }
+  /// Sessions whose changes wait for their confirmation.
+  public var trials: [String] { unconfirmed.keys.sorted() }
 
   func candidate(_ session: String) -> State { candidates[session] ?? running }
   func setCandidate(_ session: String, _ state: State?) { candidates[session] = state }

@@ -19,10 +19,15 @@ struct AristaEAPI: SwitchAccess {
     self.http = http
     enableSecretFile = configuration.secretFile
   }
-  func open() async throws -> any SwitchSession { AristaSession(http: http, enableSecretFile: enableSecretFile) }
+  func open() async throws -> any SwitchSession {
+    let session = AristaSession(http: http, enableSecretFile: enableSecretFile)
+    try await session.endForsaken()
+    return session
+  }
 }
 
 private final class AristaSession: SwitchSession {
+  private static let prefix = "steelyard-"
   let isTransactional = true
   private let http: SwitchHTTP
   private let enableSecretFile: String?
@@ -32,6 +37,15 @@ private final class AristaSession: SwitchSession {
   init(http: SwitchHTTP, enableSecretFile: String?) {
     self.http = http
     self.enableSecretFile = enableSecretFile
+  }
+
+  /// Takes back what an earlier visit did not live to confirm: its timer would undo what comes now.
+  func endForsaken() async throws {
+    let sessions = try await run(["show configuration sessions"])[0]["sessions"]?.object ?? [:]
+    for member in sessions where member.key.hasPrefix(Self.prefix) && SwitchText.isWord(member.key) {
+      guard member.value["state"]?.string?.lowercased().contains("pending") == true else { continue }
+      _ = try await run(["configure session \(member.key) abort"])
+    }
   }
 
   func ports() async throws -> [String: SwitchPortState] {
@@ -64,7 +78,7 @@ private final class AristaSession: SwitchSession {
   }
 
   func change(_ changes: [PortChange]) async throws {
-    let name = "steelyard-\(Identifier.hex().prefix(8))"
+    let name = "\(Self.prefix)\(Identifier.hex().prefix(8))"
     var commands = ["configure session \(name)"]
     for vlan in changes.vlans { commands.append("vlan \(vlan)") }
     for change in changes { commands += Self.commands(change) }
