@@ -43,6 +43,7 @@ struct AttributeReader: Sendable {
   }
 
   func has(_ name: String) -> Bool { object[name] != nil }
+  func isEmptyDictionary(_ name: String) -> Bool { object[name]?.object?.isEmpty == true }
   private func value(_ name: String) -> JSON? {
     guard let value = object[name], !value.isNull else { return nil }
     return value

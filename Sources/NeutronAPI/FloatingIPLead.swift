@@ -42,7 +42,8 @@ struct FloatingIPLead {
     }
     floatingIP.association = association
     floatingIP.routerID = router
-    floatingIP.status = .active
+    // Until packets go that way: the engine shows it ACTIVE.
+    floatingIP.status = .down
   }
 
   private func association(

@@ -136,7 +136,7 @@ struct PortForwardingDraft {
       return
     }
     floatingIP.routerID = router
-    floatingIP.status = .active
+    floatingIP.status = .down
     try FloatingIPStore.update(&floatingIP, at: now, in: session)
   }
 }

@@ -170,7 +170,9 @@ struct RouterInterfaceRoutes: Sendable {
   ) async throws -> APIResponse {
     let (actor, id, now) = (try request.actor(), try request.parameter("router"), request.now)
     let body = try await AttributeReader.body(request, "router")
-    let drafts = try (body.objects("external_gateways", most: 16) ?? []).map {
+    // (`router unset --external-gateway` sends an empty dictionary for no gateways, and then unsets the gateway)
+    let given = body.isEmptyDictionary("external_gateways") ? [] : try body.objects("external_gateways", most: 16)
+    let drafts = try (given ?? []).map {
       try GatewayDraft($0, what: "external_gateways")
     }
     let changed = try await neutron.database.write { session in

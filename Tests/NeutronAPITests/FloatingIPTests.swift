@@ -28,7 +28,7 @@ import Wire
       #expect(floatingIP["floating_ip_address"]?.string == "203.0.113.3")
       #expect(floatingIP["fixed_ip_address"]?.string == "192.168.7.2")
       #expect(floatingIP["router_id"]?.string == house.router.id)
-      #expect(floatingIP["status"]?.string == "ACTIVE")
+      #expect(floatingIP["status"]?.string == "DOWN", "nothing carries it yet")
       #expect(floatingIP["port_details"]?["name"]?.string == "one")
       let path = "/v2.0/floatingips/\(floatingIP.id)"
 
@@ -153,7 +153,7 @@ import Wire
       let shown = try await site.call(.get, "/v2.0/floatingips/\(floatingIP.id)").json["floatingip"] ?? .null
       #expect(shown["port_forwardings"]?.array?.count == 2)
       #expect(shown["router_id"]?.string == house.router.id)
-      #expect(shown["status"]?.string == "ACTIVE")
+      #expect(shown["status"]?.string == "DOWN")
       #expect(
         try await site.call(
           .put, "/v2.0/floatingips/\(floatingIP.id)", ["floatingip": ["port_id": .string(port.id)]]

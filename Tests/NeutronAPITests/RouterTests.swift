@@ -24,7 +24,7 @@ import Wire
       let inside = try await site.network("inside")
       let subnet = try await site.subnet(inside, "192.168.7.0/24")
       let router = try await site.router(["name": "r1", "external_gateway_info": gateway(outside), "tags": ["blue"]])
-      #expect(router["status"]?.string == "ACTIVE")
+      #expect(router["status"]?.string == "DOWN", "nothing carries it yet")
       #expect(router["routes"] == [])
       #expect(router["tags"] == ["blue"])
       #expect(router["ha"] == nil)
@@ -210,6 +210,9 @@ import Wire
       #expect(two.json["router"]?["external_gateways"] == .array([list[0], list[1]]))
       let updated = try await change("update", [list[0], list[2]])
       #expect(updated.json["router"]?["external_gateways"] == .array([list[0], list[2]]))
+      // As `router unset --external-gateway` writes "none of them".
+      #expect(try await change("remove", .emptyObject).status == 200)
+      #expect(try await change("remove", ["a": 1]).status == 400)
       #expect(try await change("update", []).json["router"]?["external_gateways"] == [])
     }
   }

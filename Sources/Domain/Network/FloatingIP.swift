@@ -3,7 +3,7 @@ import Wire
 /// An address of an external network that leads to one port of a project. Source: Neutron API v2, "Floating IPs".
 public struct FloatingIP: Sendable, Equatable {
   public enum Status: String, Sendable, CaseIterable {
-    /// It leads to a port.
+    /// Packets go to its port.
     case active = "ACTIVE"
     case down = "DOWN"
     case error = "ERROR"
