@@ -1,3 +1,5 @@
+@testable import SwitchDrivers
+
 /// Frames of the Internet's protocols as a machine sends them, with their checksums: connection tracking looks at these.
 enum MachinePacket {
   typealias Address = [UInt8]
