@@ -178,6 +178,10 @@ final class PhysicalSwitch: BatchingSwitch {
       if !configuration.tagged.isEmpty, !capabilities.contains(.trunk) {
         return error(.unsupported, "its driver puts no tagged networks on a port", port: port)
       }
+      if !configuration.accessLists.isEmpty, !capabilities.contains(.acl) {
+        return error(
+          .unsupported, "its driver filters nothing: a security group that does would not be in force", port: port)
+      }
     }
     return nil
   }
