@@ -75,6 +75,8 @@ private final class GatedSwitch: BatchingSwitch {
     let queue = SwitchQueue(gate)
 
     try await withThrowingTaskGroup(of: (Int, DriverError?).self) { group in
+      // Whatever fails here, the callers at the gate must not be waited for for ever.
+      defer { gate.open() }
       group.addTask {
         try await queue.apply(["first": PortConfiguration(native: 1)], label: nil)
         return (-1, nil)
@@ -106,6 +108,8 @@ private final class GatedSwitch: BatchingSwitch {
     let queue = SwitchQueue(gate)
 
     try await withThrowingTaskGroup(of: Void.self) { group in
+      // Whatever fails here, the callers at the gate must not be waited for for ever.
+      defer { gate.open() }
       group.addTask { try await queue.apply(["a": PortConfiguration(native: 1)], label: nil) }
       try await until("the first visit begins") { gate.batches.count == 1 }
       // Each joins the line before the next one comes: the order is part of the test.
