@@ -227,7 +227,7 @@ struct PortRoutes: Sendable {
       try neutron.routing(session)
       try PortSecurity(neutron: neutron, body: body, actor: actor, network: network, rule: "update_port")
         .change(&port, in: session)
-      try SecurityGroupStore.setGroups(of: port, in: session)
+      if port.securityGroupIDs != before.securityGroupIDs { try SecurityGroupStore.setGroups(of: port, in: session) }
       try NetworkPortStore.update(&port, at: now, in: session)
       let isOther = port.isAdminStateUp != before.isAdminStateUp || port.isFilteredOtherwise(than: before)
       try follow(port.isBound && isOther ? [id] : [], groups: port.groupsWithOtherMembers(than: before), in: session)

@@ -112,7 +112,7 @@ public enum NetworkPortStore {
         Value(port.updatedAt), .bool(port.isPortSecurityEnabled), Value(json(port.addressPairs)),
       ])
     try setAddresses(of: port, in: session)
-    try SecurityGroupStore.setGroups(of: port, in: session)
+    if !port.securityGroupIDs.isEmpty { try SecurityGroupStore.setGroups(of: port, in: session) }
     try NetworkTagStore.set(port.tags, of: port.id, in: session)
   }
   /// Writes what may change but the addresses (``setAddresses(of:in:)``), security groups and tags, and counts the revision up.

@@ -102,6 +102,10 @@ import Testing
       #expect(try await room.passes(MachinePacket.udp(a, to: b, (2000, 53)), a, b))
       #expect(try await !room.passes(MachinePacket.udp(b, to: a, (53, 2000)), b, a))
       #expect(try await room.passes(MachinePacket.udp(b, to: a, (2000, 53)), b, a))
+      // Nothing of a rule is left once it is gone, although frames passed by it just now.
+      try await room.driver.apply(["a": Self.configuration(try Self.list([], stateful: false))], label: nil)
+      #expect(try await !room.passes(MachinePacket.udp(b, to: a, (2000, 53)), b, a))
+      #expect(try await !room.passes(MachinePacket.udp(a, to: b, (2000, 53)), a, b))
     }
   }
 

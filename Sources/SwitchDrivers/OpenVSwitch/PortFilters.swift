@@ -35,6 +35,8 @@ struct PortFilters: Sendable {
     let wanted = AccessListFlows.all(ports)
     if try await !flows.differences(from: wanted).isEmpty {
       try await flows.replace(with: wanted)
+      // What the old rules let pass may go on for a moment in the datapath: let it be gone.
+      _ = try? await control.call("revalidator/wait", [], limit: limit)
       guard try await flows.differences(from: wanted).isEmpty else {
         throw FlowTable.Failure(description: "the rules of filtered ports are not in force after they were set")
       }
