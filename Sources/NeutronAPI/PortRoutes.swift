@@ -40,17 +40,17 @@ struct PortRoutes: Sendable {
       // Neutron's word for a port of an Ironic node that a switch driver has wired.
       .text("binding:vif_type") { $0.bindingHostID.isEmpty ? "unbound" : "other" },
       .bool("port_security_enabled") { $0.isPortSecurityEnabled }, .strings("security_groups") { $0.securityGroupIDs },
-      .json("allowed_address_pairs") { port in
-        .array(
-          port.addressPairs.map {
-            ["ip_address": .string($0.text), "mac_address": .string($0.mac?.description ?? port.macAddress)]
-          })
-      },
+      .json("allowed_address_pairs") { json($0.addressPairs, of: $0.macAddress) },
       .constant("extra_dhcp_opts", "[]"),
       .json("trunk_details") { $0.trunk.map { TrunkRoutes.details($0) } ?? .null },
       .text("dns_name") { $0.dnsName }, .strings("tags") { $0.tags }, .int("revision_number") { $0.revision },
       .time("created_at") { $0.createdAt }, .time("updated_at") { $0.updatedAt },
     ], ownFilters: TagFilter.names.union(["fixed_ips", "ip_address"]))
+
+  /// - Parameter mac: the port's, which a pair without one has.
+  static func json(_ pairs: [AddressPair], of mac: String) -> JSON {
+    .array(pairs.map { ["ip_address": .string($0.text), "mac_address": .string($0.mac?.description ?? mac)] })
+  }
 
   private func list(_ request: APIRequest) async throws -> APIResponse {
     let actor = try request.actor()
@@ -66,21 +66,26 @@ struct PortRoutes: Sendable {
       sql.appendFilter("AND p.network_id IN", query.all("network_id"))
       sql.appendFilter("AND p.device_id IN", query.all("device_id"))
       sql.appendFilter("AND p.host_id IN", query.all("binding:host_id"))
-      sql.append("ORDER BY p.created_at, p.id")
+      sql.appendFilter("AND p.device_owner IN", query.all("device_owner"))
+      sql.appendFilter("AND p.mac_address IN", query.all("mac_address"))
+      sql.appendFilter("AND p.project_id IN", query.all("project_id"))
     }
-    guard Self.view.isWhole(query) else {
-      let ports = try await neutron.database.read { session in try NetworkPortStore.list(in: session, narrow) }
-      return try Self.view.list(ports.filter(isShown), request)
+    // What is narrowed by the database alone, and comes in its order, needs no ports in between.
+    let isNarrowed = query.allSatisfy { Self.narrowed.contains($0.name) }
+    if isNarrowed, let rows = PortRows(Self.view.chosen(request), narrow: narrow) {
+      return try await rows.answer(neutron.database)
     }
-    return try await Self.view.listInParts(
-      request, neutron.database, ids: { session in try NetworkPortStore.ids(in: session, narrow) },
-      read: { ids, session in
-        try NetworkPortStore.list(in: session) { sql in
-          sql.appendFilter("WHERE p.id IN", ids)
-          sql.append(ids.isEmpty ? "WHERE 1 = 0" : "AND p.is_being_deleted = 0 ORDER BY p.created_at, p.id")
-        }.filter(isShown)
-      })
+    let ports = try await neutron.database.read { session in
+      try NetworkPortStore.list(in: session) { sql in
+        narrow(&sql)
+        sql.append("ORDER BY p.created_at, p.id")
+      }
+    }
+    return try Self.view.list(ports.filter(isShown), request)
   }
+  private static let narrowed: Set<String> = [
+    "fields", "id", "name", "network_id", "device_id", "binding:host_id", "device_owner", "mac_address", "project_id",
+  ]
 
   private func show(_ request: APIRequest) async throws -> APIResponse {
     let (actor, id) = (try request.actor(), try request.parameter("port"))

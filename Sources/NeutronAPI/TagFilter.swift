@@ -14,7 +14,9 @@ struct TagFilter: Sendable {
     }
     (all, any, notAll, notAny) = (sets("tags"), sets("tags-any"), sets("not-tags"), sets("not-tags-any"))
   }
+  private var isEmpty: Bool { all.isEmpty && any.isEmpty && notAll.isEmpty && notAny.isEmpty }
   func matches(_ tags: [String]) -> Bool {
+    if isEmpty { return true }
     let has = Set(tags)
     return all.allSatisfy { $0.isSubset(of: has) } && any.allSatisfy { !$0.isDisjoint(with: has) }
       && notAll.allSatisfy { !$0.isSubset(of: has) } && notAny.allSatisfy { $0.isDisjoint(with: has) }

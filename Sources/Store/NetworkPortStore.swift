@@ -61,12 +61,6 @@ public enum NetworkPortStore {
     }
     return ports
   }
-  /// The ids of the ports that `narrow` leaves, in its order.
-  public static func ids(in session: any Session, _ narrow: (inout Query) -> Void) throws -> [String] {
-    var query = Query("SELECT p.id FROM network_ports p")
-    narrow(&query)
-    return try session.query(query) { $0.text(0) }
-  }
   /// The addresses of each of these ports, in their order: one statement.
   static func addresses(of ids: [String], in session: any Session) throws -> [String: [NetworkPort.FixedIP]] {
     if ids.isEmpty { return [:] }
