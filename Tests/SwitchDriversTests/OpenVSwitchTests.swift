@@ -335,7 +335,8 @@ import Wire
       }
       #expect(error?.code == .unreachable)
       #expect(error?.detail.contains("ovs-vswitchd") == true)
-      #expect(ContinuousClock.now - begin < .seconds(4))
+      // Three parts with a second each, and a busy machine.
+      #expect(ContinuousClock.now - begin < .seconds(8))
 
       try home.signalDaemon(SIGCONT)
       try await driver.apply(["n1": PortConfiguration(native: 101)], label: nil)
