@@ -53,7 +53,7 @@ struct LabOVN {
     let arguments = ["\(folder)/\(name).db", "--remote=punix:\(socket)", "--unixctl=\(folder)/\(name).ctl"]
     try await lab.launch(
       "ovsdb-server", arguments, environment: environment, log: "\(folder)/\(name).log", pid: pid)
-    try await lab.wait("OVN's database \(name)", pid: pid, log: "\(folder)/\(name).log") { Files.exists(socket) }
+    try await lab.wait("OVN's database \(name)", pid: pid, log: "\(folder)/\(name).log") { Sockets.answers(socket) }
     _ = try await runChecked("ovn-\(name)ctl", ["--db=unix:\(socket)", "--timeout=20", "init"])
   }
 

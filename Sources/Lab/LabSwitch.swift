@@ -29,7 +29,7 @@ struct LabSwitch {
         environment: environment, inNamespace: true,
         log: "\(folder)/ovsdb.log", pid: "\(folder)/ovsdb.pid")
       try await lab.wait("the switch's database", pid: "\(folder)/ovsdb.pid", log: "\(folder)/ovsdb.log") {
-        Files.exists(lab.switchSocket)
+        Sockets.answers(lab.switchSocket)
       }
       try await control(["--no-wait", "init"])
     }
@@ -40,7 +40,7 @@ struct LabSwitch {
         inNamespace: true,
         log: "\(folder)/vswitchd.log", pid: "\(folder)/vswitchd.pid")
       try await lab.wait("the switch", pid: "\(folder)/vswitchd.pid", log: "\(folder)/vswitchd.log") {
-        Files.exists("\(folder)/vswitchd.ctl")
+        Sockets.answers("\(folder)/vswitchd.ctl")
       }
     }
     let bridge = Laboratory.switchName

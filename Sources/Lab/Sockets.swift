@@ -1,3 +1,5 @@
+import Glibc
+
 /// Who listens on this host, as the kernel tells everybody.
 enum Sockets {
   enum Kind: String {
@@ -12,6 +14,22 @@ enum Sockets {
       let words = line.split(separator: " ")
       // Source: Linux, include/net/tcp_states.h; 0A is LISTEN.
       return words.count > 3 && words[1] == wanted && (kind == .udp || words[3] == "0A")
+    }
+  }
+
+  /// Whether somebody takes connections at a Unix socket: its file is there a moment before that.
+  static func answers(_ path: String) -> Bool {
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    let socket = Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+    guard socket >= 0 else { return false }
+    defer { close(socket) }
+    guard path.utf8.count < MemoryLayout.size(ofValue: address.sun_path) else { return false }
+    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+    return withUnsafePointer(to: &address) { pointer in
+      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        connect(socket, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0
+      }
     }
   }
 

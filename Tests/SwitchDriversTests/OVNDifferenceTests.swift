@@ -111,7 +111,7 @@ import Wire
 
   @Test func withoutAnybodyBehindTheDatabaseNothingIsInForce() async throws {
     try await VirtualOVN.with(translates: false) { ovn in
-      let driver = try ovn.driver(limit: .milliseconds(300))
+      let driver = try ovn.driver(limit: .milliseconds(1500))
       try await driver.probe()
       let site = try TenantSite()
       let error = await #expect(throws: DriverError.self) { try await driver.apply(site.topology) }
