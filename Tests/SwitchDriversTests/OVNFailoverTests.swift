@@ -21,7 +21,7 @@ import Testing
       try await ovn.end("northd")
       try site.float("203.0.113.50", to: "10.1.0.11")
       await #expect(throws: DriverError.self) {
-        try await ovn.driver(limit: .milliseconds(300)).apply(site.topology)
+        try await ovn.driver(limit: .milliseconds(1500)).apply(site.topology)
       }
       #expect(try await room.asks(outside, "203.0.113.50", tries: 1) == nil)
 
