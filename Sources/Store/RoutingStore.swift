@@ -2,6 +2,10 @@ import Domain
 
 /// What an engine needs to know that routes and gives out addresses.
 public enum RoutingStore {
+  /// Whether there is a router, without which no floating IP leads anywhere.
+  public static func hasRouters(in session: any Session) throws -> Bool {
+    try session.exists("SELECT 1 FROM routers LIMIT 1", [])
+  }
   /// Everything that is wanted now: eleven statements, however much there is.
   public static func topology(in session: any Session) throws -> RoutingTopology {
     let routers = try RouterStore.list(in: session) { $0.append("ORDER BY id") }

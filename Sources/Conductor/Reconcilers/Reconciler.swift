@@ -3,6 +3,9 @@ import ServiceLifecycle
 import Wire
 
 /// A loop with no beginning and no end: woken by a timer and by a signal, it does a bounded round of work.
+///
+/// After a round it rests four times as long as that took, at most ``longestRest``: signals that come one after the other, of
+/// many requests, share rounds, which take a fifth of a processor at most.
 struct Reconciler: Service {
   let name: String
   /// Between two rounds when nothing signals.
@@ -10,15 +13,18 @@ struct Reconciler: Service {
   let signals: Signals
   let logger: Logger
   let round: @Sendable () async throws -> Void
+  static let longestRest: Duration = .seconds(1)
 
   func run() async throws {
     await cancelWhenGracefulShutdown {
       while !Task.isCancelled {
         // A signal that comes while a round is under way has the next one follow at once.
         let seen = signals.count(of: name)
+        let start = ContinuousClock.now
         do { try await round() } catch is CancellationError { return } catch {
           logger.error("\(name): \(error)")
         }
+        try? await Task.sleep(for: min((ContinuousClock.now - start) * 4, Self.longestRest))
         await signals.wait(for: name, limit: period, since: seen)
       }
     }

@@ -22,12 +22,14 @@ extension Conductor {
   /// is ACTIVE only once packets go that way; when that cannot be found out, it stays as it is.
   /// - Returns: false when it must be tried again soon.
   func carryRouting() async throws -> Bool {
-    let wanted = try await database.read { try RoutingStore.topology(in: $0) }
     guard let routing else {
+      guard try await database.read({ try RoutingStore.hasRouters(in: $0) }) else { return true }
+      let wanted = try await database.read { try RoutingStore.topology(in: $0) }
       try await show(
         wanted, RoutingPlan(RoutingTopology(routers: [], networks: []), physicalNetworks: []), nothing: true)
       return true
     }
+    let wanted = try await database.read { try RoutingStore.topology(in: $0) }
     let plan = RoutingPlan(wanted, physicalNetworks: routing.physicalNetworks)
     do {
       let changes = try await routing.apply(plan.topology)
