@@ -54,8 +54,8 @@ struct FloatingIPLead {
       throw APIError.badFloatingIP(
         "Cannot process floating IP association with Port \(id), since that port is owned by a different project")
     }
-    // Ports of routers and of other floating IPs.
-    if port.deviceOwner.hasPrefix("network:") {
+    // To a router's own side as upstream: whoever asks for that address reaches the router.
+    if port.deviceOwner.hasPrefix("network:"), port.deviceOwner != Router.Attachment.Kind.interface.rawValue {
       throw APIError.badFloatingIP("Port \(id) is unable to be assigned a floating IP")
     }
     let own: NetworkPort.FixedIP
