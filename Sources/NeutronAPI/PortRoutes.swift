@@ -156,16 +156,14 @@ struct PortRoutes: Sendable {
     }
     try applyBinding(body, to: &port, actor, rule: rule)
     if let text = try body.text("mac_address"), MACAddress(text)?.description != port.macAddress {
-      guard let mac = MACAddress(text), mac.isUnicast else {
+      // A group address passes, as upstream: a machine that is attached brings its own in any case.
+      guard let mac = MACAddress(text), !["00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff"].contains(mac.description) else {
         throw APIError.invalid("'\(text)' is not a valid MAC address.")
       }
       guard NetworkPolicy.mayChooseAddresses(on: network, actor) else {
         throw APIError.disallowed("\(rule):mac_address", "only the owner of the network chooses addresses on it.")
       }
-      let taken = try NetworkPortStore.list(network: network.id, in: session).contains {
-        $0.macAddress == mac.description
-      }
-      guard !taken else {
+      guard try !NetworkPortStore.isTaken(mac, on: network.id, in: session) else {
         throw APIError.conflict(
           "Unable to complete operation for network \(network.id). The mac address \(mac) is in use.",
           type: "MacAddressInUse")
@@ -273,11 +271,6 @@ struct PortRoutes: Sendable {
     }
     return .noContent
   }
-}
-
-extension MACAddress {
-  /// Not a group address (IEEE 802: lowest bit of the first byte).
-  fileprivate var isUnicast: Bool { (UInt8(description.prefix(2), radix: 16) ?? 1) & 1 == 0 }
 }
 
 /// `fixed_ips=ip_address=A&fixed_ips=subnet_id=S`: one address must match all that is asked of its kind.

@@ -89,6 +89,13 @@ public enum NetworkPortStore {
     return Dictionary(found.map { ($0.id, $0) }) { first, _ in first }
   }
 
+  /// Whether a port of the network has the MAC address.
+  public static func isTaken(_ mac: MACAddress, on network: String, in session: any Session) throws -> Bool {
+    try session.exists(
+      "SELECT 1 FROM network_ports WHERE network_id = $1 AND mac_address = $2",
+      [.text(network), .text(mac.description)])
+  }
+
   /// - Throws: ``StoreError`` `.conflict` when the MAC is on the network already, or an address is another port's.
   public static func insert(_ port: NetworkPort, in session: any Session) throws {
     try session.execute(

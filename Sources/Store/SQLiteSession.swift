@@ -11,8 +11,12 @@ final class SQLiteSession: Session {
   /// Statements prepared at run time that are kept; filters come in few shapes.
   private static let textLimit = 256
 
+  /// SQLite counts every piece of memory under one lock of the process unless it is told not to (SQLITE_CONFIG_MEMSTATUS).
+  private static let hasNoStatistics = csqlite_forget_statistics() == SQLITE_OK
+
   /// - Parameter durable: commits reach the disk before they return (`synchronous=FULL`).
   init(path: String, durable: Bool) throws {
+    _ = Self.hasNoStatistics
     var opened: OpaquePointer?
     let code = sqlite3_open_v2(path, &opened, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nil)
     guard code == SQLITE_OK, let opened else {

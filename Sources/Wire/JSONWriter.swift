@@ -127,18 +127,7 @@ public struct JSONWriter: ~Copyable {
     guard let (date, micros) = time.civil else { return value(time.iso8601) }
     separate()
     reserve(30)
-    put(UInt8(ascii: "\""))
-    digits(date.year, 4)
-    put(UInt8(ascii: "-"))
-    digits(date.month, 2)
-    put(UInt8(ascii: "-"))
-    digits(date.day, 2)
-    put(UInt8(ascii: "T"))
-    digits(date.hour, 2)
-    put(UInt8(ascii: ":"))
-    digits(date.minute, 2)
-    put(UInt8(ascii: ":"))
-    digits(date.second, 2)
+    begin(date)
     if micros != 0 {
       put(UInt8(ascii: "."))
       digits(micros, 6)
@@ -150,6 +139,12 @@ public struct JSONWriter: ~Copyable {
     guard let (date, _) = time.civil else { return value(time.iso8601Zulu) }
     separate()
     reserve(24)
+    begin(date)
+    put(UInt8(ascii: "Z"))
+    put(UInt8(ascii: "\""))
+  }
+  /// The opening quote, and all but the fraction and the zone.
+  @inline(__always) private mutating func begin(_ date: Timestamp.CivilTime) {
     put(UInt8(ascii: "\""))
     digits(date.year, 4)
     put(UInt8(ascii: "-"))
@@ -162,8 +157,6 @@ public struct JSONWriter: ~Copyable {
     digits(date.minute, 2)
     put(UInt8(ascii: ":"))
     digits(date.second, 2)
-    put(UInt8(ascii: "Z"))
-    put(UInt8(ascii: "\""))
   }
   @inline(__always) private mutating func digits(_ number: Int, _ width: Int) {
     var rest = number

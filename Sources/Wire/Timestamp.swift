@@ -33,8 +33,9 @@ public struct Timestamp: Sendable, Hashable, Comparable {
   /// "2026-11-21 01:48:24": Python's `str(datetime)`, which ESI-Leap's messages use.
   public var pythonText: String { format(separator: " ", fraction: .whenNotZero) }
 
+  typealias CivilTime = (year: Int, month: Int, day: Int, hour: Int, minute: Int, second: Int)
   /// The calendar's view, and the microseconds beside it; nil outside the years 0 to 9999.
-  var civil: (date: (year: Int, month: Int, day: Int, hour: Int, minute: Int, second: Int), micros: Int)? {
+  var civil: (date: CivilTime, micros: Int)? {
     let (seconds, micros) = microseconds.flooredDivision(by: 1_000_000)
     let (days, secondOfDay) = seconds.flooredDivision(by: 86_400)
     let date = Self.civil(fromDays: days)

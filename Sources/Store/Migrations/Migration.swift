@@ -8,7 +8,7 @@ struct Migration {
   /// All of them in order. A gap or a repeated number fails a test.
   static let all: [Migration] = [
     workflows, identity, nodes, networks, images, leases, agents, nodeInterfaces, reasons, identityCore, inventory,
-    leaseDepth, networkSharing, subnetPools, trunks, networkSegments, routers, isolation, securityGroups,
+    leaseDepth, networkSharing, subnetPools, trunks, networkSegments, routers, isolation, securityGroups, portOrder,
   ]
 
   /// The copy of a database that is made before its schema is changed.
