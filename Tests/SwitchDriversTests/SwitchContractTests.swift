@@ -6,7 +6,7 @@ import Testing
 @testable import SwitchDrivers
 
 /// What every kind of physical switch must do, each against a stand-in that keeps state and speaks its protocol.
-@Suite(.serialized) struct SwitchContractTests {
+@Suite struct SwitchContractTests {
   @Test(arguments: ContractBench.kinds)
   func whatIsAppliedIsReadBack(kind: String) async throws {
     try await ContractBench.with(kind) { bench in
