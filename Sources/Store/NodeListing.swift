@@ -235,16 +235,8 @@ public struct NodeSelection: Sendable {
 }
 
 extension NodeStore {
-  /// Hands each row that `filter` leaves to `body`: answers are written straight from rows, because a list of a thousand
-  /// nodes must not become a thousand objects first.
-  public static func rows(
-    _ selection: NodeSelection, _ filter: NodeFilter, in session: any Session, _ body: (borrowing Row) throws -> Void
-  ) throws {
-    var query = selection.query
-    filter.apply(to: &query)
-    _ = try session.query(query) { try body($0) }
-  }
-  /// The same for one part of a long list. The first column of the selection must be the UUID.
+  /// Hands each row of one part of a list to `body`: answers are written straight from rows, because a list of a thousand
+  /// nodes must not become a thousand objects first. The first column of the selection must be the UUID.
   /// - Returns: where it ended, for the ``Paging/end`` of the next part; nil when no row was left.
   public static func rows(
     _ selection: NodeSelection, partOf filter: NodeFilter, in session: any Session,
