@@ -43,7 +43,7 @@ extension Conductor {
           findings.append("node \(node.label) is held by lease \(lease), which is not active")
         }
         for port in try PortStore.list(node: node.uuid, in: session) {
-          guard let vif = port.vifPortID, try NetworkPortStore.get(vif, in: session) == nil else { continue }
+          guard let vif = port.carriedVIF, try NetworkPortStore.get(vif, in: session) == nil else { continue }
           findings.append("port \(port.address) of node \(node.label) holds network port \(vif), which does not exist")
         }
       }

@@ -100,18 +100,14 @@ extension IronicAPI {
 
   // MARK: Networks
 
-  /// POST /v1/nodes/{node}/vifs `{"id", "port_uuid"?}` → 204.
+  /// POST /v1/nodes/{node}/vifs `{"id", "port_uuid" or "portgroup_uuid"?}` → 204.
   ///
   /// Answers: 400 for a network port that the caller may not see, as for none, 409 when it is attached already.
   private func attach(_ request: APIRequest) async throws -> APIResponse {
     let version = try Microversion(request.headers)
     let body = try await request.object()
     guard let id = body["id"]?.string, !id.isEmpty else { throw APIError.badRequest("id of the VIF is required.") }
-    let port = try FieldReading.uuid(body["port_uuid"], "port_uuid")
-    if port != nil { try version.require(67, "port_uuid") }
-    if body["portgroup_uuid"]?.isNull == false {
-      throw APIError.badRequest("Switches do not bond here: attach the VIF to a single port.")
-    }
+    let place = try Self.place(body, version)
     let requester = try requester(request)
     return try await database.write { session in
       let actor = try request.actor()
@@ -123,8 +119,20 @@ extension IronicAPI {
       guard NetworkPolicy.mayChange(vif, actor) else {
         throw APIError.forbidden("You are not authorized to attach VIF \(id).")
       }
-      try conductor.attachVIF(networkPortID: id, node: &node, port: port, by: requester, in: session)
+      try conductor.attachVIF(networkPortID: id, node: &node, at: place, by: requester, in: session)
       return .noContent
+    }
+  }
+  private static func place(_ body: JSONObject, _ version: Microversion) throws -> Conductor.VIFPlace {
+    let port = try FieldReading.uuid(body["port_uuid"], "port_uuid")
+    let group = try FieldReading.uuid(body["portgroup_uuid"], "portgroup_uuid")
+    if port != nil { try version.require(67, "port_uuid") }
+    if group != nil { try version.require(67, "portgroup_uuid") }
+    switch (port, group) {
+    case (nil, nil): return .anyFree
+    case (let port?, nil): return .port(port)
+    case (nil, let group?): return .portGroup(group)
+    default: throw APIError.badRequest("Cannot specify both port_uuid and portgroup_uuid")
     }
   }
   private func detach(_ request: APIRequest) async throws -> APIResponse {

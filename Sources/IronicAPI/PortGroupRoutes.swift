@@ -66,7 +66,8 @@ extension IronicAPI {
         "uuid": .string(group.uuid), "address": JSON(group.address), "name": JSON(group.name),
         "node_uuid": .string(group.nodeUUID), "standalone_ports_supported": .bool(group.supportsStandalonePorts),
         "mode": .string(group.mode), "properties": .object(group.properties), "extra": .object(group.extra),
-        "internal_info": .emptyObject, "created_at": .string(group.createdAt.iso8601WithOffset),
+        "internal_info": group.vifPortID.map { ["tenant_vif_port_id": .string($0)] } ?? .emptyObject,
+        "created_at": .string(group.createdAt.iso8601WithOffset),
         "updated_at": JSON(group.updatedAt?.iso8601WithOffset), "ports": view.links("\(group.uuid)/ports"),
       ])
   }
@@ -207,10 +208,17 @@ extension IronicAPI {
       if before.supportsStandalonePorts && !group.supportsStandalonePorts {
         for port in ports { if let reason = standaloneUse(of: port) { throw noStandalone(group, reason) } }
       }
+      if let vif = group.vifPortID, !isBondedAlike(group, before) {
+        throw APIError.conflict(
+          "Portgroup \(group.uuid) has VIF \(vif) attached: detach it before the address, mode or properties change.")
+      }
       group.updatedAt = request.now
       try unlessTaken(taken(group)) { try PortGroupStore.update(group, in: session) }
       return APIResponse(json: shown(group, view))
     }
+  }
+  private func isBondedAlike(_ group: PortGroup, _ other: PortGroup) -> Bool {
+    group.address == other.address && group.mode == other.mode && group.properties == other.properties
   }
   private func noStandalone(_ group: PortGroup, _ reason: String) -> APIError {
     .conflict(

@@ -113,7 +113,8 @@ extension IronicAPI {
         "uuid": .string(port.uuid), "address": .string(port.address), "node_uuid": .string(port.nodeUUID),
         "extra": .object(port.extra), "created_at": .string(port.createdAt.iso8601WithOffset),
         "updated_at": JSON(port.updatedAt?.iso8601WithOffset),
-        "internal_info": port.vifPortID.map { ["tenant_vif_port_id": .string($0)] } ?? .emptyObject,
+        // That of the group too, so that ESI's lists, which know no groups, tell what each NIC and switch port carries.
+        "internal_info": port.carriedVIF.map { ["tenant_vif_port_id": .string($0)] } ?? .emptyObject,
         "local_link_connection": .object(port.localLinkConnection), "pxe_enabled": .bool(port.isPXEEnabled),
         "portgroup_uuid": JSON(port.portGroupUUID), "physical_network": JSON(port.physicalNetwork),
         "is_smartnic": false, "name": JSON(port.name),
@@ -179,12 +180,18 @@ extension IronicAPI {
   }
 
   /// What membership in a port group asks of a port.
+  /// - Parameter before: the port as it was; nil for a new one.
   /// - Throws: 400 for a group that is not the node's; 409 when it takes no port that is used on its own, or one of another
-  ///   physical network.
-  private func checkGroup(_ port: Port, in session: any Session) throws {
+  ///   physical network, or no new one because machines' networks are on it.
+  private func checkGroup(_ port: Port, before: Port? = nil, in session: any Session) throws {
     guard let uuid = port.portGroupUUID else { return }
     guard let group = try PortGroupStore.get(uuid, in: session), group.nodeUUID == port.nodeUUID else {
       throw APIError.badRequest("Portgroup \(uuid) could not be found on node \(port.nodeUUID).")
+    }
+    if before?.portGroupUUID != uuid, let vif = group.vifPortID {
+      throw APIError.conflict(
+        "Port \(port.uuid) cannot become a member of port group \(uuid), which has VIF \(vif) attached: detach it first."
+      )
     }
     if !group.supportsStandalonePorts, let reason = standaloneUse(of: port) {
       throw APIError.conflict(
@@ -197,6 +204,10 @@ extension IronicAPI {
         "Port with physical network \(port.physicalNetwork ?? "None") cannot become a member of port group \(group.uuid) which has ports in physical network \(other.physicalNetwork ?? "None")."
       )
     }
+  }
+  /// The port, or its port group where that has the VIF.
+  private func carrier(of port: Port) -> String {
+    port.vifPortID == nil ? "Port group \(port.portGroupUUID ?? "") of port \(port.uuid)" : "Port \(port.uuid)"
   }
   private func requireVersion(_ body: JSONObject, _ members: some Sequence<String>, _ version: Microversion) throws {
     for member in members {
@@ -260,11 +271,12 @@ extension IronicAPI {
       for field in fields.sorted() where field != "node_uuid" { try set(field, document[field], on: &port) }
       if !fields.isDisjoint(with: Self.wiring) && !isWiredAlike(port, before) {
         try requireFree(node)
-        if let vif = before.vifPortID {
-          throw APIError.conflict("Port \(port.uuid) has VIF \(vif) attached: detach it before the port is rewired.")
+        if let vif = before.carriedVIF {
+          throw APIError.conflict(
+            "\(carrier(of: before)) has VIF \(vif) attached: detach it before the port is rewired.")
         }
       }
-      try checkGroup(port, in: session)
+      try checkGroup(port, before: before, in: session)
       port.updatedAt = request.now
       try unlessTaken(taken(port)) { try PortStore.update(port, in: session) }
       if let old = before.switchPort, old != port.switchPort { try SwitchPortStore.forget(old, in: session) }
@@ -281,8 +293,10 @@ extension IronicAPI {
       let (port, node) = try port(request, in: session)
       try require(.wire, node, try request.actor())
       try requireFree(node)
-      if let vif = port.vifPortID {
-        throw APIError.conflict("Cannot delete the port \(port.uuid) as VIF \(vif) is attached to it.")
+      if let vif = port.carriedVIF {
+        throw APIError.conflict(
+          "Cannot delete the port \(port.uuid) as VIF \(vif) is attached to \(port.vifPortID == nil ? "its port group" : "it")."
+        )
       }
       if let place = port.switchPort { try SwitchPortStore.forget(place, in: session) }
       try PortStore.delete(port.uuid, in: session)

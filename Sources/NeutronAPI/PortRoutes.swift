@@ -267,7 +267,7 @@ struct PortRoutes: Sendable {
       try NetworkPortStore.markBeingDeleted(id, at: now, in: session)
       try follow([], groups: Set(port.securityGroupIDs), in: session)
       // No NIC has it any more while it is being detached; then there is nothing to start.
-      if try PortStore.holding(vif: id, in: session) != nil { try neutron.unplug(port, actor, requestID, session) }
+      if try VIFStore.holder(of: id, in: session) != nil { try neutron.unplug(port, actor, requestID, session) }
     }
     return .noContent
   }

@@ -157,15 +157,28 @@ public enum NetworkPortStore {
 
   /// Ties the port to a node's NIC: its MAC becomes the NIC's, as Ironic does it. The status stays `DOWN` until the switch
   /// was read back (``setStatus(_:of:at:in:)``).
+  /// - Parameter profile: what `binding:profile` says of the place from now on (``VIFHolder/bindingProfile``).
   /// - Throws: ``StoreError`` `.conflict` when the NIC is on the same network through another port.
   public static func bind(
-    _ id: String, hostID: String, macAddress: String, at now: Timestamp, in session: any Session
+    _ id: String, hostID: String, macAddress: String, profile: JSONObject = [:], at now: Timestamp,
+    in session: any Session
   ) throws {
+    if !profile.isEmpty { try setPlace(profile, of: id, in: session) }
     try session.execute(
       """
       UPDATE network_ports SET host_id = $1, mac_address = $2, vnic_type = 'baremetal', is_bound = 1, revision = revision + 1, updated_at = $3 \
       WHERE id = $4
       """, [.text(hostID), .text(macAddress), Value(now), .text(id)])
+  }
+  /// Writes the site's members of `binding:profile`; what the client has written beside them stays.
+  private static func setPlace(_ place: JSONObject, of id: String, in session: any Session) throws {
+    guard
+      let before = try session.first("SELECT profile FROM network_ports WHERE id = $1", [.text(id)], { $0.object(0) })
+    else { return }
+    var profile = before
+    for key in VIFHolder.bindingProfileKeys { profile[key] = place[key] }
+    guard profile != before else { return }
+    try session.execute("UPDATE network_ports SET profile = $1 WHERE id = $2", [Value(profile), .text(id)])
   }
   public static func setStatus(
     _ status: NetworkPort.Status, of id: String, at now: Timestamp, in session: any Session
@@ -181,6 +194,7 @@ public enum NetworkPortStore {
     guard let port = try get(id, in: session) else { return }
     for tagged in port.trunk?.subports ?? [] { try release(tagged.subport.portID, at: now, in: session) }
     if port.isBeingDeleted { return try delete(id, in: session) }
+    try setPlace([:], of: id, in: session)
     try session.execute(
       """
       UPDATE network_ports SET status = 'DOWN', host_id = '', is_bound = 0, mac_address = $1, revision = revision + 1, updated_at = $2 \
@@ -194,8 +208,8 @@ public enum NetworkPortStore {
     try list(in: session) { query in
       query.append(
         """
-        WHERE p.is_bound = 1 AND NOT EXISTS (SELECT 1 FROM ports b WHERE b.vif_port_id = p.id) AND NOT EXISTS (\
-        SELECT 1 FROM trunk_subports s JOIN trunks o ON o.id = s.trunk_id JOIN ports b ON b.vif_port_id = o.port_id \
+        WHERE p.is_bound = 1 AND NOT EXISTS (SELECT 1 FROM attached_nics b WHERE b.vif_port_id = p.id) AND NOT EXISTS (\
+        SELECT 1 FROM trunk_subports s JOIN trunks o ON o.id = s.trunk_id JOIN attached_nics b ON b.vif_port_id = o.port_id \
         WHERE s.port_id = p.id)
         """)
       if let host { query.append("AND p.host_id = ?", .text(host)) }
@@ -205,9 +219,9 @@ public enum NetworkPortStore {
   public static func nodesInBuild(in session: any Session) throws -> [String] {
     try session.query(
       """
-      SELECT b.node_uuid FROM network_ports p JOIN ports b ON b.vif_port_id = p.id WHERE p.status = 'BUILD' UNION \
+      SELECT b.node_uuid FROM network_ports p JOIN attached_nics b ON b.vif_port_id = p.id WHERE p.status = 'BUILD' UNION \
       SELECT b.node_uuid FROM network_ports p JOIN trunk_subports s ON s.port_id = p.id JOIN trunks t ON t.id = s.trunk_id \
-      JOIN ports b ON b.vif_port_id = t.port_id WHERE p.status = 'BUILD'
+      JOIN attached_nics b ON b.vif_port_id = t.port_id WHERE p.status = 'BUILD'
       """, []
     ) { $0.text(0) }
   }

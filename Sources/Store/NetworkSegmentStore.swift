@@ -82,8 +82,8 @@ public enum NetworkSegmentStore {
     guard let place = segment.carrier.physicalNetwork else { return [] }
     return try session.query(
       """
-      SELECT p.id FROM network_ports p LEFT JOIN trunk_subports s ON s.port_id = p.id LEFT JOIN trunks t ON t.id = s.trunk_id \
-      JOIN ports b ON b.vif_port_id = p.id OR b.vif_port_id = t.port_id \
+      SELECT DISTINCT p.id FROM network_ports p LEFT JOIN trunk_subports s ON s.port_id = p.id LEFT JOIN trunks t ON t.id = s.trunk_id \
+      JOIN attached_nics b ON b.vif_port_id = p.id OR b.vif_port_id = t.port_id \
       WHERE p.network_id = $1 AND b.physical_network = $2
       """, [.text(segment.networkID), .text(place)]
     ) { $0.text(0) }

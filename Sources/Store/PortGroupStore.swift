@@ -42,13 +42,14 @@ public enum PortGroupStore {
     group.supportsStandalonePorts = row.bool(6)
     group.extra = row.object(7)
     group.updatedAt = row.optionalTime(9)
+    group.vifPortID = row.optionalText(10)
     return group
   }
   private static func list(in session: any Session, _ narrow: (inout Query) -> Void) throws -> [PortGroup] {
     var query = Query(
       """
-      SELECT uuid, node_uuid, name, address, mode, properties, supports_standalone_ports, extra, created_at, updated_at \
-      FROM port_groups
+      SELECT uuid, node_uuid, name, address, mode, properties, supports_standalone_ports, extra, created_at, updated_at, \
+      vif_port_id FROM port_groups
       """)
     narrow(&query)
     return try session.query(query) { group($0) }
@@ -70,6 +71,9 @@ public enum PortGroupStore {
   public static func get(_ uuid: String, in session: any Session) throws -> PortGroup? {
     try list(in: session) { $0.append("WHERE uuid = ?", .text(uuid)) }.first
   }
+  static func holding(vif id: String, in session: any Session) throws -> PortGroup? {
+    try list(in: session) { $0.append("WHERE vif_port_id = ?", .text(id)) }.first
+  }
   public static func find(_ uuidOrName: String, in session: any Session) throws -> PortGroup? {
     if Identifier.isUUID(uuidOrName) { return try get(uuidOrName.lowercased(), in: session) }
     return try list(in: session) { $0.append("WHERE name = ?", .text(uuidOrName)) }.first
@@ -87,6 +91,7 @@ public enum PortGroupStore {
         Value(group.properties), .bool(group.supportsStandalonePorts), Value(group.extra), Value(group.createdAt),
       ])
   }
+  /// Writes what may change but the network port (``VIFStore/set(_:on:at:in:)``).
   /// - Throws: ``StoreError`` `.conflict` when the name or the MAC is taken.
   public static func update(_ group: PortGroup, in session: any Session) throws {
     try session.execute(

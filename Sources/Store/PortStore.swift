@@ -13,6 +13,7 @@ public enum PortStore {
     port.vifPortID = row.optionalText(8)
     port.updatedAt = row.optionalTime(10)
     port.portGroupUUID = row.optionalText(11)
+    port.groupVIFPortID = row.optionalText(12)
     return port
   }
 
@@ -21,7 +22,8 @@ public enum PortStore {
     var query = Query(
       """
       SELECT uuid, node_uuid, address, name, local_link_connection, is_pxe_enabled, physical_network, extra, vif_port_id, \
-      created_at, updated_at, port_group_uuid FROM ports
+      created_at, updated_at, port_group_uuid, \
+      (SELECT g.vif_port_id FROM port_groups g WHERE g.uuid = ports.port_group_uuid) FROM ports
       """)
     narrow(&query)
     return try session.query(query) { port($0) }
@@ -56,20 +58,6 @@ public enum PortStore {
       [.text(place.switchName), .text(place.port)]
     ) { $0.text(0) }
   }
-  public static func holding(vif id: String, in session: any Session) throws -> Port? {
-    try list(in: session) { $0.append("WHERE vif_port_id = ?", .text(id)) }.first
-  }
-  /// The NIC that has a network port, by itself or tagged, as a subport of what it has.
-  public static func carrying(_ networkPort: String, in session: any Session) throws -> Port? {
-    try list(in: session) {
-      $0.append(
-        """
-        WHERE vif_port_id = ? OR vif_port_id = (\
-        SELECT t.port_id FROM trunk_subports s JOIN trunks t ON t.id = s.trunk_id WHERE s.port_id = ?)
-        """, .text(networkPort), .text(networkPort))
-    }.first
-  }
-
   /// - Throws: ``StoreError`` `.conflict` when the MAC, the name or the switch port is taken.
   public static func insert(_ port: Port, in session: any Session) throws {
     try session.execute(

@@ -13,6 +13,9 @@ import Workflows
 /// The workflows that the crash tests kill, each with what must be so before it.
 public enum Scenario: String, Sendable, CaseIterable {
   case verify, inspect, provide, deploy, undeploy, attach, detach
+  // The same with a bond of two NICs.
+  case attachBond = "attach-bond"
+  case detachBond = "detach-bond"
   case powerOff = "power-off"
   case reboot
   case startLease = "start-lease"
@@ -27,6 +30,9 @@ public enum Scenario: String, Sendable, CaseIterable {
   /// An unknown machine has booted the agent.
   case discover
 
+  /// The machine's two NICs are a port group.
+  var isBonded: Bool { [.attachBond, .detachBond].contains(self) }
+
   var needsAgent: Bool {
     ![.inspectByDriver, .provideByDriver, .manualCleanByDriver, .deployByDriver, .rescue, .unrescue].contains(self)
   }
@@ -37,7 +43,7 @@ public enum Scenario: String, Sendable, CaseIterable {
     case .verify, .discover: .enroll
     case .inspect, .provide, .manualClean, .inspectByDriver, .provideByDriver, .manualCleanByDriver: .manageable
     case .deploy, .deployByDriver, .startLease: .available
-    case .undeploy, .attach, .detach, .powerOff, .reboot, .endLease, .rescue: .active
+    case .undeploy, .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot, .endLease, .rescue: .active
     case .unrescue: .rescue
     }
   }
@@ -47,7 +53,7 @@ public enum Scenario: String, Sendable, CaseIterable {
     case .discover: .enroll
     case .verify, .inspect, .inspectByDriver, .manualClean, .manualCleanByDriver: .manageable
     case .provide, .provideByDriver, .undeploy, .startLease, .endLease: .available
-    case .deploy, .deployByDriver, .attach, .detach, .powerOff, .reboot, .unrescue: .active
+    case .deploy, .deployByDriver, .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot, .unrescue: .active
     case .rescue: .rescue
     }
   }
@@ -60,7 +66,7 @@ public enum Scenario: String, Sendable, CaseIterable {
     case .startLease: .available
     case .deploy, .deployByDriver: .deployFailed
     case .undeploy: .error
-    case .attach, .detach, .powerOff, .reboot: .active
+    case .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot: .active
     case .rescue: .rescueFailed
     case .unrescue: .unrescueFailed
     }
@@ -90,6 +96,9 @@ public struct CrashSite: Sendable {
   public static let node = "11111111-1111-4111-8111-111111111111"
   public static let mac = "52:54:00:00:00:01"
   static let machine = "n1"
+  /// The port group of the scenarios with a bond, and its address; its members are wired to ports n1 and n2 of sw0.
+  public static let bond = "66666666-6666-4666-8666-666666666666"
+  public static let bondMAC = "52:54:00:00:00:0b"
   public static let vif = "22222222-2222-4222-8222-222222222222"
   static let lease = "33333333-3333-4333-8333-333333333333"
   public static let tenantVLAN = 205
@@ -244,6 +253,28 @@ public struct CrashSite: Sendable {
     ]
   }
 
+  /// Makes a port group of the machine's NIC and a second one.
+  public func bond(isAttached: Bool = false, at now: Timestamp = CrashSite.now(), in session: any Session) throws {
+    guard var first = try PortStore.byAddress(Self.mac, in: session) else { return }
+    var group = PortGroup(uuid: Self.bond, nodeUUID: Self.node, createdAt: now)
+    group.address = Self.bondMAC
+    try PortGroupStore.insert(group, in: session)
+    first.portGroupUUID = group.uuid
+    try PortStore.update(first, in: session)
+    var second = Port(uuid: Identifier.uuid(), nodeUUID: Self.node, address: "52:54:00:00:00:02", createdAt: now)
+    second.isPXEEnabled = false
+    second.localLinkConnection = first.localLinkConnection
+    second.localLinkConnection["port_id"] = "n2"
+    second.portGroupUUID = group.uuid
+    try PortStore.insert(second, in: session)
+    guard isAttached else { return }
+    let place = VIFHolder.portGroup(group, members: [first, second])
+    try VIFStore.set(Self.vif, on: place, at: now, in: session)
+    try NetworkPortStore.bind(
+      Self.vif, hostID: Self.node, macAddress: place.macAddress, profile: place.bindingProfile, at: now, in: session)
+    try NetworkPortStore.setStatus(.active, of: Self.vif, at: now, in: session)
+  }
+
   /// An agent that nobody waits for has asked for its boot script and claims.
   private func beginDiscovery() async throws {
     let conductor = conductor
@@ -269,6 +300,9 @@ public struct CrashSite: Sendable {
     if scenario == .endLease { try world.ensure("secure/n1", "on") }
     let isAttached = [.detach, .undeploy, .deploy, .deployByDriver, .endLease].contains(scenario)
     if isActive && isAttached { try world.ensure("switch/n1", "\(Self.tenantVLAN)") }
+    if scenario == .detachBond {
+      for port in ["n1", "n2"] { try world.ensure("switch/\(port)", "\(Self.tenantVLAN)") }
+    }
     try await database.write { session in
       let network = Network(
         projectID: "p", name: "net", physicalNetwork: "datacentre", vlan: Self.tenantVLAN, createdAt: now)
@@ -303,6 +337,7 @@ public struct CrashSite: Sendable {
       if isAttached {
         try NetworkPortStore.bind(Self.vif, hostID: node.uuid, macAddress: Self.mac, at: now, in: session)
       }
+      if scenario.isBonded { try bond(isAttached: scenario == .detachBond, at: now, in: session) }
       if isAttached && isActive { try NetworkPortStore.setStatus(.active, of: Self.vif, at: now, in: session) }
       switch scenario {
       case .discover: break
@@ -325,8 +360,8 @@ public struct CrashSite: Sendable {
       case .undeploy: try conductor.provision(.deleted, node: &node, parameters: [:], by: .system, in: session)
       case .rescue: try conductor.provision(.rescue, node: &node, parameters: [:], by: .system, in: session)
       case .unrescue: try conductor.provision(.unrescue, node: &node, parameters: [:], by: .system, in: session)
-      case .attach: try conductor.attachVIF(networkPortID: Self.vif, node: &node, port: nil, by: .system, in: session)
-      case .detach: try conductor.detachVIF(networkPortID: Self.vif, node: &node, by: .system, in: session)
+      case .attach, .attachBond: try conductor.attachVIF(networkPortID: Self.vif, node: &node, by: .system, in: session)
+      case .detach, .detachBond: try conductor.detachVIF(networkPortID: Self.vif, node: &node, by: .system, in: session)
       case .powerOff: try conductor.setPower(.off, node: &node, timeout: nil, by: .system, in: session)
       case .startLease, .endLease:
         let isOver = scenario == .endLease

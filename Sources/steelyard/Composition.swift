@@ -122,7 +122,7 @@ struct Composition {
       retag: { trunk, added, session in try conductor.subportsChanged(of: trunk, added: added, in: session) },
       routing: { session in conductor.routingChanged(in: session) }
     ) { port, actor, requestID, session in
-      guard let holder = try PortStore.holding(vif: port.id, in: session),
+      guard let holder = try VIFStore.holder(of: port.id, in: session),
         var node = try NodeStore.get(holder.nodeUUID, in: session)
       else {
         return

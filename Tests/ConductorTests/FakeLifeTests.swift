@@ -230,7 +230,7 @@ import Workflows
         let conductor = life.conductor
         try await life.database.write { session in
           guard var node = try NodeStore.get(CrashSite.node, in: session) else { return }
-          try conductor.attachVIF(networkPortID: CrashSite.vif, node: &node, port: nil, by: .system, in: session)
+          try conductor.attachVIF(networkPortID: CrashSite.vif, node: &node, by: .system, in: session)
         }
         try await life.settled()
         #expect(try await vif()?.status == .active)
@@ -258,7 +258,7 @@ import Workflows
         let conductor = life.conductor
         try await life.database.write { session in
           guard var node = try NodeStore.get(CrashSite.node, in: session) else { return }
-          try conductor.attachVIF(networkPortID: CrashSite.vif, node: &node, port: nil, by: .system, in: session)
+          try conductor.attachVIF(networkPortID: CrashSite.vif, node: &node, by: .system, in: session)
         }
         try await life.settled()
         #expect(try await life.does(.active).provisionState == .active)

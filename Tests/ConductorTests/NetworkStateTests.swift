@@ -136,7 +136,7 @@ import Wire
       let conductor = site.conductor
       try await site.database.write { session in
         guard var node = try NodeStore.get(CrashSite.node, in: session) else { return }
-        try conductor.attachVIF(networkPortID: CrashSite.vif, node: &node, port: nil, by: .system, in: session)
+        try conductor.attachVIF(networkPortID: CrashSite.vif, node: &node, by: .system, in: session)
       }
       let report = try await site.play(nil)
       #expect(report["last_error"] == .null)

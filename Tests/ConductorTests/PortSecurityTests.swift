@@ -71,7 +71,7 @@ import Wire
           port.isPortSecurityEnabled = true
           try NetworkPortStore.update(&port, at: port.createdAt, in: session)
           try conductor.attachVIF(
-            networkPortID: port.id, node: &node, port: nil, by: .system, in: session)
+            networkPortID: port.id, node: &node, by: .system, in: session)
         }
       }
       #expect(early?.code == .conflict && early?.description.contains("--disable-port-security") == true)

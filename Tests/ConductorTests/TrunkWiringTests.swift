@@ -119,7 +119,7 @@ import Wire
       // And the trunk comes back as a whole.
       try await site.database.write { session in
         var node = try #require(try NodeStore.get(CrashSite.node, in: session))
-        try conductor.attachVIF(networkPortID: CrashSite.vif, node: &node, port: nil, by: .system, in: session)
+        try conductor.attachVIF(networkPortID: CrashSite.vif, node: &node, by: .system, in: session)
       }
       _ = try await site.play(nil)
       #expect(site.world.value("switch/n1") == "205+206")
@@ -157,7 +157,7 @@ import Wire
           NetworkPort(id: second, networkID: network.id, projectID: "p", name: "second", createdAt: now), in: session)
         var node = try #require(try NodeStore.get(CrashSite.node, in: session))
         for vif in [CrashSite.vif, second] {
-          try conductor.attachVIF(networkPortID: vif, node: &node, port: nil, by: .system, in: session)
+          try conductor.attachVIF(networkPortID: vif, node: &node, by: .system, in: session)
         }
       }
       #expect(try await port(second, site).status == .build)

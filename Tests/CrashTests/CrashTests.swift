@@ -81,7 +81,8 @@ import Wire
   }
   /// What does not touch the machine's networks, or leaves it with its tenant.
   private static let networksStay: [Scenario] = [
-    .verify, .undeploy, .attach, .detach, .powerOff, .reboot, .startLease, .endLease, .rescue, .unrescue,
+    .verify, .undeploy, .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot, .startLease, .endLease, .rescue,
+    .unrescue,
     .discover,
   ]
   private func expectUndone(_ life: JSON, _ scenario: Scenario, _ what: String) {

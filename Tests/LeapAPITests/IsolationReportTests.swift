@@ -57,7 +57,7 @@ import Wire
 
     try await site.database.write { session in
       var holder = try #require(try NodeStore.get(node, in: session))
-      try conductor.attachVIF(networkPortID: vif, node: &holder, port: nil, by: .system, in: session)
+      try conductor.attachVIF(networkPortID: vif, node: &holder, by: .system, in: session)
     }
     try await site.settle()
     await conductor.audit(try conductor.parts.switches.switchNamed("sw0"))

@@ -78,9 +78,8 @@ struct Site: Sendable {
       routing: { session in session.afterCommit { routed.add("look") } }
     ) { port, _, _, session in
       detached.add(port.id)
-      guard var nic = try PortStore.holding(vif: port.id, in: session) else { return }
-      nic.vifPortID = nil
-      try PortStore.update(nic, in: session)
+      guard let holder = try VIFStore.holder(of: port.id, in: session) else { return }
+      try VIFStore.set(nil, on: holder, at: now, in: session)
     }
     let app = Application(
       responder: APIResponder(services: [neutron.service], authenticator: Names(), clock: { now }),

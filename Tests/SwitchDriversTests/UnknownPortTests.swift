@@ -86,7 +86,7 @@ import Wire
       let conductor = second.conductor
       try await second.database.write { session in
         guard var node = try NodeStore.get(CrashSite.node, in: session) else { return }
-        try conductor.attachVIF(networkPortID: CrashSite.vif, node: &node, port: nil, by: .system, in: session)
+        try conductor.attachVIF(networkPortID: CrashSite.vif, node: &node, by: .system, in: session)
       }
       let mended = try await second.play(nil)
       #expect(mended["last_error"] == .null)

@@ -84,7 +84,7 @@ extension Conductor {
       throw ConductorError(.conflict, "Node \(node.uuid) is leased: its network_interface cannot change now.")
     }
     let ports = try PortStore.list(node: node.uuid, in: session)
-    if let vif = ports.compactMap(\.vifPortID).first {
+    if let vif = ports.vifs.first {
       throw ConductorError(.conflict, "Node \(node.uuid) has VIF \(vif) attached: detach it first.")
     }
     if let open = try WorkflowStore.open(subject: node.uuid, in: session).first {
@@ -114,7 +114,7 @@ extension Conductor {
     }
     try requireForgettable(node, in: session)
     let ports = try PortStore.list(node: node.uuid, in: session)
-    if let vif = ports.compactMap(\.vifPortID).first {
+    if let vif = ports.vifs.first {
       throw ConductorError(.conflict, "Node \(node.uuid) has network port \(vif) attached: detach it first.")
     }
     for port in ports {

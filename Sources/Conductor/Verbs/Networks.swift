@@ -4,18 +4,19 @@ import Wire
 import Workflows
 
 extension Conductor {
-  /// Attaches a network port (VIF) to a NIC of a node, in the caller's transaction.
+  /// Attaches a network port (VIF) to a NIC or a port group of a node, in the caller's transaction.
   ///
   /// On a machine that is at rest or runs, the switch follows at once by a workflow; while it is provisioned the networks come
   /// into force at the end of that.
-  /// - Parameter portUUID: the NIC; nil takes the first free one.
-  /// - Throws: ``ConductorError`` `.conflict` when the VIF is attached or no NIC is free, `.badRequest` for an unknown VIF.
+  /// - Throws: ``ConductorError`` `.conflict` when the VIF is attached or the place is taken, `.badRequest` for an unknown VIF,
+  ///   a place that cannot have it, or when none is free.
   public func attachVIF(
-    networkPortID: String, node: inout Node, port portUUID: String?, by requester: Requester, in session: any Session
+    networkPortID: String, node: inout Node, at wanted: VIFPlace = .anyFree, by requester: Requester,
+    in session: any Session
   ) throws {
     let isQueued = try isBeingRewired(node, in: session)
     if !isQueued { try requireFree(node) }
-    guard let wanted = try NetworkPortStore.get(networkPortID, in: session), !wanted.isBeingDeleted else {
+    guard let port = try NetworkPortStore.get(networkPortID, in: session), !port.isBeingDeleted else {
       throw ConductorError(.badRequest, "Port \(networkPortID) could not be found.")
     }
     if let trunk = try TrunkStore.ofSubport(networkPortID, in: session) {
@@ -24,79 +25,30 @@ extension Conductor {
         "Unable to attach VIF \(networkPortID): it is a subport of trunk \(trunk.id); attach the trunk's port \(trunk.portID)."
       )
     }
-    if let holder = try PortStore.holding(vif: networkPortID, in: session) {
+    if let holder = try VIFStore.holder(of: networkPortID, in: session) {
       throw ConductorError(
-        .conflict, "Unable to attach VIF because VIF \(networkPortID) is already attached to Ironic Port \(holder.uuid)"
-      )
+        .conflict, "Unable to attach VIF because VIF \(networkPortID) is already attached to \(holder.label)")
     }
     guard try !NetworkPortStore.isService(networkPortID, in: session) else {
       throw ConductorError(
         .conflict, "Unable to attach VIF \(networkPortID): the port is a router's or holds a floating IP.")
     }
-    let ports = try PortStore.list(node: node.uuid, in: session)
-    // Members of a bond that must not be used one by one.
-    let bonds = try PortGroupStore.list(node: node.uuid, in: session).filter { !$0.supportsStandalonePorts }.map(\.uuid)
-    let isBonded = { (port: Port) in port.portGroupUUID.map { bonds.contains($0) } ?? false }
-    var port: Port
-    if let portUUID {
-      guard let found = ports.first(where: { $0.uuid == portUUID }) else {
-        throw ConductorError(.badRequest, "Port \(portUUID) is not a port of node \(node.uuid).")
-      }
-      guard !isBonded(found) else {
-        throw ConductorError(
-          .badRequest,
-          "Port \(portUUID) is a member of port group \(found.portGroupUUID ?? ""), which does not support standalone ports: choose another port, or set standalone_ports_supported."
-        )
-      }
-      guard found.vifPortID == nil else {
-        throw ConductorError(
-          .conflict, "Unable to attach VIF \(networkPortID): port \(portUUID) already has a VIF attached.")
-      }
-      port = found
-    } else {
-      // The NIC that boots first, as Ironic prefers PXE-enabled ports.
-      let free = ports.filter { $0.vifPortID == nil && !isBonded($0) }
-      guard let first = free.first(where: \.isPXEEnabled) ?? free.first else {
-        throw ConductorError(
-          .badRequest,
-          "Unable to attach VIF \(networkPortID) to node \(node.uuid), reason: not enough free physical ports: all \(ports.count) have one, or are bonded."
-        )
-      }
-      port = first
-    }
-    guard let attachment = try Attachment(networkPortID, on: port.physicalNetwork, in: session) else {
+    let place = try place(wanted, for: networkPortID, on: node, in: session)
+    guard let attachment = try Attachment(networkPortID, on: place.physicalNetwork, in: session) else {
       throw ConductorError(.badRequest, "Port \(networkPortID) could not be found.")
     }
-    if parts.isWired(node) {
-      guard let place = port.switchPort else {
-        throw ConductorError(
-          .badRequest,
-          "Port \(port.uuid) does not say which switch port it is wired to: set it with `openstack baremetal port set --local-link-connection`, or inspect the node."
-        )
-      }
-      let device = try parts.switches.switchNamed(place.switchName)
-      if !attachment.tagged.isEmpty, !device.capabilities.contains(.trunk) {
-        throw ConductorError(
-          .conflict,
-          "Unable to attach VIF \(networkPortID): it is the parent of a trunk, and switch \(place.switchName) cannot carry tagged networks."
-        )
-      }
-      if let problem = attachment.problem {
-        throw ConductorError(.conflict, "Unable to attach VIF \(networkPortID): \(problem)")
-      }
-    }
-    for item in attachment.all { try requireFilters(for: item.port, on: port, of: node) }
-    let now = clock()
-    port.vifPortID = networkPortID
-    port.updatedAt = now
-    try PortStore.update(port, in: session)
-    for item in attachment.all {
-      // The machine's VLAN interfaces have their NIC's address, too.
-      try NetworkPortStore.bind(item.port.id, hostID: node.uuid, macAddress: port.address, at: now, in: session)
-    }
+    try requireCarried(attachment, at: place, of: node)
+    try VIFStore.set(networkPortID, on: place, at: clock(), in: session)
+    for item in attachment.all { try bind(item.port.id, to: place, in: session) }
     routingChanged(in: session)
     if isQueued { return try networksChanged(attachment.all.map(\.port.id), in: session) }
-    try change(networkPortID, port, "attach-network", &node, by: requester, in: session)
+    try change(networkPortID, place, "attach-network", &node, by: requester, in: session)
+  }
+  /// A network port at a place has its address there: the NIC's or the bond's, which the machine's VLAN interfaces have, too.
+  private func bind(_ networkPort: String, to place: VIFHolder, in session: any Session) throws {
+    try NetworkPortStore.bind(
+      networkPort, hostID: place.nodeUUID, macAddress: place.macAddress, profile: place.bindingProfile, at: clock(),
+      in: session)
   }
 
   /// Whether the node is held by nothing but another change of its networks: what is asked of its NICs meanwhile is written
@@ -110,14 +62,13 @@ extension Conductor {
   /// the switch carries their networks, and those that were taken out stay bound until it was read back without them.
   /// - Throws: ``ConductorError`` `.conflict` when the switch cannot carry them; nothing was changed.
   public func subportsChanged(of trunk: Trunk, added: [String], in session: any Session) throws {
-    guard let nic = try PortStore.holding(vif: trunk.portID, in: session),
-      let attachment = try Attachment(nic, in: session), let node = try NodeStore.get(nic.nodeUUID, in: session)
+    guard let holder = try VIFStore.holder(of: trunk.portID, in: session),
+      let attachment = try Attachment(trunk.portID, on: holder.physicalNetwork, in: session),
+      let node = try NodeStore.get(holder.nodeUUID, in: session)
     else { return }
     if parts.isWired(node), let problem = attachment.problem { throw ConductorError(.conflict, problem) }
-    for item in attachment.tagged { try requireFilters(for: item.port, on: nic, of: node) }
-    for id in added {
-      try NetworkPortStore.bind(id, hostID: node.uuid, macAddress: nic.address, at: clock(), in: session)
-    }
+    for item in attachment.tagged { try requireFilters(for: item.port, at: holder, of: node) }
+    for id in added { try bind(id, to: holder, in: session) }
     routingChanged(in: session)
     try networksChanged(added, in: session)
   }
@@ -127,29 +78,29 @@ extension Conductor {
   public func detachVIF(networkPortID: String, node: inout Node, by requester: Requester, in session: any Session)
     throws
   {
-    guard var port = try PortStore.holding(vif: networkPortID, in: session), port.nodeUUID == node.uuid else {
+    guard let holder = try VIFStore.holder(of: networkPortID, in: session), holder.nodeUUID == node.uuid else {
       throw ConductorError(
         .badRequest, "Unable to detach VIF \(networkPortID) from node \(node.uuid) because it is not attached to it.")
     }
     let isQueued = try isBeingRewired(node, in: session)
     if !isQueued { try requireFree(node) }
-    port.vifPortID = nil
-    port.updatedAt = clock()
-    try PortStore.update(port, in: session)
+    try VIFStore.set(nil, on: holder, at: clock(), in: session)
     if isQueued { return session.afterCommit { [wakeups] in wakeups.signal(Self.rewiringName) } }
-    try change(networkPortID, port, "detach-network", &node, by: requester, in: session)
+    try change(networkPortID, holder, "detach-network", &node, by: requester, in: session)
   }
 
   private func change(
-    _ vif: String, _ port: Port, _ kind: String, _ node: inout Node, by requester: Requester, in session: any Session
+    _ vif: String, _ place: VIFHolder, _ kind: String, _ node: inout Node, by requester: Requester,
+    in session: any Session
   ) throws {
     let id = Identifier.uuid()
     node.reservation = id
     node.updatedAt = clock()
     try NodeStore.update(node, in: session)
     _ = try start(
-      kind, id: id, subject: node.uuid, params: ["port": .string(port.uuid), "vif": .string(vif)], by: requester,
-      in: session)
+      kind, id: id, subject: node.uuid,
+      params: [place.isPortGroup ? "port_group" : "port": .string(place.uuid), "vif": .string(vif)],
+      by: requester, in: session)
     // The network port has another MAC, or no machine, from now on.
     routingChanged(in: session)
   }
@@ -160,11 +111,12 @@ extension Conductor {
   public func networksChanged(_ networkPortIDs: [String], in session: any Session) throws {
     let now = clock()
     for id in networkPortIDs {
-      guard let holder = try PortStore.carrying(id, in: session) else { continue }
+      let nics = try VIFStore.nics(carrying: id, in: session)
+      guard let first = nics.first else { continue }
       if let networkPort = try NetworkPortStore.get(id, in: session), networkPort.isPortSecurityEnabled,
-        let node = try NodeStore.get(holder.nodeUUID, in: session)
+        let node = try NodeStore.get(first.nodeUUID, in: session)
       {
-        try requireFilters(for: networkPort, on: holder, of: node)
+        for nic in nics { try requireFilters(for: networkPort, on: nic, of: node) }
       }
       try NetworkPortStore.setStatus(.build, of: id, at: now, in: session)
     }
@@ -181,6 +133,6 @@ extension Conductor {
 
   /// The network ports attached to a node.
   public func vifs(_ node: Node, in session: any Session) throws -> [String] {
-    try PortStore.list(node: node.uuid, in: session).compactMap(\.vifPortID)
+    try PortStore.list(node: node.uuid, in: session).vifs
   }
 }

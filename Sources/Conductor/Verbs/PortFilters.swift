@@ -3,6 +3,11 @@ import DriverInterfaces
 import Store
 
 extension Conductor {
+  /// ``requireFilters(for:on:of:)`` for every NIC of a place.
+  func requireFilters(for networkPort: NetworkPort, at place: VIFHolder, of node: Node) throws {
+    for nic in place.nics { try requireFilters(for: networkPort, on: nic, of: node) }
+  }
+
   /// Refuses a network port with port security on a NIC whose switch cannot filter: what its owner was promised would not be so.
   /// - Throws: ``ConductorError`` `.conflict` with what to do.
   func requireFilters(for networkPort: NetworkPort, on port: Port, of node: Node) throws {

@@ -5,7 +5,7 @@ import Wire
 import Workflows
 
 extension Conductor {
-  /// A network port on a NIC of a running machine. Params: `port` (baremetal port), `vif` (network port).
+  /// A network port on a NIC or a port group of a running machine. Params: `port` or `port_group`, `vif` (network port).
   ///
   /// The transaction that inserts it records the attachment; the network port is ACTIVE only when the switch was read back
   /// with the network on it: one that is administratively down is attached and stays DOWN.
@@ -25,9 +25,8 @@ extension Conductor {
             // freed only when the switch was read back without it, so that its VLAN is not given to somebody else before.
             let vif = context.params["vif"]?.string ?? ""
             try await parts.database.write { session in
-              guard var port = try PortStore.holding(vif: vif, in: session) else { return }
-              port.vifPortID = nil
-              try PortStore.update(port, in: session)
+              guard let holder = try VIFStore.holder(of: vif, in: session) else { return }
+              try VIFStore.set(nil, on: holder, at: context.now, in: session)
               try NetworkPortStore.setStatus(.error, of: vif, at: context.now, in: session)
             }
             do {
@@ -44,7 +43,7 @@ extension Conductor {
       stuck: giveToOperator)
   }
 
-  /// Takes a network port off a NIC. Params: `port`, `vif`.
+  /// Takes a network port off a NIC or a port group. Params: `port` or `port_group`, `vif`.
   static func detachNetwork(_ parts: Parts) -> WorkflowDefinition {
     WorkflowDefinition(
       kind: "detach-network",
@@ -64,11 +63,12 @@ extension Conductor {
       done: { context, session in try endAttachment(parts, context, session) },
       undone: { context, session in
         // The switch may still carry the network: the attachment stays, in error, and can be detached again.
-        if let vif = context.params["vif"]?.string, let id = context.params["port"]?.string,
-          var port = try PortStore.get(id, in: session), port.vifPortID == nil
+        let id = (context.params["port"] ?? context.params["port_group"])?.string
+        if let vif = context.params["vif"]?.string,
+          let place = try VIFStore.places(node: context.subject, in: session).first(where: { $0.uuid == id }),
+          place.vifPortID == nil
         {
-          port.vifPortID = vif
-          try PortStore.update(port, in: session)
+          try VIFStore.set(vif, on: place, at: context.now, in: session)
           try NetworkPortStore.setStatus(.error, of: vif, at: context.now, in: session)
         }
         try endAttachment(parts, context, session)

@@ -1,7 +1,7 @@
 import Domain
 import Store
 
-/// What one NIC is attached to: a network port, and those that its trunk has tagged beside it.
+/// What one NIC, or a bond of several, is attached to: a network port, and those that its trunk has tagged beside it.
 struct Attachment: Sendable {
   struct Item: Sendable {
     var port: NetworkPort
@@ -34,7 +34,7 @@ struct Attachment: Sendable {
 
   /// - Returns: nil for a NIC without a network port.
   init?(_ nic: Port, in session: any Session) throws {
-    guard let vif = nic.vifPortID else { return nil }
+    guard let vif = nic.carriedVIF else { return nil }
     try self.init(vif, on: nic.physicalNetwork, in: session)
   }
   /// - Parameter physicalNetwork: where the NIC is wired to; nil where the administrator named none.

@@ -178,18 +178,25 @@ extension Parts {
     return name.isEmpty ? node.uuid : name
   }
 
-  private func networkData(of node: String, in session: any Session) throws -> JSON {
+  func networkData(of node: String, in session: any Session) throws -> JSON {
     var attachments: [NetworkData.Attachment] = []
-    for port in try PortStore.list(node: node, in: session) {
-      guard let attachment = try Attachment(port, in: session) else { continue }
+    for place in try VIFStore.places(node: node, in: session) {
+      guard let vif = place.vifPortID, let attachment = try Attachment(vif, on: place.physicalNetwork, in: session)
+      else { continue }
       for item in attachment.all {
         attachments.append(
           .init(
-            macAddress: port.address, port: item.port, network: item.network,
+            macAddress: place.macAddress, port: item.port, network: item.network,
             subnets: try SubnetStore.list(network: item.network.id, in: session),
-            parent: item.isTagged ? attachment.parent.port.id : nil, vlan: item.vlan))
+            parent: item.isTagged ? attachment.parent.port.id : nil, vlan: item.vlan,
+            bond: item.isTagged ? nil : bond(place)))
       }
     }
     return NetworkData.make(attachments)
+  }
+  private func bond(_ place: VIFHolder) -> NetworkData.Bond? {
+    guard case .portGroup(let group, let members) = place else { return nil }
+    return NetworkData.Bond(
+      mode: group.mode, options: group.bondOptions, members: members.map { ($0.uuid, $0.address) })
   }
 }

@@ -21,7 +21,7 @@ extension Parts {
     case .provisioning: data["purpose"] = "provisioning"
     case .tenant:
       data["purpose"] = "tenant"
-      let network = try port.vifPortID.flatMap { try NetworkPortStore.get($0, in: session)?.networkID }
+      let network = try port.carriedVIF.flatMap { try NetworkPortStore.get($0, in: session)?.networkID }
       data["network_id"] = JSON(network)
     }
     try IsolationStore.note(.change, at: place, label: label, data, at: now, in: session)

@@ -57,6 +57,7 @@ extension Parts {
   /// - Throws: ``DriverError`` when a port that exists could not be brought there.
   func applyNetworksWherePossible(_ mode: NetworkMode, node: String, label: String?) async throws {
     let wanted = try await database.write { try wantNetworks(mode, node: node, label: label, in: $0) }
+    var failure: DriverError?
     for (name, ports) in wanted.sorted(by: { $0.key < $1.key }) {
       do {
         try await apply(ports, on: name, label: label)
@@ -67,8 +68,12 @@ extension Parts {
             where error.code == .misconfigured
           {}
         }
+      } catch let error as DriverError {
+        // Nor must a switch that does not answer keep the ports of another one: a bond may have a member on each.
+        failure = failure ?? error
       }
     }
+    if let failure { throw failure }
   }
   func withdrawNetworks(node: String) async throws {
     try await applyNetworksWherePossible(.quarantine, node: node, label: nil)
@@ -124,16 +129,16 @@ extension Parts {
   /// a machine in quarantine). One that waits for a change which the switch was not told of yet stays BUILD.
   func showVIFs(node: String, at now: Timestamp, in session: any Session) throws {
     let hasSwitches = try NodeStore.get(node, in: session).map { isWired($0) } ?? true
-    for port in try PortStore.list(node: node, in: session) {
-      guard let attached = try Attachment(port, in: session) else { continue }
-      let intent = try port.switchPort.flatMap { try SwitchPortStore.get($0, in: session) }
-      let isTold = !hasSwitches || intent?.configuration == attached.configuration
+    for place in try VIFStore.places(node: node, in: session) {
+      guard let vif = place.vifPortID, let attached = try Attachment(vif, on: place.physicalNetwork, in: session)
+      else { continue }
+      // A bond has a network when all its members do.
+      let intents = try place.nics.map { nic in
+        try nic.switchPort.flatMap { try SwitchPortStore.get($0, in: session) }
+      }
+      let isTold = !hasSwitches || intents.allSatisfy { $0?.configuration == attached.configuration }
       for item in attached.all {
-        let carries =
-          intent?.state == .inForce
-          && (item.isTagged
-            ? intent?.configuration.tagged.contains(item.vlan ?? 0) == true
-            : item.vlan != nil && intent?.configuration.native == item.vlan)
+        let carries = !intents.isEmpty && intents.allSatisfy { $0?.carries(item) ?? false }
         if !isTold && !carries && item.port.status == .build { continue }
         // Where no switch follows, the machine is on its networks by other means.
         let status: NetworkPort.Status = (hasSwitches ? carries : item.isUp) ? .active : .down
@@ -177,11 +182,17 @@ extension Parts {
 
 /// Takes the attached network ports off a node's NICs; the network ports themselves stay, DOWN and free.
 func releaseVIFs(node: String, at now: Timestamp, in session: any Session) throws {
-  for var port in try PortStore.list(node: node, in: session) {
-    guard let vif = port.vifPortID else { continue }
-    port.vifPortID = nil
-    port.updatedAt = now
-    try PortStore.update(port, in: session)
+  for place in try VIFStore.places(node: node, in: session) {
+    guard let vif = place.vifPortID else { continue }
+    try VIFStore.set(nil, on: place, at: now, in: session)
     try NetworkPortStore.release(vif, at: now, in: session)
+  }
+}
+
+extension SwitchPortStore.Intent {
+  /// Whether the switch port was read back with a network on it.
+  fileprivate func carries(_ item: Attachment.Item) -> Bool {
+    guard state == .inForce, let vlan = item.vlan else { return false }
+    return item.isTagged ? configuration.tagged.contains(vlan) : configuration.native == vlan
   }
 }

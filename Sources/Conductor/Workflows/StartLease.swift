@@ -77,7 +77,7 @@ extension Conductor {
         "the node is broken: \(whyBroken(node)?.sentence ?? node.provisionState.rawValue)"
     }
     // Nobody gets a machine with another's system on its disks, or on another's network.
-    let isNetworked = try PortStore.list(node: node.uuid, in: session).contains { $0.vifPortID != nil }
+    let isNetworked = try PortStore.list(node: node.uuid, in: session).contains { $0.carriedVIF != nil }
     if isNetworked || node.provisionState.isInUse {
       return "the node is still in use by who had it before: undeploy it and detach its networks"
     }

@@ -4,9 +4,9 @@ import Wire
 ///
 /// Source: Nova, "Metadata: OpenStack format", network_data.json schema (links, networks, services).
 public enum NetworkData {
-  /// One NIC on one network.
+  /// One NIC, or one bond, on one network.
   public struct Attachment: Sendable {
-    /// The NIC's own address, which the operating system finds it by.
+    /// The NIC's own address, which the operating system finds it by; the bond's.
     public var macAddress: String
     public var port: NetworkPort
     public var network: Network
@@ -16,16 +16,34 @@ public enum NetworkData {
     public var parent: String?
     /// The tag in the machine's frames, when it comes tagged.
     public var vlan: Int?
+    /// The bond that the network port is attached to; nil where it is a NIC.
+    public var bond: Bond?
     public init(
       macAddress: String, port: NetworkPort, network: Network, subnets: [Subnet], parent: String? = nil,
-      vlan: Int? = nil
+      vlan: Int? = nil, bond: Bond? = nil
     ) {
+      self.bond = bond
       self.parent = parent
       self.vlan = vlan
       self.macAddress = macAddress
       self.port = port
       self.network = network
       self.subnets = subnets
+    }
+  }
+
+  /// NICs that the operating system bonds.
+  public struct Bond: Sendable {
+    /// How: "active-backup", "802.3ad".
+    public var mode: String
+    /// The driver's options, under cloud-init's names: `bond_miimon`.
+    public var options: JSONObject
+    /// Id (a baremetal port's UUID) and address of each.
+    public var members: [(id: String, macAddress: String)]
+    public init(mode: String, options: JSONObject, members: [(id: String, macAddress: String)]) {
+      self.mode = mode
+      self.options = options
+      self.members = members
     }
   }
 
@@ -44,6 +62,16 @@ public enum NetworkData {
         entry["vlan_link"] = .string(name(parent))
         entry["vlan_id"] = .int(attachment.vlan ?? attachment.network.vlan)
         entry["vlan_mac_address"] = .string(attachment.macAddress)
+      } else if let bond = attachment.bond {
+        // As Nova writes them for Ironic (nova/virt/ironic/driver.py): the bond, and a link for every member.
+        for member in bond.options { entry[member.key] = member.value }
+        entry["type"] = "bond"
+        entry["bond_mode"] = .string(bond.mode)
+        entry["bond_links"] = .array(bond.members.map { .string($0.id) })
+        entry["ethernet_mac_address"] = .string(attachment.macAddress)
+        links += bond.members.map {
+          ["id": .string($0.id), "type": "phy", "ethernet_mac_address": .string($0.macAddress)]
+        }
       } else {
         entry["type"] = "phy"
         entry["ethernet_mac_address"] = .string(attachment.macAddress)

@@ -84,7 +84,7 @@ public struct NodeTransfer: Sendable, Equatable {
     if source["protected"]?.bool == true { notes.append("protected") }
     if source["target_raid_config"]?.object?.isEmpty == false { notes.append("target_raid_config") }
     if ports.contains(where: { $0["is_smartnic"]?.bool == true }) { notes.append("is_smartnic of a port") }
-    if ports.contains(where: { $0["internal_info"]?["tenant_vif_port_id"]?.string != nil }) {
+    if (ports + portGroups).contains(where: { $0["internal_info"]?["tenant_vif_port_id"]?.string != nil }) {
       notes.append("attached networks")
     }
   }

@@ -17,6 +17,8 @@ public struct Port: Sendable, Equatable {
   public var extra: JSONObject
   /// The network port attached to it; shown as `internal_info.tenant_vif_port_id`.
   public var vifPortID: String?
+  /// The network port attached to its port group, which the members carry together; written with the group, not here.
+  public var groupVIFPortID: String?
   public var createdAt: Timestamp
   public var updatedAt: Timestamp?
 
@@ -29,6 +31,9 @@ public struct Port: Sendable, Equatable {
     extra = [:]
     self.createdAt = createdAt
   }
+
+  /// The network port that its switch port carries: its own, or that of its group.
+  public var carriedVIF: String? { vifPortID ?? groupVIFPortID }
 
   /// The switch port of `local_link_connection`; nil when it does not say.
   public var switchPort: SwitchPort? {

@@ -14,6 +14,8 @@ public struct PortGroup: Sendable, Equatable {
   /// Whether a member may also be used on its own: to boot from the network, to carry a tenant's network.
   public var supportsStandalonePorts: Bool
   public var extra: JSONObject
+  /// The network port attached to it; shown as `internal_info.tenant_vif_port_id`.
+  public var vifPortID: String?
   public var createdAt: Timestamp
   public var updatedAt: Timestamp?
 
