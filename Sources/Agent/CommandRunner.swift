@@ -25,12 +25,19 @@ final class CommandRunner {
   func run(_ command: ServerSession.Command) throws -> JSON {
     switch command.kind {
     case "inspect": return inspect(command.parameters)
-    case "write-image": return try writeImage(command.parameters)
-    case "erase": return try erase(command.parameters)
+    case "write-image": return withNeighbors(try writeImage(command.parameters))
+    case "erase": return withNeighbors(try erase(command.parameters))
     case "power-off": return .emptyObject
     default:
       throw AgentError(.refused, "This agent knows no command \"\(printable(command.kind, limit: 40))\".")
     }
+  }
+
+  /// An output with what LLDP has told meanwhile: the server compares it with the wiring that it knows.
+  private func withNeighbors(_ output: JSON) -> JSON {
+    guard var members = output.object else { return output }
+    members["neighbors"] = Inventory(machine: machine).neighbors(lldp.neighbors)
+    return .object(members)
   }
 
   // MARK: - inspect

@@ -100,6 +100,14 @@ struct Inventory {
     }
   }
 
+  /// The interfaces that have heard something: `[{"mac", "lldp"}]`.
+  func neighbors(_ heard: [Int32: LLDPNeighbor]) -> JSON {
+    .array(
+      interfaces().compactMap { interface in
+        heard[interface.index].map { ["mac": .string(interface.mac), "lldp": $0.json] }
+      })
+  }
+
   private func json(_ interface: Interface, _ neighbors: [Int32: LLDPNeighbor]) -> JSON {
     [
       "name": .string(interface.name), "mac": .string(interface.mac), "speed_mbps": JSON(interface.speed),

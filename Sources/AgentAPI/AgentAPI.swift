@@ -184,6 +184,7 @@ public struct AgentAPI: Sendable {
     let id = try commandID(body)
     var output = body["output"]?.object ?? [:]
     if let inventory = output["inventory"] { output["inventory"] = try AgentInventory.checked(inventory) }
+    if let neighbors = output["neighbors"] { output["neighbors"] = try AgentInventory.checkedNeighbors(neighbors) }
     guard JSON.object(output).description.utf8.count <= 512 << 10 else {
       throw APIError.badRequest("The output is too large.")
     }

@@ -37,11 +37,23 @@ enum AgentInventory {
           [
             "name": text(nic["name"]), "mac": text(nic["mac"]), "speed_mbps": number(nic["speed_mbps"]),
             "link": flag(nic["link"]),
-            "lldp": nic["lldp"]?.object == nil
-              ? nil : members(nic["lldp"], ["chassis_id", "port_id", "port_description", "system_name"]),
+            "lldp": neighbor(nic["lldp"]),
           ]
         }),
     ]
+  }
+
+  /// What NICs heard by LLDP while the agent did something else.
+  /// - Throws: 400 when there are more than a machine has.
+  static func checkedNeighbors(_ json: JSON) throws -> JSON {
+    let items = json.array ?? []
+    guard items.count <= itemLimit else {
+      throw APIError.badRequest("The result has more than \(itemLimit) neighbors.")
+    }
+    return .array(items.map { ["mac": text($0["mac"]), "lldp": neighbor($0["lldp"])] })
+  }
+  private static func neighbor(_ json: JSON?) -> JSON {
+    json?.object == nil ? .null : members(json, ["chassis_id", "port_id", "port_description", "system_name"])
   }
 
   private static func text(_ json: JSON?) -> JSON { JSON(json?.string.map { printable($0, limit: textLimit) }) }

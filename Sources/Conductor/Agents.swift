@@ -80,10 +80,14 @@ extension Conductor {
   /// - Returns: false when the command is not one of this node's.
   public func agentResult(id: String, node uuid: String, error: String?, output: JSONObject) async throws -> Bool {
     let now = clock(), runner = runner
-    return try await database.write { session in
+    return try await database.write { [parts] session in
       try AgentStore.touch(node: uuid, at: now, in: session)
       session.afterCommit { runner.signal(agentEvent(uuid)) }
-      return try AgentStore.result(id, node: uuid, error: error, output: output, at: now, in: session)
+      guard try AgentStore.result(id, node: uuid, error: error, output: output, at: now, in: session) else {
+        return false
+      }
+      try parts.compareWiring(output["neighbors"]?.array ?? [], of: uuid, at: now, in: session)
+      return true
     }
   }
 

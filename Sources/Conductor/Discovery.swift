@@ -106,7 +106,7 @@ extension Conductor {
     let workflow = Identifier.uuid()
     node.reservation = workflow
     try NodeStore.insert(node, secrets: secretNames(driver: driver), box: database.secrets, in: session)
-    try recordInventory(inventory, of: uuid, at: now, in: session)
+    try parts.recordInventory(inventory, of: uuid, at: now, in: session)
     if try PortStore.byAddress(mac.description, in: session) == nil {
       try PortStore.insert(
         Port(uuid: Identifier.uuid(), nodeUUID: uuid, address: mac.description, createdAt: now), in: session)

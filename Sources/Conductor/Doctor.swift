@@ -43,6 +43,9 @@ extension Conductor {
           findings.append("node \(node.label) is held by lease \(lease), which is not active")
         }
         for port in try PortStore.list(node: node.uuid, in: session) {
+          if let problem = port.wiringProblem {
+            findings.append("node \(node.label): wrong cabling: \(problem). \(Parts.wiringAdvice)")
+          }
           guard let vif = port.carriedVIF, try NetworkPortStore.get(vif, in: session) == nil else { continue }
           findings.append("port \(port.address) of node \(node.label) holds network port \(vif), which does not exist")
         }

@@ -276,6 +276,8 @@ extension IronicAPI {
             "\(carrier(of: before)) has VIF \(vif) attached: detach it before the port is rewired.")
         }
       }
+      // Whoever records the wiring, the same one too, has looked since.
+      if !fields.isDisjoint(with: ["local_link_connection", "address"]) { port.wiringProblem = nil }
       try checkGroup(port, before: before, in: session)
       port.updatedAt = request.now
       try unlessTaken(taken(port)) { try PortStore.update(port, in: session) }

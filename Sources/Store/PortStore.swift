@@ -14,6 +14,7 @@ public enum PortStore {
     port.updatedAt = row.optionalTime(10)
     port.portGroupUUID = row.optionalText(11)
     port.groupVIFPortID = row.optionalText(12)
+    port.wiringProblem = row.optionalText(13)
     return port
   }
 
@@ -23,7 +24,7 @@ public enum PortStore {
       """
       SELECT uuid, node_uuid, address, name, local_link_connection, is_pxe_enabled, physical_network, extra, vif_port_id, \
       created_at, updated_at, port_group_uuid, \
-      (SELECT g.vif_port_id FROM port_groups g WHERE g.uuid = ports.port_group_uuid) FROM ports
+      (SELECT g.vif_port_id FROM port_groups g WHERE g.uuid = ports.port_group_uuid), wiring_problem FROM ports
       """)
     narrow(&query)
     return try session.query(query) { port($0) }
@@ -51,6 +52,12 @@ public enum PortStore {
   public static func byAddress(_ mac: String, in session: any Session) throws -> Port? {
     try list(in: session) { $0.append("WHERE address = ?", .text(mac)) }.first
   }
+  /// The NIC that is wired to a switch port.
+  public static func port(at place: SwitchPort, in session: any Session) throws -> Port? {
+    try list(in: session) {
+      $0.append("WHERE switch_name = ? AND switch_port = ?", .text(place.switchName), .text(place.port))
+    }.first
+  }
   /// The node whose NIC is wired to a switch port.
   public static func node(at place: SwitchPort, in session: any Session) throws -> String? {
     try session.first(
@@ -69,14 +76,15 @@ public enum PortStore {
     try session.execute(
       """
       UPDATE ports SET node_uuid = $1, address = $2, name = $3, local_link_connection = $4, switch_name = $5, switch_port = $6, \
-      is_pxe_enabled = $7, physical_network = $8, extra = $9, vif_port_id = $10, updated_at = $11, port_group_uuid = $12 \
-      WHERE uuid = $13
+      is_pxe_enabled = $7, physical_network = $8, extra = $9, vif_port_id = $10, updated_at = $11, port_group_uuid = $12, \
+      wiring_problem = $13 WHERE uuid = $14
       """,
       [
         .text(port.nodeUUID), .text(port.address), Value(port.name), Value(port.localLinkConnection),
         Value(port.switchPort?.switchName), Value(port.switchPort?.port), .bool(port.isPXEEnabled),
         Value(port.physicalNetwork),
-        Value(port.extra), Value(port.vifPortID), Value(port.updatedAt), Value(port.portGroupUUID), .text(port.uuid),
+        Value(port.extra), Value(port.vifPortID), Value(port.updatedAt), Value(port.portGroupUUID),
+        Value(port.wiringProblem), .text(port.uuid),
       ])
   }
   public static func delete(_ uuid: String, in session: any Session) throws {

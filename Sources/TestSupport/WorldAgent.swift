@@ -66,9 +66,11 @@ public struct WorldAgent: Sendable {
       case "erase":
         try world.ensure("disk/\(machine)", "zeros")
         output["disks"] = []
+        output["neighbors"] = neighbors
       case "write-image":
         try world.ensure("disk/\(machine)", command.parameters["image"]?["url"]?.string ?? "")
         output["bytes_written"] = 1
+        output["neighbors"] = neighbors
       default: break
       }
       _ = try await conductor.agentProgress(id: command.id, node: holder.node, percent: 50, message: nil, remaining: 1)
@@ -88,8 +90,13 @@ public struct WorldAgent: Sendable {
       "cpus": 4, "cpu_arch": "x86_64", "memory_mb": 4096, "boot_mode": "bios",
       "disks": [["name": "/dev/vda", "size_bytes": .int(10 << 30)]],
       "interfaces": [
-        ["name": "eth0", "mac": .string(mac.description), "lldp": ["chassis_id": "sw0", "port_id": .string(machine)]]
+        ["name": "eth0", "mac": .string(mac.description), "lldp": neighbor]
       ],
     ]
   }
+  /// Where the machine's cable ends: "lldp/<machine>", a port of sw0; by itself the one of its name.
+  private var neighbor: JSON {
+    ["chassis_id": "sw0", "port_id": .string(world.value("lldp/\(machine)") ?? machine)]
+  }
+  private var neighbors: JSON { [["mac": .string(mac.description), "lldp": neighbor]] }
 }

@@ -142,6 +142,7 @@ import Wire
     let result = try #require(results(server).first)
     #expect(result["ok"]?.bool == true, "\(result)")
     #expect(result["output"]?["disk"]?.string?.hasSuffix("/vda") == true)
+    #expect(result["output"]?["neighbors"]?.array?.isEmpty == true, "nobody speaks LLDP here")
     #expect(try diskBytes(0..<Self.imageSize) == Self.raw)
     #expect(try diskBytes(Self.imageSize..<Self.diskSize).allSatisfy { $0 == 0xee }, "behind the image")
     #expect(server.requests("/agent/v1/image").first?.headers["x-steelyard-extents"] == "1")

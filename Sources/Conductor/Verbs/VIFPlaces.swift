@@ -130,6 +130,10 @@ extension Conductor {
             "Port \(nic.uuid) does not say which switch port it is wired to: set it with `openstack baremetal port set --local-link-connection`, or inspect the node."
           )
         }
+        if let problem = nic.wiringProblem {
+          throw ConductorError(
+            .conflict, "Unable to attach VIF \(vif): wrong cabling: \(problem). \(Parts.wiringAdvice)")
+        }
         let device = try parts.switches.switchNamed(wiring.switchName)
         if !attachment.tagged.isEmpty, !device.capabilities.contains(.trunk) {
           throw ConductorError(

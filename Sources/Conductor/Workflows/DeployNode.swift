@@ -39,6 +39,7 @@ extension Conductor {
           .deploy(image: context.params["image"]?.string ?? "")
         },
         parts.endAgent(),
+        parts.wiringCheck(),
         parts.tenantNetworks(),
         bootInstance(parts),
       ],

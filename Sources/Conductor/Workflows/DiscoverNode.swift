@@ -30,7 +30,7 @@ extension Conductor {
           commit: { context, _, session in
             try AgentStore.dismiss(node: context.subject, in: session)
             guard let inventory = context.outputs["inspect"]?["inventory"] else { return }
-            try recordInventory(inventory, of: context.subject, at: context.now, in: session)
+            try parts.recordInventory(inventory, of: context.subject, at: context.now, in: session)
           }),
       ],
       done: { context, session in

@@ -76,6 +76,9 @@ extension Conductor {
       return
         "the node is broken: \(whyBroken(node)?.sentence ?? node.provisionState.rawValue)"
     }
+    if let problem = try wiringProblem(of: node.uuid, in: session) {
+      return "the node is not cabled as recorded: \(problem); the administrator must correct one of them"
+    }
     // Nobody gets a machine with another's system on its disks, or on another's network.
     let isNetworked = try PortStore.list(node: node.uuid, in: session).contains { $0.carriedVIF != nil }
     if isNetworked || node.provisionState.isInUse {

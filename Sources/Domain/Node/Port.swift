@@ -19,6 +19,9 @@ public struct Port: Sendable, Equatable {
   public var vifPortID: String?
   /// The network port attached to its port group, which the members carry together; written with the group, not here.
   public var groupVIFPortID: String?
+  /// What LLDP said against `local_link_connection` when the machine was last in the ramdisk, as a sentence without its full
+  /// stop; nil when nothing did, and when another wiring was recorded since.
+  public var wiringProblem: String?
   public var createdAt: Timestamp
   public var updatedAt: Timestamp?
 
