@@ -136,7 +136,9 @@ struct FloatingIPRoutes: Sendable {
     }
     let id = Identifier.uuid()
     var holder = NetworkPort(
-      networkID: network.id, projectID: "", name: "", deviceID: id, deviceOwner: FloatingIP.deviceOwner, createdAt: now)
+      networkID: network.id, projectID: "", name: "",
+      macAddress: try NetworkPortStore.newMACAddress(on: network.id, in: session), deviceID: id,
+      deviceOwner: FloatingIP.deviceOwner, createdAt: now)
     holder.fixedIPs = try addresses(body, holder: holder, network: network, subnets: subnets, actor: actor, in: session)
     guard let address = holder.fixedIPs.first?.address, address.version == 4 else {
       throw APIError(

@@ -118,7 +118,9 @@ struct PortRoutes: Sendable {
         }
         let project = try body.project(actor, rule: "create_port")
         try neutron.requireQuota(.ports, project: project, in: session)
-        var port = NetworkPort(networkID: networkID, projectID: project, name: "", createdAt: now)
+        var port = NetworkPort(
+          networkID: networkID, projectID: project, name: "",
+          macAddress: try NetworkPortStore.newMACAddress(on: networkID, in: session), createdAt: now)
         try apply(body, to: &port, on: network, actor, rule: "create_port", in: session)
         let subnets = try SubnetStore.list(network: networkID, in: session)
         port.fixedIPs =

@@ -69,7 +69,8 @@ struct RouterGateway {
     let (network, subnets) = try external(draft)
     try RouterSubnets(router: router, session: session).requireRoom(for: subnets, as: .gateway, network: network.id)
     var port = NetworkPort(
-      networkID: network.id, projectID: "", name: "", status: .active,
+      networkID: network.id, projectID: "", name: "",
+      macAddress: try NetworkPortStore.newMACAddress(on: network.id, in: session), status: .active,
       deviceID: router.id, deviceOwner: Router.Attachment.Kind.gateway.rawValue, createdAt: now)
     port.fixedIPs = try addresses(draft, keeping: [], port: port, network: network, subnets: subnets, of: router)
     try NetworkPortStore.insert(port, in: session)

@@ -38,7 +38,8 @@ struct RouterInterface {
       return (port, [id])
     }
     let port = NetworkPort(
-      networkID: network.id, projectID: router.projectID, name: "", status: .active, deviceID: router.id,
+      networkID: network.id, projectID: router.projectID, name: "",
+      macAddress: try NetworkPortStore.newMACAddress(on: network.id, in: session), status: .active, deviceID: router.id,
       deviceOwner: owner, fixedIPs: [address], createdAt: now)
     try NetworkPortStore.insert(port, in: session)
     try RouterStore.attach(port.id, as: .interface, to: router.id, in: session)

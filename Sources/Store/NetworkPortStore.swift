@@ -96,6 +96,19 @@ public enum NetworkPortStore {
       [.text(network), .text(mac.description)])
   }
 
+  /// A hardware address of our own that no port of the network has. Three random bytes meet one that is there on networks of
+  /// some thousand ports: then it is drawn again.
+  /// - Throws: ``StoreError`` `.conflict` when 16 draws in a row are taken (Neutron's `mac_generation_retries`).
+  public static func newMACAddress(
+    on network: String, in session: any Session, draw: () -> String = NetworkPort.newMACAddress
+  ) throws -> String {
+    for _ in 0..<16 {
+      let drawn = draw()
+      guard let mac = MACAddress(drawn), try isTaken(mac, on: network, in: session) else { return drawn }
+    }
+    throw StoreError(.conflict, "network \(network) has no MAC address left: 16 that were drawn are taken")
+  }
+
   /// - Throws: ``StoreError`` `.conflict` when the MAC is on the network already, or an address is another port's.
   public static func insert(_ port: NetworkPort, in session: any Session) throws {
     try session.execute(
@@ -199,7 +212,7 @@ public enum NetworkPortStore {
       """
       UPDATE network_ports SET status = 'DOWN', host_id = '', is_bound = 0, mac_address = $1, revision = revision + 1, updated_at = $2 \
       WHERE id = $3
-      """, [.text(NetworkPort.newMACAddress()), Value(now), .text(id)])
+      """, [.text(try newMACAddress(on: port.networkID, in: session)), Value(now), .text(id)])
   }
   /// Ports that were on a machine's NIC, which has them no more, neither by themselves nor by a trunk: to be released when
   /// the switch was read back.
