@@ -45,7 +45,9 @@ struct PortRoutes: Sendable {
       .json("trunk_details") { $0.trunk.map { TrunkRoutes.details($0) } ?? .null },
       .text("dns_name") { $0.dnsName }, .strings("tags") { $0.tags }, .int("revision_number") { $0.revision },
       .time("created_at") { $0.createdAt }, .time("updated_at") { $0.updatedAt },
-    ], ownFilters: TagFilter.names.union(["fixed_ips", "ip_address"]))
+    ], ownFilters: TagFilter.names.union(["fixed_ips", "ip_address"]),
+    // A network's owner sees others' ports on it, and not where their machines are wired. Upstream: `get_port:binding:profile`.
+    sitesOwn: ["binding:profile"])
 
   /// - Parameter mac: the port's, which a pair without one has.
   static func json(_ pairs: [AddressPair], of mac: String) -> JSON {

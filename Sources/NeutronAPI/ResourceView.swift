@@ -14,6 +14,8 @@ struct ResourceView<Resource: Sendable>: Sendable {
   let attributes: [Attribute<Resource>]
   /// Query parameters that are filters of their own, applied by who lists.
   var ownFilters: Set<String> = []
+  /// Attributes that only those who read the whole site are shown; for others they are not there.
+  var sitesOwn: Set<String> = []
 
   private static var listParameters: Set<String> {
     ["fields", "sort_key", "sort_dir", "limit", "marker", "page_reverse"]
@@ -21,7 +23,12 @@ struct ResourceView<Resource: Sendable>: Sendable {
   /// Most items in a page; a client that asks for more, or does not ask, gets them all.
   func chosen(_ request: APIRequest) -> [Attribute<Resource>] {
     let names = Set(request.query.all("fields").filter { !$0.isEmpty })
-    return names.isEmpty ? attributes : attributes.filter { names.contains("\($0.name)") }
+    let shown = visible(request)
+    return names.isEmpty ? shown : shown.filter { names.contains("\($0.name)") }
+  }
+  private func visible(_ request: APIRequest) -> [Attribute<Resource>] {
+    if sitesOwn.isEmpty || (try? request.actor())?.isSiteReader == true { return attributes }
+    return attributes.filter { !sitesOwn.contains("\($0.name)") }
   }
 
   func write(_ resource: Resource, _ attributes: [Attribute<Resource>], to writer: inout JSONWriter) {
@@ -35,7 +42,7 @@ struct ResourceView<Resource: Sendable>: Sendable {
     var writer = JSONWriter(capacity: 2048)
     writer.beginObject()
     writer.key(singular)
-    write(resource, request.method == .get ? chosen(request) : attributes, to: &writer)
+    write(resource, request.method == .get ? chosen(request) : visible(request), to: &writer)
     writer.endObject()
     return APIResponse(status, writer)
   }

@@ -219,6 +219,37 @@ import Wire
     }
   }
 
+  @Test func whereAMachineIsWiredIsTheSitesToRead() async throws {
+    try await Site.run { site in
+      let network = try await site.network("mine")
+      let port = try await site.port(network).json["port"] ?? .null
+      let place: JSONObject = ["local_link_information": [["switch_info": "tor-1", "port_id": "Eth1/4"]]]
+      try await site.database.write { session in
+        try NetworkPortStore.bind(
+          port.id, hostID: "n1", macAddress: "52:54:00:00:00:01", profile: place, at: Site.now, in: session)
+      }
+      let path = "/v2.0/ports/\(port.id)"
+      let name: JSON = ["port": ["name": "renamed"]]
+      for user in ["alice", "watcher", "admin"] {
+        let answers = [
+          try await site.call(.get, path, as: user).json["port"],
+          try await site.call(.get, "/v2.0/ports?network_id=\(network.id)", as: user).json["ports"]?.array?.first,
+          try await site.call(.get, "/v2.0/ports?fields=binding:profile&fields=id&sort_key=id", as: user)
+            .json["ports"]?.array?.first,
+        ]
+        for shown in answers {
+          #expect(shown?.id == port.id)
+          #expect(shown?["binding:profile"] == (user == "admin" ? .object(place) : nil), "\(user): \(shown ?? .null)")
+        }
+      }
+      let changed = try await site.call(.put, path, name).json["port"]
+      #expect(changed?["name"] == "renamed" && changed?["binding:profile"] == nil)
+      // It goes with the attachment.
+      try await site.database.write { session in try NetworkPortStore.release(port.id, at: Site.now, in: session) }
+      #expect(try await site.call(.get, path, as: "admin").json["port"]?["binding:profile"] == [:])
+    }
+  }
+
   @Test func theSwitchFollowsTheAdministrativeStateOfWhatIsAttached() async throws {
     try await Site.run { site in
       let network = try await site.network("mine")
