@@ -33,6 +33,12 @@ import Wire
     // An address, or an index, in the place of a name.
     #expect(try !contradicts("50:6b:4b:00:00:02", recorded: "Ethernet1/4"))
     #expect(try !contradicts("517", recorded: "Ethernet1/4"))
+    // An aggregate, of which one port is heard.
+    for recorded in ["Port-Channel5", "Po5", "bond5", "ae5"] {
+      #expect(try !contradicts("Ethernet5", recorded: recorded), "\(recorded)")
+    }
+    #expect(try contradicts("Port-Channel6", recorded: "Port-Channel5"))
+    #expect(try contradicts("Port-Channel6", recorded: "Ethernet6"))
     // The name may be in the description.
     #expect(try !contradicts("ifName-7", description: "Ethernet1/4", recorded: "Ethernet1/4"))
     // A switch under a name that nobody gave it here.

@@ -47,9 +47,15 @@ public struct HeardNeighbor: Sendable, Equatable {
     let kind = text.prefix { $0.isLetter || $0 == "-" }
     return (String(kind), String(text.dropFirst(kind.count)))
   }
+  /// How switches call aggregates: EOS and NX-OS, SONiC, IOS XR, Junos, Cumulus, Huawei, ProCurve.
+  private static let aggregates: Set<String> = [
+    "port-channel", "portchannel", "po", "bundle-ether", "ae", "bond", "lag", "eth-trunk", "trk",
+  ]
   /// A name, and no address or index beside a name.
   private static func isComparable(_ heard: String, _ recorded: String) -> Bool {
     if MACAddress(heard) != nil { return false }
+    // A switch announces itself by the ports of an aggregate, not by the aggregate.
+    if aggregates.contains(parts(recorded).kind), !aggregates.contains(parts(heard).kind) { return false }
     return heard.contains(where: \.isLetter) == recorded.contains(where: \.isLetter)
   }
 }
