@@ -10,7 +10,7 @@ public struct SwitchCapabilities: OptionSet, Sendable {
   public static let watch = SwitchCapabilities(rawValue: 8)
   /// Takes ``PortConfiguration/accessLists``.
   public static let acl = SwitchCapabilities(rawValue: 16)
-  /// Joins VLANs of sites that share no switch, by VXLAN (RFC 7348).
+  /// Joins VLANs of sites that share no switch, by VXLAN (RFC 7348); who learns of whom: ``SwitchInterface/controlPlane``.
   public static let vni = SwitchCapabilities(rawValue: 32)
 }
 
@@ -23,6 +23,8 @@ public protocol SwitchInterface: Sendable {
   var capabilities: SwitchCapabilities { get }
   /// The set of switches on which a VLAN means one thing; nil for the site's first.
   var physicalNetwork: String? { get }
+  /// How it learns of the other ends of a VNI; nil without the capability `vni`.
+  var controlPlane: TunnelControlPlane? { get }
 
   /// Logs in and reads something harmless.
   func probe() async throws
@@ -61,6 +63,7 @@ public protocol SwitchInterface: Sendable {
 
 extension SwitchInterface {
   public var physicalNetwork: String? { nil }
+  public var controlPlane: TunnelControlPlane? { capabilities.contains(.vni) ? .fixedPeers : nil }
   public func boundVNIs() async throws -> [Int: Int] { [:] }
   public func bindVNI(_ vni: Int, vlan: Int) async throws {
     throw DriverError(.unsupported, device: .networkSwitch(name), detail: "it joins no VLANs of other sites")

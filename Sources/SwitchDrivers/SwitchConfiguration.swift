@@ -15,8 +15,10 @@ public struct SwitchConfiguration: Sendable, Equatable {
   public var control: String?
   /// The set of switches on which a VLAN means one thing; nil for the site's first.
   public var physicalNetwork: String?
-  /// How it reaches the switches of other sites; nil where it does not.
+  /// Open vSwitch: how it reaches the switches of other sites; nil where it does not.
   public var tunnels: TunnelEndpoint?
+  /// Others: its place in an EVPN fabric; nil where it has none.
+  public var leaf: EVPNLeaf?
 
   /// Who we are there.
   public var username: String?

@@ -30,6 +30,7 @@ public actor SwitchQueue: SwitchInterface {
   public nonisolated let name: String
   public nonisolated let capabilities: SwitchCapabilities
   public nonisolated let physicalNetwork: String?
+  public nonisolated var controlPlane: TunnelControlPlane? { driver.controlPlane }
   private nonisolated let driver: any BatchingSwitch
   private var isBusy = false
   private var waiting: [Waiter] = []

@@ -29,6 +29,7 @@ public struct Switches: SwitchRegistry {
       commandLine(.huaweiVRP),
       commandLine(.huaweiVRPV8),
       commandLine(.juniperJunos),
+      commandLine(.linuxFRR),
       commandLine(.mellanoxMLNXOS),
       commandLine(.ruijie),
       commandLine(.sonic),

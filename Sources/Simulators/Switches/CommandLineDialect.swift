@@ -34,6 +34,12 @@ public struct CommandLineDialect: Sendable {
   var single: [String] = []
   /// Statements that may stand many times.
   var many: [String] = []
+  /// Beginnings of statements that open a block inside their block.
+  var inner: [String] = []
+  /// Blocks that are there from the beginning, besides ports.
+  var fixed: [(header: String, lines: [String])] = []
+  /// What is printed of the configuration and the faults.
+  var computed: [String: @Sendable (_ lines: [(header: String, lines: [String])], SwitchFaults) -> String] = [:]
   /// Statements that stand for the absence of another: "enable" for "disable".
   var cancels: [String: String] = [:]
   var negation = "no "
@@ -98,7 +104,19 @@ public struct CommandLineDialect: Sendable {
 
       """,
     ],
-    single: switchport + ["switchport"], save: "copy running-config startup-config",
+    blocks: ["interface ", "vlan ", "evpn"],
+    single: switchport + ["switchport", "vn-segment", "ingress-replication protocol", "rd"],
+    many: ["member vni", "vni", "route-target import", "route-target export"], inner: ["member vni ", "vni "],
+    fixed: [
+      (
+        "interface nve1",
+        [
+          "no shutdown", "host-reachability protocol bgp", "source-interface loopback0",
+          "member vni 50001 associate-vrf",
+        ]
+      ),
+      ("evpn", []),
+    ], computed: ["show nve vni": { nexusVNIs($0, $1) }], save: "copy running-config startup-config",
     refusal: { "                                 ^\n% Invalid command at '^' marker.\($0.isEmpty ? "" : " ")" })
 
   static let os9 = CommandLineDialect(

@@ -18,6 +18,8 @@ public struct CommandLineSwitch {
   var faults = SwitchFaults()
   var isConfiguring = false
   private var block: String?
+  /// The statement of the block that is a block itself.
+  private var innerBlock: String?
   /// Printed as it comes.
   let print: (String) -> Void
 
@@ -31,7 +33,9 @@ public struct CommandLineSwitch {
     if let stored = Self.blocks(Self.load("\(folder)/running.json")) {
       running = stored
     } else {
-      running = dialect.ports.map { Block(header: dialect.header($0), lines: dialect.initial) }
+      running =
+        dialect.ports.map { Block(header: dialect.header($0), lines: dialect.initial) }
+        + dialect.fixed.map { Block(header: $0.header, lines: $0.lines) }
       try keep(running, "running.json")
       try keep(running, "startup.json")
     }
@@ -67,6 +71,8 @@ public struct CommandLineSwitch {
     if !isConfiguring {
       if let table = dialect.tables[line] {
         print(table)
+      } else if let computed = dialect.computed[line] {
+        print(computed(running.map { ($0.header, $0.lines) }, faults))
       } else if line == dialect.showConfiguration {
         print(rendered)
       } else if line == dialect.enter {
@@ -83,6 +89,10 @@ public struct CommandLineSwitch {
       }
       return true
     }
+    if line == dialect.exit, innerBlock != nil {
+      innerBlock = nil
+      return true
+    }
     if line == dialect.exit, block != nil {
       block = nil
       return true
@@ -90,6 +100,7 @@ public struct CommandLineSwitch {
     if line == dialect.leave || (line == dialect.exit && block == nil) || dialect.discard.contains(line) {
       isConfiguring = false
       block = nil
+      innerBlock = nil
       candidate = nil
       return true
     }
@@ -136,14 +147,19 @@ public struct CommandLineSwitch {
       return true
     }
     let before = candidate ?? running
-    let dialect = dialect
+    let dialect = dialect, around = innerBlock
+    if !isNegated, dialect.inner.contains(where: { line.hasPrefix($0) }) { innerBlock = line }
     edit { blocks in
       guard let index = blocks.firstIndex(where: { $0.header == block }) else { return }
+      if let around {
+        Self.inside(around, line, &blocks[index].lines)
+        return
+      }
       if dialect.special(line, &blocks[index].lines) { return }
       if let cancelled = dialect.cancels[key] {
         blocks[index].lines.removeAll { $0 == cancelled }
       } else if isNegated {
-        blocks[index].lines.removeAll { $0 == words || $0.hasPrefix(words + " ") }
+        Self.remove(words, from: &blocks[index].lines)
         if dialect.keepsNegated.contains(words), !blocks[index].lines.contains(line) {
           blocks[index].lines.append(line)
         }

@@ -11,7 +11,9 @@ public struct SimulatedEAPI: SimulatedSwitchAPI {
     var session: String?
     var isConfiguring = false
     var interface: String?
-    var isDone = false
+    /// Inside `router bgp`; and there inside a VLAN's instance.
+    var isRouting = false
+    var instance: Int?
   }
 
   public func answer(_ method: String, _ path: String, _ body: JSON?) async -> (Int, JSON) {
@@ -48,6 +50,19 @@ public struct SimulatedEAPI: SimulatedSwitchAPI {
       var all = JSONObject()
       for name in await device.trials { all[name] = ["state": "pendingCommitTimer"] }
       return ["sessions": .object(all)]
+    case "show vxlan vni":
+      var all = JSONObject()
+      for (vlan, vni) in await device.running.vnis {
+        all["\(vni)"] = ["vlan": .int(vlan), "dynamicVlan": false, "source": "static", "interfaces": .emptyObject]
+      }
+      // As routing has one.
+      all["50001"] = ["vlan": 4090, "dynamicVlan": true, "source": "evpn", "interfaces": .emptyObject]
+      return ["vxlanIntfs": ["Vxlan1": ["vniBindings": .object(all)]]]
+    case "show bgp evpn instance":
+      var all = JSONObject()
+      let isDown = await device.faults.keepsVNIsDown
+      for vlan in await device.running.instances where !isDown { all["VLAN \(vlan)"] = ["rd": "192.0.2.1:1"] }
+      return ["bgpEvpnInstances": .object(all)]
     case "show interfaces switchport": return await switchports()
     case "show interfaces description": return await descriptions()
     case "show lldp neighbors detail":
@@ -99,6 +114,7 @@ public struct SimulatedEAPI: SimulatedSwitchAPI {
   }
 
   private func edit(_ state: inout SimulatedSwitch.State, _ words: [String], _ place: inout Place) async throws {
+    if try overlay(&state, words, &place) { return }
     if words.count == 2, words[0] == "vlan" {
       guard let vlan = Int(words[1]), (1...4094).contains(vlan) else { throw Refusal(words: "Invalid input") }
       state.vlans.insert(vlan)
@@ -140,6 +156,58 @@ public struct SimulatedEAPI: SimulatedSwitchAPI {
       }
     }
     state.ports[name] = port
+  }
+
+  /// What the tunnel interface and BGP take.
+  /// - Returns: whether the line was theirs.
+  private func overlay(_ state: inout SimulatedSwitch.State, _ words: [String], _ place: inout Place) throws -> Bool {
+    switch words.first {
+    case "interface":
+      (place.isRouting, place.instance) = (false, nil)
+      guard words.count == 2, words[1] == "Vxlan1" else { return false }
+      place.interface = words[1]
+      return true
+    case "router":
+      guard words.count == 3, words[1] == "bgp", words[2] == "65001" else {
+        throw Refusal(words: "BGP is already running with AS number 65001")
+      }
+      (place.isRouting, place.interface) = (true, nil)
+      return true
+    default: break
+    }
+    if place.interface == "Vxlan1" {
+      let isNegated = words.first == "no", numbers = words.compactMap { Int($0) }
+      guard words.filter({ Int($0) == nil && $0 != "no" }) == ["vxlan", "vlan", "vni"], numbers.count == 2 else {
+        return false
+      }
+      if isNegated {
+        if state.vnis[numbers[0]] == numbers[1] { state.vnis[numbers[0]] = nil }
+      } else if let vni = state.vnis[numbers[0]] {
+        throw Refusal(words: "VLAN \(numbers[0]) is already mapped to VNI \(vni)")
+      } else if state.vnis.values.contains(numbers[1]) {
+        throw Refusal(words: "VNI \(numbers[1]) is already mapped")
+      } else {
+        state.vnis[numbers[0]] = numbers[1]
+      }
+      return true
+    }
+    guard place.isRouting else { return false }
+    switch words.prefix(2) {
+    case ["no", "vlan"]:
+      if let vlan = words.last.flatMap({ Int($0) }) { state.instances.remove(vlan) }
+    case ["rd", "auto"], ["redistribute", "learned"]:
+      guard place.instance != nil else { throw Refusal(words: "Invalid input") }
+    case ["route-target", "both"]:
+      // The route target names the VNI, wherever the VLAN has another number.
+      guard let vlan = place.instance, words.last == "65001:\(state.vnis[vlan] ?? 0)" else {
+        throw Refusal(words: "Invalid input")
+      }
+    default:
+      guard words.first == "vlan", words.count == 2, let vlan = Int(words[1]) else { return false }
+      place.instance = vlan
+      state.instances.insert(vlan)
+    }
+    return true
   }
 
   private func switchports() async -> JSON {

@@ -16,6 +16,14 @@ public struct SimulatedNVUE: SimulatedSwitchAPI {
     guard words.first == "nvue_v1" else { return Self.failure(404, "not found") }
     switch (method, words.count) {
     case ("GET", 2) where words[1] == "interface": return (200, await interfaces(revision))
+    case ("GET", 5) where words[1...3] == ["bridge", "domain", "br_default"]: return await vnis(words[4])
+    case ("DELETE", 7) where words[1...4] == ["bridge", "domain", "br_default", "vlan"] && words[6] == "vni":
+      var state = await device.candidate(revision)
+      guard let vlan = Int(words[5]), state.vnis.removeValue(forKey: vlan) != nil else {
+        return Self.failure(404, "not found")
+      }
+      await device.setCandidate(revision, state)
+      return (200, .emptyObject)
     case ("POST", 2) where words[1] == "revision":
       let name = "changeset/admin/\(Identifier.hex().prefix(6))"
       await device.setCandidate(name, device.running)
@@ -67,6 +75,23 @@ public struct SimulatedNVUE: SimulatedSwitchAPI {
     return .object(all)
   }
 
+  /// What is configured, and what the bridge has.
+  private func vnis(_ what: String) async -> (Int, JSON) {
+    let state = await device.running
+    var all = JSONObject()
+    switch what {
+    case "vlan":
+      for vlan in state.vlans.sorted() {
+        all["\(vlan)"] = state.vnis[vlan].map { ["vni": .object(["\($0)": .emptyObject])] } ?? .emptyObject
+      }
+    case "vlan-vni-map":
+      let isDown = await device.faults.keepsVNIsDown
+      for (vlan, vni) in state.vnis where !isDown { all["\(vlan)"] = ["vni": .int(vni)] }
+    default: return Self.failure(404, "not found")
+    }
+    return (200, .object(all))
+  }
+
   private func edit(_ revision: String, _ tree: JSON) async -> (Int, JSON) {
     var state = await device.candidate(revision)
     for member in tree["interface"]?.object ?? [:] {
@@ -90,11 +115,20 @@ public struct SimulatedNVUE: SimulatedSwitchAPI {
       }
       state.ports[member.key] = port
     }
-    for vlan in tree["bridge"]?["domain"]?["br_default"]?["vlan"]?.object?.keys ?? [] {
-      guard let number = Int(vlan), (1...4094).contains(number) else {
-        return Self.failure(400, "'\(vlan)' is no VLAN")
+    for member in tree["bridge"]?["domain"]?["br_default"]?["vlan"]?.object ?? [:] {
+      guard let number = Int(member.key), (1...4094).contains(number) else {
+        return Self.failure(400, "'\(member.key)' is no VLAN")
       }
       state.vlans.insert(number)
+      for key in member.value["vni"]?.object?.keys ?? [] {
+        guard let vni = Int(key), (1...16_777_215).contains(vni) else {
+          return Self.failure(400, "'\(key)' is no VNI")
+        }
+        guard state.vnis[number] == nil, !state.vnis.values.contains(vni) else {
+          return Self.failure(400, "vlan \(number) or vni \(vni) is mapped already")
+        }
+        state.vnis[number] = vni
+      }
     }
     await device.setCandidate(revision, state)
     return (200, tree)

@@ -16,6 +16,10 @@ public actor SimulatedSwitch {
   public struct State: Sendable, Equatable {
     public var ports: [String: SimulatedSwitchPort]
     public var vlans: Set<Int> = [1]
+    /// VNIs by the VLAN that each is joined to.
+    public var vnis: [Int: Int] = [:]
+    /// The VLANs whose addresses BGP tells.
+    public var instances: Set<Int> = []
   }
   public let name: String
   public let log: EffectLog
@@ -36,6 +40,8 @@ public actor SimulatedSwitch {
   }
 
   public func setFaults(_ faults: SwitchFaults) { self.faults = faults }
+  /// A hand on what is joined.
+  public func setVNIs(_ vnis: [Int: Int]) { running.vnis = vnis }
   public func setPort(_ name: String, _ port: SimulatedSwitchPort) { running.ports[name] = port }
   /// Nobody confirmed in time.
   public func expireTimers() {

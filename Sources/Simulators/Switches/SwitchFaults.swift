@@ -12,6 +12,8 @@ public struct SwitchFaults: Sendable, Equatable {
   public var dropsAfterObeying = 0
   /// Changes are answered with success and not made.
   public var lies = false
+  /// VLANs are joined to VNIs in the configuration, and no further.
+  public var keepsVNIsDown = false
   /// A change of this port is refused with the vendor's words, in the middle of others.
   public var refusedPort: String?
 
@@ -24,12 +26,13 @@ public struct SwitchFaults: Sendable, Equatable {
     sessionsRefused = json["sessions_refused"]?.int ?? 0
     dropsAfterObeying = json["drops"]?.int ?? 0
     lies = json["lies"]?.bool ?? false
+    keepsVNIsDown = json["vnis_down"]?.bool ?? false
     refusedPort = json["refused_port"]?.string
   }
   public var json: JSON {
     [
       "stall": .double(stallSeconds), "sessions_refused": .int(sessionsRefused), "drops": .int(dropsAfterObeying),
-      "lies": .bool(lies), "refused_port": JSON(refusedPort),
+      "lies": .bool(lies), "vnis_down": .bool(keepsVNIsDown), "refused_port": JSON(refusedPort),
     ]
   }
 }

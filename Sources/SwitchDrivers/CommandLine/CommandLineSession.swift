@@ -8,13 +8,15 @@ actor CommandLineSession: SwitchSession {
   private nonisolated let template: CommandTemplate
   private let ssh: SSHProgram
   private let secretFile: String?
+  private let leaf: EVPNLeaf?
   private var screen = CommandLineScreen()
   private var isConfiguring = false
 
-  init(_ template: CommandTemplate, _ ssh: SSHProgram, secretFile: String?) {
+  init(_ template: CommandTemplate, _ ssh: SSHProgram, secretFile: String?, leaf: EVPNLeaf?) {
     self.template = template
     self.ssh = ssh
     self.secretFile = secretFile
+    self.leaf = leaf
     isTransactional = !template.commit.isEmpty
   }
 
@@ -90,16 +92,20 @@ actor CommandLineSession: SwitchSession {
 
   // MARK: Verbs
 
-  func ports() async throws -> [String: SwitchPortState] {
+  /// What each command prints.
+  private func show(_ commands: [String]) async throws -> [String] {
     var replies: [String] = []
-    for command in template.show {
+    for command in commands {
       let text = try await run(command)
       if text.utf8.count < 400, let refusal = template.refusal(in: text) {
         throw ssh.access.failed(.refused, "\"\(command)\": \(refusal)")
       }
       replies.append(text)
     }
-    let ports = template.read(replies).filter { SwitchText.isPort($0.key) }
+    return replies
+  }
+  func ports() async throws -> [String: SwitchPortState] {
+    let ports = template.read(try await show(template.show)).filter { SwitchText.isPort($0.key) }
     guard !ports.isEmpty else {
       throw ssh.access.failed(
         .badReply,
@@ -110,11 +116,23 @@ actor CommandLineSession: SwitchSession {
   }
 
   func change(_ changes: [PortChange]) async throws {
+    let networks = changes.vlans.flatMap { template.network($0, nil) }
+    try await inOneChange(networks + changes.flatMap { template.port($0) })
+  }
+  func vnis() async throws -> [VNIState] {
+    guard let vnis = template.vnis, let leaf else { return [] }
+    return vnis.read(try await show(vnis.show), leaf)
+  }
+  func changeVNIs(removing: [VNIState], joining: (vni: Int, vlan: Int)?) async throws {
+    guard let vnis = template.vnis, let leaf else { return }
+    var commands = removing.flatMap { vnis.part($0) }
+    if let (vni, vlan) = joining { commands += template.network(vlan, nil) + vnis.join(vni, vlan, leaf) }
+    try await inOneChange(commands)
+  }
+  private func inOneChange(_ commands: [String]) async throws {
     do {
       try await enter()
-      for vlan in changes.vlans { try await configure(template.network(vlan, nil)) }
-      for change in changes { try await configure(template.port(change)) }
-      try await configure(template.commit)
+      try await configure(commands + template.commit)
       try await leave(by: template.leaveConfiguration)
     } catch let error as DriverError where error.code == .refused {
       isConfiguring = false

@@ -11,8 +11,9 @@ struct CommandTemplate: Sendable {
   /// As people call it: "Cisco NX-OS (Nexus)".
   var device: String
   var capabilities: SwitchCapabilities = [.trunk]
-  /// Where what is here comes from, and how far it was tested, after "kind X ".
-  var tested = "was tested with constructed dialogues only, never on hardware"
+  /// Where what is here comes from, and how far it was tested, after "kind X "; nil for one that met what it
+  /// drives.
+  var tested: String? = "was tested with constructed dialogues only, never on hardware"
 
   /// Paging off, and the like.
   var begin: [String] = []
@@ -47,6 +48,8 @@ struct CommandTemplate: Sendable {
   var macTable: (command: String, read: @Sendable (String) -> [(port: String, vlan: Int, mac: MACAddress)])?
   var neighbours: (command: String, read: @Sendable (String) -> [SwitchNeighbour])?
 
+  var vnis: VNICommands?
+
   static let commonErrors = [
     "% invalid", "%invalid", "% incomplete", "% ambiguous", "% error", "%error", "error:", "invalid input",
     "invalid command", "unrecognized command", "unknown command", "syntax error", "command rejected",
@@ -69,18 +72,21 @@ struct CommandLineAccess: SwitchAccess {
   let template: CommandTemplate
   let ssh: SSHAccess
   let secretFile: String?
+  /// Its place in a fabric; nil where it has none.
+  let leaf: EVPNLeaf?
 
   var capabilities: SwitchCapabilities {
     var all = template.capabilities
     if template.macTable != nil { all.insert(.macTable) }
     if template.neighbours != nil { all.insert(.lldp) }
     if !template.confirm.isEmpty { all.insert(.confirmedCommit) }
+    if template.vnis != nil, leaf != nil { all.insert(.vni) }
     return all
   }
-  var caution: String? { "kind \(template.kind) \(template.tested)" }
+  var caution: String? { template.tested.map { "kind \(template.kind) \($0)" } }
 
   func open() async throws -> any SwitchSession {
-    let session = CommandLineSession(template, try await ssh.start(["-tt"]), secretFile: secretFile)
+    let session = CommandLineSession(template, try await ssh.start(["-tt"]), secretFile: secretFile, leaf: leaf)
     do { try await session.logIn() } catch {
       await session.close()
       throw error

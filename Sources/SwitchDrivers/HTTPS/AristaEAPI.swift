@@ -12,15 +12,22 @@ struct AristaEAPI: SwitchAccess {
   /// The file with the secret of `enable`; nil where the account needs none.
   private let enableSecretFile: String?
 
-  let capabilities: SwitchCapabilities = [.trunk, .lldp, .macTable, .bond, .confirmedCommit]
+  /// The AS number of its fabric; nil where it belongs to none.
+  private let autonomousSystem: Int?
+
+  var capabilities: SwitchCapabilities {
+    let own: SwitchCapabilities = [.trunk, .lldp, .macTable, .bond, .confirmedCommit]
+    return autonomousSystem == nil ? own : own.union(.vni)
+  }
   let caution: String? = "kind arista-eapi was tested with constructed dialogues only, never on hardware"
 
   init(_ http: SwitchHTTP, _ configuration: SwitchConfiguration) {
     self.http = http
     enableSecretFile = configuration.secretFile
+    autonomousSystem = configuration.leaf?.autonomousSystem
   }
   func open() async throws -> any SwitchSession {
-    let session = AristaSession(http: http, enableSecretFile: enableSecretFile)
+    let session = AristaSession(http: http, enableSecretFile: enableSecretFile, autonomousSystem: autonomousSystem)
     try await session.endForsaken()
     return session
   }
@@ -31,10 +38,12 @@ private final class AristaSession: SwitchSession {
   let isTransactional = true
   private let http: SwitchHTTP
   private let enableSecretFile: String?
+  private let autonomousSystem: Int?
   /// The configuration session that waits for its confirmation.
   private let pending = Mutex<String?>(nil)
 
-  init(http: SwitchHTTP, enableSecretFile: String?) {
+  init(http: SwitchHTTP, enableSecretFile: String?, autonomousSystem: Int?) {
+    self.autonomousSystem = autonomousSystem
     self.http = http
     self.enableSecretFile = enableSecretFile
   }
@@ -78,13 +87,13 @@ private final class AristaSession: SwitchSession {
   }
 
   func change(_ changes: [PortChange]) async throws {
+    try await onTrial(changes.vlans.map { "vlan \($0)" } + changes.flatMap { Self.commands($0) })
+  }
+  /// Brings commands into force in a configuration session, until its timer runs out or it is confirmed.
+  private func onTrial(_ commands: [String]) async throws {
     let name = "\(Self.prefix)\(Identifier.hex().prefix(8))"
-    var commands = ["configure session \(name)"]
-    for vlan in changes.vlans { commands.append("vlan \(vlan)") }
-    for change in changes { commands += Self.commands(change) }
-    commands.append("commit timer 00:02:00")
     do {
-      _ = try await run(commands)
+      _ = try await run(["configure session \(name)"] + commands + ["commit timer 00:02:00"])
     } catch {
       _ = try? await run(["configure session \(name) abort"])
       throw error
@@ -132,6 +141,36 @@ private final class AristaSession: SwitchSession {
 
   func ensureNetwork(vlan: Int, name: String?) async throws {
     _ = try await run(["configure", "vlan \(vlan)"] + (name.map { ["name \($0)"] } ?? []) + ["end"])
+  }
+  /// What the tunnel interface joins, and for which VLANs BGP has an instance of EVPN.
+  /// Source: EOS manual, "VXLAN" and "Border Gateway Protocol", EVPN.
+  func vnis() async throws -> [VNIState] {
+    let replies = try await run(["show vxlan vni", "show bgp evpn instance"])
+    let told = replies[1]["bgpEvpnInstances"]?.object ?? [:]
+    return (replies[0]["vxlanIntfs"]?["Vxlan1"]?["vniBindings"]?.object ?? [:]).compactMap { member in
+      // What routing made for itself is no VLAN's.
+      guard let vni = Int(member.key), let vlan = member.value["vlan"]?.int, member.value["dynamicVlan"]?.bool != true
+      else { return nil }
+      return VNIState(vni: vni, vlan: vlan, isWhole: told["VLAN \(vlan)"] != nil)
+    }
+  }
+  func changeVNIs(removing: [VNIState], joining: (vni: Int, vlan: Int)?) async throws {
+    guard let autonomousSystem else { return }
+    var commands: [String] = []
+    for state in removing {
+      guard let vlan = state.vlan else { continue }
+      commands += [
+        "interface Vxlan1", "no vxlan vlan \(vlan) vni \(state.vni)", "router bgp \(autonomousSystem)",
+        "no vlan \(vlan)",
+      ]
+    }
+    if let (vni, vlan) = joining {
+      commands += [
+        "vlan \(vlan)", "interface Vxlan1", "vxlan vlan \(vlan) vni \(vni)", "router bgp \(autonomousSystem)",
+        "vlan \(vlan)", "rd auto", "route-target both \(autonomousSystem):\(vni)", "redistribute learned",
+      ]
+    }
+    try await onTrial(commands)
   }
   func neighbours() async throws -> [SwitchNeighbour] {
     let reply = try await run(["show lldp neighbors detail"])[0]

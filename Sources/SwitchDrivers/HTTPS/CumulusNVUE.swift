@@ -9,11 +9,12 @@ struct CumulusNVUE: SwitchAccess {
   private let http: SwitchHTTP
   private let bridge: String
 
-  let capabilities: SwitchCapabilities = [.trunk, .bond]
+  let capabilities: SwitchCapabilities
   let caution: String? = "kind cumulus-nvue was tested with constructed dialogues only, never on hardware"
 
   init(_ http: SwitchHTTP, _ configuration: SwitchConfiguration) {
     self.http = http
+    capabilities = configuration.leaf == nil ? [.trunk, .bond] : [.trunk, .bond, .vni]
     bridge = SwitchText.isWord(configuration.bridge) ? configuration.bridge : "br_default"
   }
   func open() async throws -> any SwitchSession { NVUESession(http: http, bridge: percentEncoded(bridge)) }
@@ -76,6 +77,39 @@ private struct NVUESession: SwitchSession {
   }
   func ensureNetwork(vlan: Int, name: String?) async throws {
     try await revise { _ in ["bridge": vlans([vlan])] }
+  }
+  /// What the configuration says, and what the bridge has.
+  func vnis() async throws -> [VNIState] {
+    let configured = try await getIfThere("/nvue_v1/bridge/domain/\(bridge)/vlan?rev=applied", "read its VNIs")
+    let inForce = try await getIfThere(
+      "/nvue_v1/bridge/domain/\(bridge)/vlan-vni-map?rev=operational", "read its VNIs in force")
+    var found: [VNIState] = []
+    for member in configured.object ?? [:] {
+      let active = inForce[member.key]?["vni"]?.lenientInt
+      for vni in (member.value["vni"]?.object?.keys ?? []).compactMap({ Int($0) }) {
+        found.append(VNIState(vni: vni, vlan: SwitchText.vlan(member.key), isWhole: active == vni))
+      }
+    }
+    return found
+  }
+  private func getIfThere(_ path: String, _ doing: String) async throws -> JSON {
+    let reply = try await http.send("GET", path)
+    if reply.status == 404 { return .emptyObject }
+    guard reply.isSuccess else { throw refusal(reply, doing) }
+    return reply.body
+  }
+  func changeVNIs(removing: [VNIState], joining: (vni: Int, vlan: Int)?) async throws {
+    try await revise { revision in
+      for vlan in Set(removing.compactMap(\.vlan)).sorted() {
+        try await delete("/nvue_v1/bridge/domain/\(bridge)/vlan/\(vlan)/vni", revision)
+      }
+      guard let (vni, vlan) = joining else { return .emptyObject }
+      return [
+        "bridge": [
+          "domain": .object([bridge: ["vlan": .object(["\(vlan)": ["vni": .object(["\(vni)": .emptyObject])]])]])
+        ]
+      ]
+    }
   }
   private func vlans(_ vlans: [Int]) -> JSON {
     var all = JSONObject()

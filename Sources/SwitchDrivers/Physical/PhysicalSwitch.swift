@@ -9,18 +9,24 @@ final class PhysicalSwitch: BatchingSwitch {
   let name: String
   var capabilities: SwitchCapabilities { access.capabilities }
   var caution: String? { access.caution }
+  var controlPlane: TunnelControlPlane? { capabilities.contains(.vni) ? fabric.map { .evpn(fabric: $0) } : nil }
   private let access: any SwitchAccess
   private let uplinks: Set<String>
-  private let savesChanges: Bool
+  private let fabric: String?
+  let savesChanges: Bool
   private let logger: Logger
 
   /// - Parameters:
   ///   - uplinks: ports that lead to other switches: never touched.
+  ///   - fabric: the EVPN fabric that it belongs to; nil for none.
   ///   - savesChanges: whether every change is written to where the switch starts from.
-  init(name: String, access: any SwitchAccess, uplinks: Set<String>, savesChanges: Bool, logger: Logger) {
+  init(
+    name: String, access: any SwitchAccess, uplinks: Set<String>, fabric: String?, savesChanges: Bool, logger: Logger
+  ) {
     self.name = name
     self.access = access
     self.uplinks = uplinks
+    self.fabric = fabric
     self.savesChanges = savesChanges
     self.logger = logger
   }
@@ -199,7 +205,7 @@ final class PhysicalSwitch: BatchingSwitch {
 
   // MARK: Visits and errors
 
-  private func visit<Value: Sendable>(_ body: (any SwitchSession) async throws -> Value) async throws -> Value {
+  func visit<Value: Sendable>(_ body: (any SwitchSession) async throws -> Value) async throws -> Value {
     do {
       let session = try await access.open()
       do {
@@ -218,7 +224,7 @@ final class PhysicalSwitch: BatchingSwitch {
     if error is CancellationError { return self.error(.unreachable, "the visit was broken off") }
     return self.error(.badReply, SwitchText.quoted("\(error)"))
   }
-  private func error(_ code: DriverError.Code, _ detail: String, port: String? = nil) -> DriverError {
+  func error(_ code: DriverError.Code, _ detail: String, port: String? = nil) -> DriverError {
     DriverError(code, device: .networkSwitch(name, port: port.map { SwitchText.quoted($0) }), detail: detail)
   }
   private func unknown(_ port: String, among ports: [String: SwitchPortState]) -> DriverError {

@@ -9,7 +9,9 @@ extension SwitchConfiguration {
     SwitchCredentials(switchName: name, username: username, passwordFile: passwordFile)
   }
   fileprivate func driver(_ access: any SwitchAccess, _ logger: Logger) -> any BatchingSwitch {
-    PhysicalSwitch(name: name, access: access, uplinks: Set(uplinks), savesChanges: savesChanges, logger: logger)
+    PhysicalSwitch(
+      name: name, access: access, uplinks: Set(uplinks), fabric: leaf?.fabric, savesChanges: savesChanges,
+      logger: logger)
   }
 }
 
@@ -47,7 +49,8 @@ extension Switches {
       template.kind,
       { (site: SwitchConfiguration, logger: Logger) throws(DriverError) -> any BatchingSwitch in
         let ssh = try SSHAccess.of(site, scheme: "ssh", port: 22)
-        return site.driver(CommandLineAccess(template: template, ssh: ssh, secretFile: site.secretFile), logger)
+        return site.driver(
+          CommandLineAccess(template: template, ssh: ssh, secretFile: site.secretFile, leaf: site.leaf), logger)
       }
     )
   }

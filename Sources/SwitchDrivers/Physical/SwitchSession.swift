@@ -45,6 +45,10 @@ protocol SwitchSession: Sendable {
   /// Undoes the change that has not been confirmed; false when this switch cannot.
   func takeBack() async throws -> Bool
   func ensureNetwork(vlan: Int, name: String?) async throws
+  /// The VNIs of VLANs, those of routing left out.
+  func vnis() async throws -> [VNIState]
+  /// Takes away what VNIs have, and then joins one to a VLAN, in one change.
+  func changeVNIs(removing: [VNIState], joining: (vni: Int, vlan: Int)?) async throws
   func neighbours() async throws -> [SwitchNeighbour]
   func macTable() async throws -> [(port: String, vlan: Int, mac: MACAddress)]
   func save() async throws
@@ -56,6 +60,8 @@ extension SwitchSession {
   var keepsDescriptions: Bool { true }
   func confirm() async throws {}
   func takeBack() async throws -> Bool { false }
+  func vnis() async throws -> [VNIState] { [] }
+  func changeVNIs(removing: [VNIState], joining: (vni: Int, vlan: Int)?) async throws {}
   func neighbours() async throws -> [SwitchNeighbour] { [] }
   func macTable() async throws -> [(port: String, vlan: Int, mac: MACAddress)] { [] }
   func close() async {}
@@ -63,6 +69,7 @@ extension SwitchSession {
 
 /// The way to one switch.
 protocol SwitchAccess: Sendable {
+  /// With `vni` where the switch is a leaf of a fabric and the kind can join VLANs to VNIs.
   var capabilities: SwitchCapabilities { get }
   var caution: String? { get }
   /// - Throws: ``DriverError``.
