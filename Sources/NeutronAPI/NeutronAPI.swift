@@ -25,6 +25,8 @@ public struct NeutronAPI: Sendable {
     public var reservedVLANs: Set<Int> = []
     /// What new networks have that do not say it themselves.
     public var isPortSecurityEnabled = false
+    /// How the switches of each physical network that carry VNIs learn of each other.
+    public var controlPlanes: [String: Set<TunnelControlPlane>] = [:]
     public init() {}
   }
   /// Called in the transaction that deletes a port on a machine's NIC: starts to take the machine off the network. The port

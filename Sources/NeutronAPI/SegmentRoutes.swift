@@ -80,6 +80,7 @@ struct SegmentRoutes: Sendable {
       try body.check(allowed: Self.settable.union(Self.onlyAtFirst), known: Self.known, verb: "POST")
       let network = try Lookup.network(try Self.required("network_id", body), actor, session)
       let carrier = try self.carrier(body, of: network, in: session)
+      try self.requireOneControlPlane(network, with: carrier, in: session)
       var segment = NetworkSegment(networkID: network.id, carrier: carrier, createdAt: now)
       if let name = try body.text("name") { segment.name = name }
       if let text = try body.text("description") { segment.description = text }
@@ -94,6 +95,20 @@ struct SegmentRoutes: Sendable {
       return segment
     }
     return Self.view.show(made, request, status: .created)
+  }
+
+  /// A VNI joins what learns of each other, or it is refused: half a network would look like a whole one.
+  private func requireOneControlPlane(
+    _ network: Network, with carrier: NetworkSegment.Carrier, in session: any Session
+  ) throws {
+    let carriers = try NetworkSegmentStore.list(network: network.id, in: session).map(\.carrier) + [carrier]
+    guard carriers.contains(where: { $0.physicalNetwork == nil }) else { return }
+    let places = [network.physicalNetwork] + carriers.compactMap(\.physicalNetwork)
+    let ways = places.reduce(into: Set<TunnelControlPlane>()) { $0.formUnion(neutron.settings.controlPlanes[$1] ?? []) }
+    if let problem = TunnelControlPlane.problem(ways) {
+      throw APIError.invalid(
+        "network \(network.id) is on physical networks \(places.joined(separator: ", ")): \(problem)")
+    }
   }
 
   private static func required(_ name: String, _ body: AttributeReader) throws -> String {

@@ -39,6 +39,11 @@ public enum NetworkSegmentStore {
     ) { ($0.int(1), $0.int(0)) }
     return Dictionary(rows) { first, _ in first }
   }
+  /// The VNIs that networks have, those that are being parted from included.
+  public static func vnisTaken(in session: any Session) throws -> Set<Int> {
+    Set(
+      try session.query("SELECT segmentation_id FROM network_segments WHERE network_type = 'vxlan'", []) { $0.int(0) })
+  }
   /// - Throws: ``StoreError`` `.conflict` when the VLAN or VNI is another network's, or the network has one there.
   public static func insert(_ segment: NetworkSegment, in session: any Session) throws {
     try session.execute(

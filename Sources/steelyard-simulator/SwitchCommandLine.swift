@@ -8,7 +8,7 @@ struct SwitchCommandLine: ParsableCommand {
     abstract: "The command line of a switch, as sshd's ForceCommand.",
     discussion: """
       The configuration lies in FOLDER (running.json, startup.json), with a log of every line typed. FOLDER/faults.json makes
-      it misbehave: {"lies": true}, {"stall": 2}, {"sessions_refused": 1}, {"drops": 1}, {"refused_port": "…"}.
+      it misbehave: {"lies": true}, {"stall": 2}, {"sessions_refused": 1}, {"drops": 1}, {"vnis_down": true}, {"refused_port": "…"}.
       """)
   @Option(help: "Where the switch keeps its configuration.") var folder: String
   @Option(help: "Whose command line.") var vendor: String

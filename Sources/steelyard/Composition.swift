@@ -115,6 +115,7 @@ struct Composition {
     var neutronSettings = NeutronAPI.Settings()
     neutronSettings.isPortSecurityEnabled = networks.port_security
     neutronSettings.reservedVLANs = [configuration.provisioning?.vlan ?? 0]
+    neutronSettings.controlPlanes = conductor.controlPlanes
     let neutron = NeutronAPI(
       database: database, settings: neutronSettings,
       rewire: { ports, session in try conductor.networksChanged(ports, in: session) },

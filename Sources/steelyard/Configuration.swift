@@ -67,10 +67,14 @@ struct Configuration: Codable, Sendable {
     /// Seconds.
     var patience: Int?
   }
-  /// A switch's tunnels to other sites' switches, over which networks with a VNI are joined.
+  /// How a switch carries networks that have a VNI: `openvswitch` by tunnels to the other sites' switches, others in a fabric.
   struct VTEP: Codable, Sendable {
-    var address: String
-    var peers: [String]
+    var address: String?
+    var peers: [String]?
+    /// The EVPN fabric's name.
+    var fabric: String?
+    /// The fabric's AS number.
+    var asn: Int?
   }
   struct Networks: Codable, Sendable {
     var physical_network = "datacentre"

@@ -1,4 +1,5 @@
 import Domain
+import SwitchDrivers
 
 /// What the file may say of a key beyond its type; each throws before anything is started.
 extension Configuration {
@@ -31,13 +32,37 @@ extension Configuration {
   func checkSwitches() throws {
     for entry in switches ?? [] {
       guard let vtep = entry.vtep else { continue }
-      let all = [vtep.address] + vtep.peers
+      let all = [vtep.address].compactMap { $0 } + (vtep.peers ?? [])
       for text in all where IPAddress(text) == nil {
         throw Failure("switches: \(entry.name): vtep: '\(text)' is no IP address")
       }
-      guard Set(all).count == all.count, !vtep.peers.isEmpty, vtep.peers.count <= 64 else {
+      if entry.kind != "openvswitch" {
+        try check(vtep, ofLeaf: entry)
+        continue
+      }
+      guard vtep.address != nil, vtep.fabric == nil, vtep.asn == nil else {
+        throw Failure("switches: \(entry.name): vtep: Open vSwitch needs address and peers, and has no fabric")
+      }
+      guard Set(all).count == all.count, (2...65).contains(all.count) else {
         throw Failure("switches: \(entry.name): vtep: 1 to 64 peers are expected, each once, and not the switch itself")
       }
+    }
+  }
+  private func check(_ vtep: VTEP, ofLeaf entry: Switch) throws {
+    let name = "switches: \(entry.name): vtep:"
+    guard let needed = Switches.fabricNeeds[entry.kind] else {
+      throw Failure("\(name) kind \(entry.kind) joins no VLANs to VNIs; these do: \(Switches.fabricKinds)")
+    }
+    guard let fabric = vtep.fabric, !fabric.isEmpty, vtep.peers == nil else {
+      throw Failure("\(name) a leaf needs the name of its fabric, and no peers: the switches tell each other by BGP")
+    }
+    guard needed != .address || vtep.address != nil else {
+      throw Failure("\(name) kind \(entry.kind) needs address, the tunnel endpoint's own")
+    }
+    guard (needed == .autonomousSystem) == (vtep.asn != nil), vtep.asn.map({ (1...65_535).contains($0) }) ?? true else {
+      throw Failure(
+        "\(name) asn, the fabric's AS number from 1 to 65535, is for kind arista-eapi, which needs it, and for no other"
+      )
     }
   }
   /// - Throws: ``Failure`` for a value that cannot be meant.

@@ -5,7 +5,11 @@ extension Configuration.Switch {
     var site = SwitchConfiguration(
       name: name, kind: kind, endpoint: endpoint, bridge: bridge ?? "", uplinks: uplinks ?? [], control: control)
     site.physicalNetwork = physical_network
-    site.tunnels = vtep.map { TunnelEndpoint(address: $0.address, peers: $0.peers) }
+    if let fabric = vtep?.fabric {
+      site.leaf = EVPNLeaf(fabric: fabric, address: vtep?.address, autonomousSystem: vtep?.asn)
+    } else if let address = vtep?.address {
+      site.tunnels = TunnelEndpoint(address: address, peers: vtep?.peers ?? [])
+    }
     site.username = username
     site.passwordFile = password_file
     site.keyFile = key_file

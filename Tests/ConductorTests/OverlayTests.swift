@@ -18,7 +18,9 @@ import Wire
       let capabilities: SwitchCapabilities = [.vni]
       let bound = Mutex<[Int: Int]>([:])
       let isSilent = Mutex(false)
-      init(_ name: String, on physicalNetwork: String?) {
+      let controlPlane: TunnelControlPlane?
+      init(_ name: String, on physicalNetwork: String?, _ controlPlane: TunnelControlPlane) {
+        self.controlPlane = controlPlane
         self.name = name
         self.physicalNetwork = physicalNetwork
       }
@@ -49,16 +51,22 @@ import Wire
         bound.withLock { bound in bound = bound.filter { $0.value != vni } }
       }
     }
-    let here = Device("here", on: nil)
-    let there = Device("there", on: "elsewhere")
+    let here: Device
+    let there: Device
+    init(_ controlPlane: TunnelControlPlane) {
+      here = Device("here", on: nil, controlPlane)
+      there = Device("there", on: "elsewhere", controlPlane)
+    }
     var all: [any SwitchInterface] { [here, there] }
     func switchNamed(_ name: String) throws -> any SwitchInterface { name == "here" ? here : there }
     var bound: [[Int: Int]] { [here, there].map { $0.bound.withLock { $0 } } }
   }
 
-  private func with(_ body: (CrashSite, Sites, Network) async throws -> Void) async throws {
+  private func with(
+    _ controlPlane: TunnelControlPlane = .fixedPeers, _ body: (CrashSite, Sites, Network) async throws -> Void
+  ) async throws {
     try await withFolder("overlays") { folder in
-      let sites = Sites()
+      let sites = Sites(controlPlane)
       var parts = SiteParts()
       parts.switches = { _ in sites }
       let site = try CrashSite(folder: folder, options: [:], parts: parts)
@@ -100,6 +108,49 @@ import Wire
       try await site.conductor.joinSites()
       #expect(sites.bound == [[:], [:]])
       #expect(try await site.database.read { try NetworkStore.vlansTaken(on: "elsewhere", in: $0) }.isEmpty)
+    }
+  }
+
+  /// In a fabric every leaf with a VNI gets its broadcasts, and the fabric carries networks of its administrator's.
+  @Test func aLeafHasANetworkWhileAMachineAtItIsOnAndLeavesOthersAlone() async throws {
+    try await with(.evpn(fabric: "pod-1")) { site, sites, network in
+      func wire(_ name: String, _ configuration: PortConfiguration) async throws {
+        let port = SwitchPort(switchName: name, port: "p1")
+        try await site.database.write { session in
+          try SwitchPortStore.want(configuration, on: port, label: nil, at: CrashSite.now(), in: session)
+        }
+        try await site.conductor.parts.apply(["p1": configuration], on: name, label: nil)
+      }
+      try await site.database.write { session in
+        try SegmentRangeStore.ensureConfigured(
+          "tenants", physicalNetwork: "datacentre", vlans: 200...299, at: CrashSite.now(), in: session)
+      }
+      // 900 is the administrator's own; 250 is a tenant's to get, and joined to what nobody here knows.
+      sites.here.bound.withLock { $0 = [900: 90, 250: 77] }
+      try await site.conductor.joinSites()
+      #expect(sites.bound == [[900: 90], [:]])
+
+      // It is joined before the port is said to be in force.
+      try await wire("here", PortConfiguration(native: 205))
+      #expect(sites.bound == [[900: 90, 205: 5001], [:]])
+      try await wire("there", PortConfiguration(native: 7, tagged: [301]))
+      #expect(sites.bound == [[900: 90, 205: 5001], [301: 5001]])
+      try await site.conductor.joinSites()
+      #expect(sites.bound == [[900: 90, 205: 5001], [301: 5001]])
+
+      // Where it cannot be joined the port is not in force; quarantine does not wait for the fabric.
+      sites.there.isSilent.withLock { $0 = true }
+      await #expect(throws: DriverError.self) { try await wire("there", PortConfiguration(native: 301)) }
+      let intent = try await site.database.read {
+        try SwitchPortStore.get(SwitchPort(switchName: "there", port: "p1"), in: $0)
+      }
+      #expect(intent?.state == .error)
+      try await wire("there", .quarantine)
+      #expect(sites.bound == [[900: 90, 205: 5001], [301: 5001]])
+      sites.there.isSilent.withLock { $0 = false }
+      try await wire("here", PortConfiguration(native: 7))
+      try await site.conductor.joinSites()
+      #expect(sites.bound == [[900: 90], [:]])
     }
   }
 

@@ -1,5 +1,6 @@
 import Domain
 import HTTPTypes
+import NeutronAPI
 import Store
 import Testing
 import Wire
@@ -67,6 +68,43 @@ import Wire
       #expect(try await segment(site, third, ["network_type": "vxlan", "segmentation_id": 5001]).status == 409)
       #expect(try await site.call(.delete, "/v2.0/networks/\(network.id)").error == "NetworkInUse")
       #expect(try await site.call(.delete, "/v2.0/segments/\(network.id)", as: "admin").error == "SegmentInUse")
+    }
+  }
+
+  @Test func aVNIJoinsOnlySwitchesThatLearnOfEachOther() async throws {
+    var settings = NeutronAPI.Settings()
+    settings.controlPlanes = ["physnet1": [.fixedPeers], "physnet2": [.evpn(fabric: "pod-1")]]
+    try await Site.run(settings: settings) { site in
+      try await makePool(site)
+      // The VNI first, or the VLAN first: the second of them is refused, and nothing of it is kept.
+      let orders: [[JSONObject]] = [
+        [
+          ["network_type": "vxlan", "segmentation_id": 5001], ["network_type": "vlan", "physical_network": "physnet2"],
+        ],
+        [
+          ["network_type": "vlan", "physical_network": "physnet2"], ["network_type": "vxlan", "segmentation_id": 5002],
+        ],
+      ]
+      for (index, order) in orders.enumerated() {
+        let network = try await site.network("n\(index)")
+        #expect(try await segment(site, network, order[0]).status == 201)
+        let refused = try await segment(site, network, order[1])
+        #expect(refused.status == 400)
+        let words = refused.json["NeutronError"]?["message"]?.string ?? ""
+        #expect(words.contains("EVPN fabric pod-1 with switches whose tunnels have fixed peers"), "\(words)")
+        let kept = try await site.database.read { try NetworkSegmentStore.list(network: network.id, in: $0) }
+        #expect(kept.count == 1)
+      }
+    }
+    // One fabric, or one that has no switch with VNIs beside it, is fine; two fabrics are not.
+    settings.controlPlanes = ["physnet1": [.evpn(fabric: "pod-2")], "physnet2": [.evpn(fabric: "pod-1")]]
+    #expect(TunnelControlPlane.problem([.evpn(fabric: "pod-1")]) == nil && TunnelControlPlane.problem([]) == nil)
+    try await Site.run(settings: settings) { site in
+      try await makePool(site)
+      let network = try await site.network("mine")
+      #expect(try await segment(site, network, ["network_type": "vxlan", "segmentation_id": 5001]).status == 201)
+      let refused = try await segment(site, network, ["network_type": "vlan", "physical_network": "physnet2"])
+      #expect(refused.status == 400 && refused.json.description.contains("the EVPN fabrics pod-1 and pod-2"))
     }
   }
 

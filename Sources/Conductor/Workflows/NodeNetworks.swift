@@ -90,6 +90,15 @@ extension Parts {
         let device = try switches.switchNamed(name)
         try device.requireFilters(for: ports)
         try await device.apply(ports, label: label)
+        // A leaf of a fabric has a network where its machines are, and no longer: in force only when that is.
+        if case .evpn? = device.controlPlane {
+          if ports.values.contains(where: { $0.native != nil }) {
+            try await joinNetworks(of: device)
+          } else {
+            // Nobody is on it here any more; the rest of the fabric can wait.
+            wakeups.signal(Conductor.overlaysName)
+          }
+        }
       } catch let error as DriverError {
         try await record(.error, ports.keys.map { SwitchPort(switchName: name, port: $0) }, detail: error.description)
         try await noteFailure(of: ports, on: name, error, label: label)
