@@ -248,6 +248,9 @@ class Story:
             try:
                 self.check(row, code, out, err, time.time() - self.last_end)
                 self.last_end = time.time()
+                # Preparing takes less than a second: nobody who asks for the node's state sees it for sure.
+                if 'preparing' in self.options.kill and ' node deploy ' in row.command:
+                    self.kill_server('preparing')
                 refused = any(part.startswith('fails with ') for part in row.then)
                 return self.refusal(out, err) if refused else self.brief(out), time.time() - begun
             except Unmet as reason:
@@ -271,8 +274,10 @@ class Story:
             return
         state, step = self.member(node, 'provision_state'), self.progress(out)
         moment = 'booting' if state == 'wait call-back' else 'writing' if 'write-image' in step else 'preparing' if state == 'deploying' else None
-        if moment not in self.options.kill:
-            return
+        if moment in self.options.kill:
+            self.kill_server(moment, step)
+
+    def kill_server(self, moment, step=''):
         self.options.kill.remove(moment)
         with open(self.values['folder'] + '/server.pid') as f:
             os.kill(int(f.read()), signal.SIGKILL)
