@@ -16,7 +16,9 @@ extension Conductor {
       switch orphan {
       case .admitted(let mac, _): try await parts.boot.ensureDenied([mac])
       case .session(let node, _): try await database.write { try AgentStore.dismiss(node: node, in: $0) }
-      case .configDrive(let path), .imageFile(let path): unlinkFile(path)
+      // A server that was killed while it made one has left its folder.
+      case .configDrive(let path): removeTree(path)
+      case .imageFile(let path): unlinkFile(path)
       }
     }
     let before = clock() - settings.workflowRetention

@@ -1,5 +1,6 @@
 import Domain
 import DriverInterfaces
+import Processes
 import Store
 import Wire
 import Workflows
@@ -55,10 +56,7 @@ extension Conductor {
 
   /// The raw form of the image in the cache and the config drive on disk, before anything is done to the machine.
   private static func prepareImage(_ parts: Parts) -> Step {
-    @Sendable func drivePath(_ context: StepContext) -> String {
-      "\(parts.settings.dataFolder)/config-drives/\(context.workflow).iso"
-    }
-    return Step(
+    Step(
       "prepare-image", retries: 1, when: needsAgent,
       run: { context in
         let id = context.params["image"]?.string ?? ""
@@ -66,15 +64,23 @@ extension Conductor {
         var output: JSONObject = ["image_id": .string(id), "image": describe(image), "config_drive": nil]
         let content = try await parts.configDriveContent(context)
         if !content.isNull {
-          output["config_drive"] = describe(try await parts.configDrives.make(content, at: drivePath(context)))
+          output["config_drive"] = describe(
+            try await parts.configDrives.make(content, at: "\(driveFolder(parts))/\(context.workflow).iso"))
         }
         return .done(.object(output))
       },
       commit: { context, _, session in try change(context.subject, session) { $0.deployStep = [:] } },
       undo: { context in
-        unlinkFile(drivePath(context))
+        removeDrive(parts, context)
         try await parts.database.write { session in try change(context.subject, session) { $0.deployStep = [:] } }
       })
+  }
+
+  private static func driveFolder(_ parts: Parts) -> String { "\(parts.settings.dataFolder)/config-drives" }
+  /// The workflow's config drive, and what a server left that was killed while it made one: there are passwords in it.
+  private static func removeDrive(_ parts: Parts, _ context: StepContext) {
+    let folder = driveFolder(parts)
+    for name in fileNames(in: folder) where name.hasPrefix(context.workflow) { removeTree("\(folder)/\(name)") }
   }
 
   private static func describe(_ image: RawImage) -> JSON {
@@ -91,7 +97,7 @@ extension Conductor {
         try await driver.management.ensureBootOverride(BootOverride(.disk, persistent: true))
         await parts.markPowerOn(context.subject, driver)
         try await driver.power.ensurePower(.on, graceful: false, patience: parts.settings.powerPatience)
-        unlinkFile("\(parts.settings.dataFolder)/config-drives/\(context.workflow).iso")
+        removeDrive(parts, context)
         return .done
       },
       undo: { context in
