@@ -3,6 +3,7 @@ import Glibc
 import Processes
 import TestSupport
 import Testing
+import Wire
 
 @testable import Conductor
 
