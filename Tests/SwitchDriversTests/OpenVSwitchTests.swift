@@ -261,7 +261,7 @@ import Wire
   @Test func hundredsOfRequestsAtOnceDoNotDeadlock() async throws {
     try await VirtualSwitch.with { home, _ in
       try await home.addPorts((0..<50).map { "d\($0)" }, type: "dummy")
-      let client = OVSDBClient(try #require(OVSDBEndpoint("unix:\(home.databaseSocket)")), limit: .seconds(20))
+      let client = OVSDBClient(try #require(OVSDBEndpoint("unix:\(home.databaseSocket)")), limit: .seconds(60))
       // Each answer is tens of kilobytes: unread they fill every buffer on the way.
       let rows = try await withThrowingTaskGroup(of: Int.self) { group in
         for _ in 0..<300 {
