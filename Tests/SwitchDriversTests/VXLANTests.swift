@@ -8,35 +8,9 @@ import Testing
 @Suite struct VXLANTests {
   /// What arrives at the other taps of frames that `sender` broadcasts, by the name of the tap.
   private func heard(from sender: String, _ taps: [String: Tap], _ mark: UInt32, awaiting: Set<String> = [])
-    async throws
-    -> [String: [Frame]]
+    async throws -> [String: [Frame]]
   {
-    var seen: [String: [Frame]] = [:]
-    let tap = try #require(taps[sender])
-    let frame = Frame(from: Frame.mac(9), mark: mark)
-    func listen() {
-      for (name, tap) in taps where name != sender {
-        let ours = tap.received().filter { $0.mark == mark }
-        if !ours.isEmpty { seen[name, default: []] += ours }
-      }
-    }
-    if awaiting.isEmpty {
-      // Three times as long as it takes where it arrives.
-      for _ in 0..<5 {
-        tap.send(frame)
-        try await Task.sleep(for: .milliseconds(100))
-        listen()
-      }
-    } else {
-      // The first frames go away while the endpoints ask for each other's address.
-      try await until("\(awaiting.sorted()) hear \(sender)") {
-        tap.send(frame)
-        try await Task.sleep(for: .milliseconds(20))
-        listen()
-        return awaiting.isSubset(of: seen.keys)
-      }
-    }
-    return seen
+    try await Frame(from: Frame.mac(9), mark: mark).heard(from: sender, taps, awaiting: awaiting)
   }
 
   @Test func oneNetworkReachesThreeSitesOnceAndNoOther() async throws {

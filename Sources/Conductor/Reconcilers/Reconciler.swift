@@ -18,7 +18,7 @@ struct Reconciler: Service {
   func run() async throws {
     await cancelWhenGracefulShutdown {
       while !Task.isCancelled {
-        // A signal that comes while a round is under way has the next one follow at once.
+        // A signal that comes while a round is under way has the next one follow after the rest.
         let seen = signals.count(of: name)
         let start = ContinuousClock.now
         do { try await round() } catch is CancellationError { return } catch {
