@@ -86,6 +86,7 @@ let package = Package(
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
       ] + nio),
+    library("VolumeDrivers", ["DriverInterfaces", "Domain", "Wire", "Processes", "CLinux", logging]),
     library("BootServices", ["DriverInterfaces", "Domain", "Wire", "Processes", logging, lifecycle]),
 
     // Those who are told what happens.
@@ -113,6 +114,7 @@ let package = Package(
     facade("IronicAPI"),
     facade("NeutronAPI"),
     facade("GlanceAPI"),
+    library("CinderAPI", ["APISupport", "Conductor", "Cryptography", "Store", "Domain", "Wire", hummingbird]),
     library(
       "LeapAPI",
       [
@@ -141,8 +143,9 @@ let package = Package(
     .executableTarget(
       name: "steelyard",
       dependencies: [
-        "KeystoneAPI", "IronicAPI", "NeutronAPI", "GlanceAPI", "LeapAPI", "AgentAPI", "APISupport",
+        "KeystoneAPI", "IronicAPI", "NeutronAPI", "GlanceAPI", "CinderAPI", "LeapAPI", "AgentAPI", "APISupport",
         "Conductor", "Workflows", "Store", "Webhooks", "RedfishDriver", "IPMIDriver", "FakeDriver", "SwitchDrivers",
+        "VolumeDrivers",
         "BootServices",
         "DriverInterfaces", "Domain", "Wire", "Lab", "Processes", "Cryptography", "CLinux", arguments, logging,
         lifecycle,
@@ -197,6 +200,7 @@ let package = Package(
         "Wire",
       ],
       exclude: ["sushy_check.py"]),
+    tests("VolumeDriversTests", ["VolumeDrivers", "TestSupport", "DriverInterfaces", "Domain", "Wire", "Processes"]),
     tests("FakeDriverTests", ["FakeDriver", "DriverInterfaces", "Domain", "Wire"]),
     tests("IPMIDriverTests", ["IPMIDriver", "Conductor", "TestSupport", "Processes"]),
     tests("BootServicesTests", ["BootServices", "TestSupport", "DriverInterfaces", "Domain", "Processes", "CLinux"]),
@@ -236,6 +240,7 @@ let package = Package(
       ]),
     tests("LabTests", ["Lab", "Processes", "Wire", "steelyard", "steelyard-simulator"]),
     tests("NeutronAPITests", ["NeutronAPI", hummingbirdTesting]),
+    tests("CinderAPITests", ["CinderAPI", "TestSupport", "Conductor", "Cryptography", hummingbirdTesting, logging]),
     tests("GlanceAPITests", ["GlanceAPI", "TestSupport", "Processes", "Cryptography", hummingbirdTesting]),
   ]
 )

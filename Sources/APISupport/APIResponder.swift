@@ -93,6 +93,17 @@ public struct APIResponder: HTTPResponder {
     }.joined(separator: "/")
   }
 
+  /// "/v3/PROJECT/volumes" → "/v3/volumes" and the project; nil where no project's id stands behind the version.
+  private static func withoutProject(_ path: Substring) -> (rest: String, project: Substring)? {
+    let segments = path.split(separator: "/", omittingEmptySubsequences: false)
+    guard segments.count >= 3, segments[0].isEmpty else { return nil }
+    let project = segments[2]
+    guard project.utf8.count == 32 || project.utf8.count == 36, project.allSatisfy({ $0.isHexDigit || $0 == "-" }) else {
+      return nil
+    }
+    return (([Substring(), segments[1]] + segments.dropFirst(3)).joined(separator: "/"), project)
+  }
+
   private func isBelow(_ path: Substring, _ prefix: String) -> Bool {
     guard path.hasPrefix(prefix) else { return false }
     let rest = path.dropFirst(prefix.count)
@@ -112,6 +123,11 @@ public struct APIResponder: HTTPResponder {
         let versioned = version + below
         let found = entry.routes.find(request.method, versioned[...])
         if case .unknown = found {} else { (below, outcome) = (versioned[...], found) }
+      }
+      var project: Substring?
+      if service.isProjectInPath, let (rest, named) = Self.withoutProject(below) {
+        let found = entry.routes.find(request.method, rest[...])
+        if case .unknown = found {} else { (below, outcome, project) = (rest[...], found, named) }
       }
       var parameters: [String: String] = [:]
       if case .found(let match) = outcome { parameters = match.parameters }
@@ -146,6 +162,9 @@ public struct APIResponder: HTTPResponder {
           }
           guard rule.allows(caller) else {
             throw APIError.forbidden("You are not authorized to perform the requested action: \(rule.name).")
+          }
+          if let project, project != caller.projectID ?? "", !caller.isSiteAdmin {
+            throw APIError.badRequest("Malformed request url: the project in the path is not that of the token.")
           }
           if let rules = caller.accessRules {
             let method = request.method.rawValue

@@ -70,6 +70,8 @@ public struct Service: Sendable {
   public let errorShape: ErrorShape
   /// "/v1" where a path that nothing answers is tried below it too; nil where clients must name the version.
   public let defaultVersion: String?
+  /// Clients may write the token's project behind the version: "/v3/PROJECT/volumes" is then "/v3/volumes".
+  public let isProjectInPath: Bool
   public let endpoints: [Endpoint]
   /// Headers for every answer of the service, errors included (microversions); may refuse the request (406).
   let decorate: (@Sendable (APIRequest) throws -> HTTPFields)?
@@ -78,7 +80,7 @@ public struct Service: Sendable {
 
   public init(
     name: String, type: String, prefix: String, catalogSuffix: String = "", errorShape: ErrorShape,
-    isInCatalog: Bool = true, defaultVersion: String? = nil,
+    isInCatalog: Bool = true, defaultVersion: String? = nil, isProjectInPath: Bool = false,
     decorate: (@Sendable (APIRequest) throws -> HTTPFields)? = nil, endpoints: [Endpoint]
   ) {
     self.name = name
@@ -88,6 +90,7 @@ public struct Service: Sendable {
     self.errorShape = errorShape
     self.isInCatalog = isInCatalog
     self.defaultVersion = defaultVersion
+    self.isProjectInPath = isProjectInPath
     self.decorate = decorate
     self.endpoints = endpoints
   }

@@ -2,6 +2,7 @@ import Cryptography
 import Domain
 import DriverInterfaces
 import Logging
+import Processes
 import Store
 import Wire
 import Workflows
@@ -103,6 +104,7 @@ public final class Conductor: Sendable {
     database: Database, settings: ConductorSettings, hardwareTypes: [any HardwareType], switches: any SwitchRegistry,
     boot: any BootInterface, images: any ImageStoreInterface, configDrives: any ConfigDriveInterface,
     consoles: (any NodeConsoles)? = nil, routing: (any RoutingInterface)? = nil,
+    volumes: [String: any VolumeInterface] = [:],
     logger: Logger, runnerSettings: WorkflowRunner.Settings = .init(), probe: @escaping WorkflowRunner.Probe = { _ in },
     adjust: (WorkflowDefinition) -> WorkflowDefinition = { $0 }, clock: @escaping @Sendable () -> Timestamp
   ) {
@@ -116,7 +118,7 @@ public final class Conductor: Sendable {
     let parts = Parts(
       database: database, settings: settings, hardwareTypes: hardwareTypes, switches: switches, boot: boot,
       images: images,
-      configDrives: configDrives, consoles: consoles, agentCalls: agentCalls, wakeups: wakeups, clock: clock)
+      configDrives: configDrives, consoles: consoles, volumes: volumes, agentCalls: agentCalls, wakeups: wakeups, clock: clock)
     self.parts = parts
     let definitions = Self.workflows(parts).map(adjust)
     self.definitions = Dictionary(definitions.map { ($0.kind, $0) }) { $1 }
@@ -130,7 +132,8 @@ public final class Conductor: Sendable {
     [
       verifyNode(parts), inspectNode(parts), cleanNode(parts), deployNode(parts), undeployNode(parts), setPower(parts),
       attachNetwork(parts), detachNetwork(parts), startLease(parts), endLease(parts), rescueNode(parts),
-      unrescueNode(parts), discoverNode(parts),
+      unrescueNode(parts), discoverNode(parts), createVolume(parts), deleteVolume(parts), extendVolume(parts),
+      revertVolume(parts), createSnapshot(parts), deleteSnapshot(parts), attachVolume(parts), detachVolume(parts),
     ]
   }
 
@@ -164,6 +167,10 @@ struct Parts: Sendable {
   let images: any ImageStoreInterface
   let configDrives: any ConfigDriveInterface
   let consoles: (any NodeConsoles)?
+  /// Where volumes are kept, by the backend's name.
+  let volumes: [String: any VolumeInterface]
+  /// One thing at a time is done to a volume.
+  let volumeTurns = Turns(atOnce: 64)
   let agentCalls: Signals
   /// Wakes reconcilers by name.
   let wakeups: Signals

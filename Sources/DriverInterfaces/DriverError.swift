@@ -49,6 +49,11 @@ public struct DriverError: ReasonedError, Sendable, Equatable, CustomStringConve
       Device("OVN at \(place)", publicName: "What carries the site's DHCP and routers")
     }
 
+    /// - Parameter backend: where volumes are kept: "local", "rbd".
+    public static func volumes(_ backend: String) -> Device {
+      Device("volumes \(backend)", publicName: "The site's volume storage")
+    }
+
     // What the lessee knows or has brought.
     public static func node(_ uuid: String) -> Device { Device("node \(uuid)") }
     public static func agent(ofNode uuid: String) -> Device { Device("agent of node \(uuid)") }

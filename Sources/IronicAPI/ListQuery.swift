@@ -95,17 +95,3 @@ public struct ListQuery: Sendable {
     return APIResponse(.ok, writer)
   }
 }
-
-/// Everything but RFC 3986's unreserved characters, as %XX.
-func percentEncoded(_ text: String) -> String {
-  var out = ""
-  for byte in text.utf8 {
-    switch byte {
-    case 48...57, 65...90, 97...122, 0x2d, 0x2e, 0x5f, 0x7e: out.unicodeScalars.append(Unicode.Scalar(byte))
-    default:
-      let digits = String(byte, radix: 16, uppercase: true)
-      out += digits.utf8.count == 1 ? "%0\(digits)" : "%\(digits)"
-    }
-  }
-  return out
-}

@@ -102,7 +102,7 @@ extension IronicAPI {
       request, asked: query.fields,
       defaults: query.isDetailed ? nil : ["uuid", "node_uuid", "type", "connector_id"])
     let actor = try request.actor()
-    var filter = VolumeFilter(
+    var filter = VolumePartFilter(
       scope: NodePolicy.scope(actor), paging: try query.paging(VolumeConnectorStore.Key.createdAt))
     filter.node = node
     return try await database.read { [filter] session in
@@ -113,7 +113,7 @@ extension IronicAPI {
         filter.node = named
       }
       if let marker = filter.paging.marker {
-        var one = VolumeFilter(scope: filter.scope, paging: Paging(by: VolumeConnectorStore.Key.uuid))
+        var one = VolumePartFilter(scope: filter.scope, paging: Paging(by: VolumeConnectorStore.Key.uuid))
         one.uuid = marker
         guard try !VolumeConnectorStore.list(one, in: session).isEmpty else {
           throw APIError.notFound("Volume connector \(marker) could not be found.")

@@ -75,7 +75,7 @@ extension IronicAPI {
       request, asked: query.fields,
       defaults: query.isDetailed ? nil : ["uuid", "node_uuid", "volume_type", "boot_index", "volume_id"])
     let actor = try request.actor()
-    var filter = VolumeFilter(
+    var filter = VolumePartFilter(
       scope: NodePolicy.scope(actor), paging: try query.paging(VolumeTargetStore.Key.createdAt))
     filter.node = node
     return try await database.read { [filter] session in
@@ -86,7 +86,7 @@ extension IronicAPI {
         filter.node = named
       }
       if let marker = filter.paging.marker {
-        var one = VolumeFilter(scope: filter.scope, paging: Paging(by: VolumeTargetStore.Key.uuid))
+        var one = VolumePartFilter(scope: filter.scope, paging: Paging(by: VolumeTargetStore.Key.uuid))
         one.uuid = marker
         guard try !VolumeTargetStore.list(one, box: database.secrets, in: session).isEmpty else {
           throw APIError.notFound("Volume target \(marker) could not be found.")

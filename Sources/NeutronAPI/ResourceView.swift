@@ -166,15 +166,3 @@ struct ResourceView<Resource: Sendable>: Sendable {
     return .array(links)
   }
 }
-
-/// RFC 3986 with nothing but the unreserved characters left.
-func percentEncoded(_ text: String) -> String {
-  var out = ""
-  for byte in text.utf8 {
-    switch byte {
-    case 48...57, 65...90, 97...122, 0x2d, 0x2e, 0x5f, 0x7e: out.unicodeScalars.append(Unicode.Scalar(byte))
-    default: out += (byte < 16 ? "%0" : "%") + String(byte, radix: 16, uppercase: true)
-    }
-  }
-  return out
-}

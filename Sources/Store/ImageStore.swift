@@ -142,3 +142,12 @@ public enum ImageStore {
       "DELETE FROM image_members WHERE image_id = $1 AND project_id = $2", [.text(id), .text(projectID)])
   }
 }
+
+extension ImageStore {
+  /// An image that a caller may use; nil for one that they may not see, as for none.
+  public static func get(_ id: String, seenBy actor: Actor, in session: any Session) throws -> Image? {
+    guard let image = try get(id, in: session) else { return nil }
+    let member = try actor.projectID.flatMap { try self.member($0, of: id, in: session) }
+    return ImagePolicy.sees(image, member: member, actor) ? image : nil
+  }
+}

@@ -1,190 +1,188 @@
-import Cryptography
 import Domain
 import Wire
 
-/// Which connectors or targets a list shows. The scope is that of their nodes.
-public struct VolumeFilter<Key: SortKey>: Sendable {
-  public var scope: NodePolicy.Scope
-  public var uuid: String?
-  public var node: String?
-  public var paging: Paging<Key>
-
-  public init(scope: NodePolicy.Scope, paging: Paging<Key>) {
-    self.scope = scope
-    self.paging = paging
+/// Volumes. Their content is a backend's (`VolumeDrivers`).
+public enum VolumeStore {
+  private static func volume(_ row: borrowing Row) -> Volume {
+    var volume = Volume(
+      id: row.text(0), projectID: row.text(1), userID: row.text(2), size: row.int(5), typeID: row.text(8),
+      createdAt: row.time(19))
+    volume.name = row.optionalText(3)
+    volume.description = row.optionalText(4)
+    volume.status = Volume.Status(rawValue: row.text(6)) ?? .error
+    volume.previousStatus = row.optionalText(7).flatMap { Volume.Status(rawValue: $0) }
+    volume.backend = row.text(9)
+    volume.isBootable = row.bool(10)
+    volume.isReadOnly = row.bool(11)
+    volume.metadata = row.object(12)
+    volume.imageMetadata = row.object(13)
+    volume.snapshotID = row.optionalText(14)
+    volume.sourceVolumeID = row.optionalText(15)
+    volume.backupID = row.optionalText(16)
+    volume.fault = row.optionalText(17).map { Reason($0, detail: row.optionalText(18)) }
+    volume.updatedAt = row.optionalTime(20)
+    return volume
   }
-
-  func apply(to query: inout Query, of table: StaticString) {
-    query.append("WHERE 1 = 1")
-    query.append(partsOfNodesIn: scope)
-    if let uuid { query.append("AND uuid = ?", .text(uuid)) }
-    if let node { query.append("AND node_uuid = ?", .text(node)) }
-    query.append(paging, of: table)
-  }
-}
-
-/// How storage networks know the nodes.
-public enum VolumeConnectorStore {
-  public enum Key: String, SortKey {
-    case uuid, type
-    case connectorID = "connector_id"
-    case nodeUUID = "node_uuid"
-    case createdAt = "created_at"
-    case updatedAt = "updated_at"
-
-    public var sql: StaticString {
-      switch self {
-      case .uuid: "uuid"
-      case .type: "type"
-      case .connectorID: "connector_id"
-      case .nodeUUID: "node_uuid"
-      case .createdAt: "created_at"
-      case .updatedAt: "COALESCE(updated_at, 0)"
-      }
-    }
-  }
-  private static func connector(_ row: borrowing Row) -> VolumeConnector {
-    var connector = VolumeConnector(uuid: row.text(0), nodeUUID: row.text(1), createdAt: row.time(6))
-    connector.type = row.text(2)
-    connector.connectorID = row.text(3)
-    connector.extra = row.object(4)
-    connector.projectID = row.optionalText(5)
-    connector.updatedAt = row.optionalTime(7)
-    return connector
-  }
-  public static func list(_ filter: VolumeFilter<Key>, in session: any Session) throws -> [VolumeConnector] {
-    var query = Query(
-      "SELECT uuid, node_uuid, type, connector_id, extra, project_id, created_at, updated_at FROM volume_connectors")
-    filter.apply(to: &query, of: "volume_connectors")
-    return try session.query(query) { connector($0) }
-  }
-  public static func get(_ uuid: String, in session: any Session) throws -> VolumeConnector? {
-    var filter = VolumeFilter(scope: .everything, paging: Paging(by: Key.uuid))
-    filter.uuid = uuid
-    return try list(filter, in: session).first
-  }
-  /// - Throws: ``StoreError`` `.conflict` when the UUID is taken, or the type and id are another connector's.
-  public static func insert(_ connector: VolumeConnector, in session: any Session) throws {
-    try session.execute(
-      """
-      INSERT INTO volume_connectors (uuid, node_uuid, type, connector_id, extra, project_id, created_at) \
-      VALUES ($1, $2, $3, $4, $5, $6, $7)
-      """,
-      [
-        .text(connector.uuid), .text(connector.nodeUUID), .text(connector.type), .text(connector.connectorID),
-        Value(connector.extra), Value(connector.projectID), Value(connector.createdAt),
-      ])
-  }
-  /// - Throws: ``StoreError`` `.conflict` when the type and id are another connector's.
-  public static func update(_ connector: VolumeConnector, in session: any Session) throws {
-    try session.execute(
-      """
-      UPDATE volume_connectors SET node_uuid = $1, type = $2, connector_id = $3, extra = $4, updated_at = $5 WHERE uuid = $6
-      """,
-      [
-        .text(connector.nodeUUID), .text(connector.type), .text(connector.connectorID), Value(connector.extra),
-        Value(connector.updatedAt), .text(connector.uuid),
-      ])
-  }
-  public static func delete(_ uuid: String, in session: any Session) throws {
-    try session.execute("DELETE FROM volume_connectors WHERE uuid = $1", [.text(uuid)])
-  }
-  /// Forgets what a project made on a node.
-  public static func delete(madeBy project: String, node: String, in session: any Session) throws {
-    try session.execute(
-      "DELETE FROM volume_connectors WHERE project_id = $1 AND node_uuid = $2", [.text(project), .text(node)])
-  }
-}
-
-/// The volumes that nodes are to boot from. Their `properties` may hold the storage's password, so they are sealed whole.
-public enum VolumeTargetStore {
-  public enum Key: String, SortKey {
-    case uuid
-    case volumeType = "volume_type"
-    case volumeID = "volume_id"
-    case bootIndex = "boot_index"
-    case nodeUUID = "node_uuid"
-    case createdAt = "created_at"
-    case updatedAt = "updated_at"
-
-    public var sql: StaticString {
-      switch self {
-      case .uuid: "uuid"
-      case .volumeType: "volume_type"
-      case .volumeID: "volume_id"
-      case .bootIndex: "boot_index"
-      case .nodeUUID: "node_uuid"
-      case .createdAt: "created_at"
-      case .updatedAt: "COALESCE(updated_at, 0)"
-      }
-    }
-  }
-  private static func context(_ uuid: String) -> String { "volume-target/\(uuid)" }
-
-  private static func target(_ row: borrowing Row, _ box: SecretBox) -> VolumeTarget {
-    var target = VolumeTarget(uuid: row.text(0), nodeUUID: row.text(1), createdAt: row.time(8))
-    target.volumeType = row.text(2)
-    if let sealed = row.optionalText(3), let text = box.openText(sealed, context: context(target.uuid)) {
-      target.properties = (try? JSON(parsing: text))?.object ?? [:]
-    }
-    target.bootIndex = row.int(4)
-    target.volumeID = row.text(5)
-    target.extra = row.object(6)
-    target.projectID = row.optionalText(7)
-    target.updatedAt = row.optionalTime(9)
-    return target
-  }
-  private static func sealed(_ target: VolumeTarget, _ box: SecretBox) -> Value {
-    target.properties.isEmpty
-      ? .null : .text(box.sealText(JSON.object(target.properties).description, context: context(target.uuid)))
-  }
-  public static func list(_ filter: VolumeFilter<Key>, box: SecretBox, in session: any Session) throws
-    -> [VolumeTarget]
-  {
+  public static func list(_ listing: VolumeListing, in session: any Session) throws -> [Volume] {
     var query = Query(
       """
-      SELECT uuid, node_uuid, volume_type, properties, boot_index, volume_id, extra, project_id, created_at, updated_at \
-      FROM volume_targets
+      SELECT id, project_id, user_id, name, description, size, status, previous_status, type_id, backend, is_bootable, is_read_only, \
+      metadata, image_metadata, snapshot_id, source_volume_id, backup_id, fault, fault_detail, created_at, updated_at \
+      FROM volumes
       """)
-    filter.apply(to: &query, of: "volume_targets")
-    return try session.query(query) { target($0, box) }
+    listing.narrow(&query)
+    listing.page(&query, of: "volumes")
+    return try session.query(query) { volume($0) }
   }
-  public static func get(_ uuid: String, box: SecretBox, in session: any Session) throws -> VolumeTarget? {
-    var filter = VolumeFilter(scope: .everything, paging: Paging(by: Key.uuid))
-    filter.uuid = uuid
-    return try list(filter, box: box, in: session).first
+  /// How many a list without a page would show.
+  public static func count(_ listing: VolumeListing, in session: any Session) throws -> Int {
+    var query = Query("SELECT COUNT(*) FROM volumes")
+    listing.narrow(&query)
+    return try session.query(query) { $0.int(0) }.first ?? 0
   }
-  /// - Throws: ``StoreError`` `.conflict` when the UUID is taken, or the boot index on the node.
-  public static func insert(_ target: VolumeTarget, box: SecretBox, in session: any Session) throws {
+  public static func get(_ id: String, in session: any Session) throws -> Volume? {
+    var listing = VolumeListing(.everything)
+    listing.tests = [.equals(.id, [.text(id)])]
+    return try list(listing, in: session).first
+  }
+  public static func insert(_ volume: Volume, in session: any Session) throws {
     try session.execute(
       """
-      INSERT INTO volume_targets (uuid, node_uuid, volume_type, properties, boot_index, volume_id, extra, project_id, created_at) \
-      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+      INSERT INTO volumes (id, project_id, user_id, size, status, type_id, backend, is_bootable, is_read_only, metadata, \
+      image_metadata, snapshot_id, source_volume_id, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, '{}', '{}', $8, $9, $10)
       """,
       [
-        .text(target.uuid), .text(target.nodeUUID), .text(target.volumeType), sealed(target, box),
-        .int(target.bootIndex), .text(target.volumeID), Value(target.extra), Value(target.projectID),
-        Value(target.createdAt),
+        .text(volume.id), .text(volume.projectID), .text(volume.userID), .int(volume.size),
+        .text(volume.status.rawValue), .text(volume.typeID), .text(volume.backend), Value(volume.snapshotID),
+        Value(volume.sourceVolumeID), Value(volume.createdAt),
       ])
+    try update(volume, in: session)
   }
-  /// - Throws: ``StoreError`` `.conflict` when the boot index is taken on the node.
-  public static func update(_ target: VolumeTarget, box: SecretBox, in session: any Session) throws {
+  /// Writes everything that can change.
+  public static func update(_ volume: Volume, in session: any Session) throws {
     try session.execute(
       """
-      UPDATE volume_targets SET node_uuid = $1, volume_type = $2, properties = $3, boot_index = $4, volume_id = $5, extra = $6, \
-      updated_at = $7 WHERE uuid = $8
+      UPDATE volumes SET project_id = $1, user_id = $2, name = $3, description = $4, size = $5, status = $6, previous_status = $7, \
+      type_id = $8, backend = $9, is_bootable = $10, is_read_only = $11, metadata = $12, image_metadata = $13, backup_id = $14, \
+      fault = $15, fault_detail = $16, updated_at = $17 WHERE id = $18
       """,
       [
-        .text(target.nodeUUID), .text(target.volumeType), sealed(target, box), .int(target.bootIndex),
-        .text(target.volumeID), Value(target.extra), Value(target.updatedAt), .text(target.uuid),
+        .text(volume.projectID), .text(volume.userID), Value(volume.name), Value(volume.description),
+        .int(volume.size), .text(volume.status.rawValue), Value(volume.previousStatus?.rawValue), .text(volume.typeID),
+        .text(volume.backend), .bool(volume.isBootable), .bool(volume.isReadOnly), Value(volume.metadata),
+        Value(volume.imageMetadata), Value(volume.backupID), Value(volume.fault?.sentence),
+        Value(volume.fault?.detail), Value(volume.updatedAt), .text(volume.id),
       ])
   }
-  public static func delete(_ uuid: String, in session: any Session) throws {
-    try session.execute("DELETE FROM volume_targets WHERE uuid = $1", [.text(uuid)])
+  /// - Throws: ``StoreError`` `.conflict` while a snapshot or an attachment of it is there.
+  public static func delete(_ id: String, in session: any Session) throws {
+    try session.execute("DELETE FROM volumes WHERE id = $1", [.text(id)])
   }
-  /// Forgets what a project made on a node.
-  public static func delete(madeBy project: String, node: String, in session: any Session) throws {
+  /// Ids of all volumes of a backend, for the sweeper.
+  public static func ids(backend: String, in session: any Session) throws -> Set<String> {
+    Set(try session.query("SELECT id FROM volumes WHERE backend = $1", [.text(backend)]) { $0.text(0) })
+  }
+
+  // MARK: Quota
+
+  /// How much of a resource a project has.
+  public static func used(_ resource: VolumeResource, project: String, in session: any Session) throws -> Int {
+    let project = [Value.text(project)]
+    func number(_ sql: StaticString) throws -> Int { try session.first(sql, project) { $0.int(0) } ?? 0 }
+    return switch resource {
+    case .volumes: try number("SELECT COUNT(*) FROM volumes WHERE project_id = $1")
+    case .snapshots: try number("SELECT COUNT(*) FROM volume_snapshots WHERE project_id = $1")
+    case .backups: try number("SELECT COUNT(*) FROM volume_backups WHERE project_id = $1")
+    case .gigabytes:
+      try number("SELECT COALESCE(SUM(size), 0) FROM volumes WHERE project_id = $1")
+        + number("SELECT COALESCE(SUM(size), 0) FROM volume_snapshots WHERE project_id = $1")
+    case .backupGigabytes: try number("SELECT COALESCE(SUM(size), 0) FROM volume_backups WHERE project_id = $1")
+    case .perVolumeGigabytes, .groups: 0
+    }
+  }
+  /// The limits that a project has of its own, by resource. -1 means no limit.
+  public static func limits(project: String, in session: any Session) throws -> [String: Int] {
+    let rows = try session.query(
+      "SELECT resource, quota_limit FROM volume_quotas WHERE project_id = $1", [.text(project)]
+    ) { ($0.text(0), $0.int(1)) }
+    return Dictionary(rows) { first, _ in first }
+  }
+  public static func setLimit(_ resource: String, _ limit: Int, project: String, in session: any Session) throws {
     try session.execute(
-      "DELETE FROM volume_targets WHERE project_id = $1 AND node_uuid = $2", [.text(project), .text(node)])
+      """
+      INSERT INTO volume_quotas (project_id, resource, quota_limit) VALUES ($1, $2, $3) \
+      ON CONFLICT (project_id, resource) DO UPDATE SET quota_limit = excluded.quota_limit
+      """, [.text(project), .text(resource), .int(limit)])
+  }
+  public static func resetLimits(project: String, in session: any Session) throws {
+    try session.execute("DELETE FROM volume_quotas WHERE project_id = $1", [.text(project)])
+  }
+}
+
+/// Snapshots of volumes.
+public enum VolumeSnapshotStore {
+  private static func snapshot(_ row: borrowing Row) -> VolumeSnapshot {
+    var snapshot = VolumeSnapshot(
+      id: row.text(0), volumeID: row.text(1), projectID: row.text(2), userID: row.text(3), size: row.int(6),
+      createdAt: row.time(9))
+    snapshot.name = row.optionalText(4)
+    snapshot.description = row.optionalText(5)
+    snapshot.status = VolumeSnapshot.Status(rawValue: row.text(7)) ?? .error
+    snapshot.metadata = row.object(8)
+    snapshot.updatedAt = row.optionalTime(10)
+    return snapshot
+  }
+  public static func list(_ listing: VolumeListing, in session: any Session) throws -> [VolumeSnapshot] {
+    var query = Query(
+      """
+      SELECT id, volume_id, project_id, user_id, name, description, size, status, metadata, created_at, updated_at \
+      FROM volume_snapshots
+      """)
+    listing.narrow(&query)
+    listing.page(&query, of: "volume_snapshots")
+    return try session.query(query) { snapshot($0) }
+  }
+  public static func count(_ listing: VolumeListing, in session: any Session) throws -> Int {
+    var query = Query("SELECT COUNT(*) FROM volume_snapshots")
+    listing.narrow(&query)
+    return try session.query(query) { $0.int(0) }.first ?? 0
+  }
+  public static func get(_ id: String, in session: any Session) throws -> VolumeSnapshot? {
+    var listing = VolumeListing(.everything)
+    listing.tests = [.equals(.id, [.text(id)])]
+    return try list(listing, in: session).first
+  }
+  /// In the order in which they were made.
+  public static func list(of volume: String, in session: any Session) throws -> [VolumeSnapshot] {
+    var listing = VolumeListing(.everything)
+    listing.tests = [.equals(.volumeID, [.text(volume)])]
+    listing.order = [.init(.createdAt, isDescending: false), .init(.id, isDescending: false)]
+    return try list(listing, in: session)
+  }
+  public static func insert(_ snapshot: VolumeSnapshot, in session: any Session) throws {
+    try session.execute(
+      """
+      INSERT INTO volume_snapshots (id, volume_id, project_id, user_id, name, description, size, status, metadata, created_at) \
+      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+      """,
+      [
+        .text(snapshot.id), .text(snapshot.volumeID), .text(snapshot.projectID), .text(snapshot.userID),
+        Value(snapshot.name), Value(snapshot.description), .int(snapshot.size), .text(snapshot.status.rawValue),
+        Value(snapshot.metadata), Value(snapshot.createdAt),
+      ])
+  }
+  public static func update(_ snapshot: VolumeSnapshot, in session: any Session) throws {
+    try session.execute(
+      """
+      UPDATE volume_snapshots SET project_id = $1, user_id = $2, name = $3, description = $4, status = $5, metadata = $6, \
+      updated_at = $7 WHERE id = $8
+      """,
+      [
+        .text(snapshot.projectID), .text(snapshot.userID), Value(snapshot.name), Value(snapshot.description),
+        .text(snapshot.status.rawValue), Value(snapshot.metadata), Value(snapshot.updatedAt), .text(snapshot.id),
+      ])
+  }
+  public static func delete(_ id: String, in session: any Session) throws {
+    try session.execute("DELETE FROM volume_snapshots WHERE id = $1", [.text(id)])
   }
 }

@@ -1,6 +1,7 @@
 import APISupport
 import AgentAPI
 import BootServices
+import CinderAPI
 import Conductor
 import Cryptography
 import Domain
@@ -135,6 +136,7 @@ struct Composition {
       IronicAPI(database: database, conductor: conductor, longestPage: configuration.limits.page).service,
       neutron.service,
       GlanceAPI(database: database, folder: parts.imageFolder).service,
+      CinderAPI(database: database, conductor: conductor).service,
       LeapAPI(
         database: database, conductor: conductor, settings: configuration.leaseSettings,
         consoleURL: Self.consoleURL(configuration)
@@ -142,7 +144,9 @@ struct Composition {
     ]
     let keystone = KeystoneFacade(
       database: database, authority: authority, passwords: passwords, passwordRules: passwordRules,
-      catalog: others.compactMap { CatalogEntry($0) }, clock: systemClock)
+      // The second name of block storage: clients of before 2020 look for it.
+      catalog: others.compactMap { CatalogEntry($0) }
+        + [CatalogEntry(name: "cinderv3", type: "volumev3", path: "/volume/v3")], clock: systemClock)
 
     // Listeners.
     let listen = configuration.listen

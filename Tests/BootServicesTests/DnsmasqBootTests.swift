@@ -3,6 +3,7 @@ import Domain
 import DriverInterfaces
 import Glibc
 import Processes
+import TestSupport
 import Testing
 
 @Suite struct DnsmasqBootTests {

@@ -3,6 +3,7 @@ import Domain
 import Glibc
 import Processes
 import Synchronization
+import TestSupport
 import Testing
 
 /// A provisioning network in a namespace of its own: one interface with the server's address, its far end the machines'.
@@ -81,14 +82,4 @@ func contents(_ path: String) -> String {
   var buffer = [UInt8](repeating: 0, count: 65536)
   while case let count = fread(&buffer, 1, buffer.count, file), count > 0 { bytes += buffer[..<count] }
   return String(decoding: bytes, as: UTF8.self)
-}
-
-struct Late: Error { let what: String }
-/// Waits for a condition, at most ten seconds.
-func until(_ what: String, _ condition: () async throws -> Bool) async throws {
-  let deadline = ContinuousClock.now + .seconds(10)
-  while try await !condition() {
-    guard ContinuousClock.now < deadline else { throw Late(what: what) }
-    try await Task.sleep(for: .milliseconds(5))
-  }
 }

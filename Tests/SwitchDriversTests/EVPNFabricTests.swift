@@ -1,6 +1,7 @@
 import Domain
 import DriverInterfaces
 import Glibc
+import TestSupport
 import Testing
 
 @testable import SwitchDrivers

@@ -1,4 +1,5 @@
 @testable import SwitchDrivers
+import TestSupport
 
 /// Frames of the Internet's protocols as a machine sends them, with their checksums: connection tracking looks at these.
 enum MachinePacket {

@@ -2,6 +2,7 @@ import Domain
 import DriverInterfaces
 import Glibc
 import Synchronization
+import TestSupport
 import Testing
 import Wire
 

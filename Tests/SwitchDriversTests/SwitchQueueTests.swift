@@ -1,6 +1,7 @@
 import Domain
 import DriverInterfaces
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import SwitchDrivers

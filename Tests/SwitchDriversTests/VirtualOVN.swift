@@ -3,6 +3,7 @@ import DriverInterfaces
 import Glibc
 import Logging
 import Processes
+import TestSupport
 import Testing
 
 @testable import SwitchDrivers

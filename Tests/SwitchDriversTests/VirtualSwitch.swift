@@ -3,6 +3,7 @@ import Domain
 import Glibc
 import Processes
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import SwitchDrivers
@@ -295,13 +296,3 @@ final class Counter: Sendable {
     }
   }
 }
-
-/// Waits for a condition, at most ten seconds.
-func until(_ what: String, _ condition: () async throws -> Bool) async throws {
-  let deadline = ContinuousClock.now + .seconds(10)
-  while try await !condition() {
-    guard ContinuousClock.now < deadline else { throw Late(what: what) }
-    try await Task.sleep(for: .milliseconds(5))
-  }
-}
-struct Late: Error { let what: String }
