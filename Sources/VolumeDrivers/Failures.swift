@@ -1,0 +1,53 @@
+import DriverInterfaces
+import Glibc
+import Processes
+
+/// Turns what programs, daemons and the system refused into the error that the caller of a backend knows.
+/// - Parameter daemon: who answers at the control sockets that `body` uses.
+func reporting<T>(_ device: DriverError.Device, daemon: String, _ body: () async throws -> T) async throws -> T {
+  do {
+    return try await body()
+  } catch let error as ControlError {
+    let code: DriverError.Code =
+      switch error {
+      case .notRunning, .late, .lost: .unreachable
+      case .badReply: .badReply
+      case .refused, .system: .refused
+      }
+    throw DriverError(code, device: device, detail: "\(daemon): \(error)")
+  } catch let error as CommandError {
+    let code: DriverError.Code =
+      switch error.reason {
+      case .notFound, .badNamespace: .misconfigured
+      case .timeout: .unreachable
+      default: .refused
+      }
+    throw DriverError(code, device: device, detail: "\(error)")
+  } catch let error as FileFailure {
+    let isFull = error.number == ENOSPC || error.number == EDQUOT
+    throw DriverError(
+      .refused, device: device, detail: isFull ? "\(error); the disk of the volumes is full" : "\(error)")
+  }
+}
+
+/// What goes into file names and requests to daemons.
+enum VolumeWords {
+  /// UUIDs, and whatever else of letters, digits and dashes an effect is called.
+  static func isIdentifier(_ text: String) -> Bool {
+    (1...64).contains(text.utf8.count) && text.utf8.allSatisfy { isAlphanumeric($0) || $0 == 0x2d }
+      && !text.hasPrefix("-")
+  }
+  /// RFC 7143 section 4.2.7.1: up to 223 bytes; here without those that the daemon's requests are cut by.
+  static func isInitiator(_ text: String) -> Bool {
+    (1...223).contains(text.utf8.count)
+      && text.utf8.allSatisfy { isAlphanumeric($0) || [0x2d, 0x2e, 0x3a, 0x5f].contains($0) }
+  }
+  static func isUserName(_ text: String) -> Bool { isInitiator(text) && text.utf8.count <= 128 }
+  /// Open-iscsi and firmware take 12 to 16 characters; others are the site's own affair.
+  static func isPassword(_ text: String) -> Bool {
+    (12...128).contains(text.utf8.count) && text.utf8.allSatisfy { (0x21...0x7e).contains($0) }
+  }
+  private static func isAlphanumeric(_ byte: UInt8) -> Bool {
+    (0x30...0x39).contains(byte) || (0x41...0x5a).contains(byte) || (0x61...0x7a).contains(byte)
+  }
+}
