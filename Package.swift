@@ -228,8 +228,8 @@ let package = Package(
     tests(
       "PolicyTests",
       [
-        "KeystoneAPI", "IronicAPI", "NeutronAPI", "GlanceAPI", "LeapAPI", "AgentAPI", "APISupport", "Conductor",
-        "Store", "Domain", "Wire",
+        "KeystoneAPI", "IronicAPI", "NeutronAPI", "GlanceAPI", "CinderAPI", "LeapAPI", "AgentAPI", "APISupport",
+        "Conductor", "Store", "Domain", "Wire",
         "Cryptography", "TestSupport", "Processes", hummingbirdTesting,
       ], exclude: ["roles.txt", "uncovered.txt"]),
     tests(

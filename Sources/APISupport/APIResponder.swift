@@ -98,9 +98,7 @@ public struct APIResponder: HTTPResponder {
     let segments = path.split(separator: "/", omittingEmptySubsequences: false)
     guard segments.count >= 3, segments[0].isEmpty else { return nil }
     let project = segments[2]
-    guard project.utf8.count == 32 || project.utf8.count == 36, project.allSatisfy({ $0.isHexDigit || $0 == "-" }) else {
-      return nil
-    }
+    guard [32, 36].contains(project.utf8.count), project.allSatisfy({ $0.isHexDigit || $0 == "-" }) else { return nil }
     return (([Substring(), segments[1]] + segments.dropFirst(3)).joined(separator: "/"), project)
   }
 

@@ -2,7 +2,6 @@ import Cryptography
 import Domain
 import DriverInterfaces
 import Logging
-import Processes
 import Store
 import Wire
 import Workflows
@@ -118,7 +117,8 @@ public final class Conductor: Sendable {
     let parts = Parts(
       database: database, settings: settings, hardwareTypes: hardwareTypes, switches: switches, boot: boot,
       images: images,
-      configDrives: configDrives, consoles: consoles, volumes: volumes, agentCalls: agentCalls, wakeups: wakeups, clock: clock)
+      configDrives: configDrives, consoles: consoles, volumes: volumes, agentCalls: agentCalls, wakeups: wakeups,
+      clock: clock)
     self.parts = parts
     let definitions = Self.workflows(parts).map(adjust)
     self.definitions = Dictionary(definitions.map { ($0.kind, $0) }) { $1 }
@@ -169,8 +169,6 @@ struct Parts: Sendable {
   let consoles: (any NodeConsoles)?
   /// Where volumes are kept, by the backend's name.
   let volumes: [String: any VolumeInterface]
-  /// One thing at a time is done to a volume.
-  let volumeTurns = Turns(atOnce: 64)
   let agentCalls: Signals
   /// Wakes reconcilers by name.
   let wakeups: Signals

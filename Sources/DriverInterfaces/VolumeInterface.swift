@@ -3,8 +3,8 @@ import Wire
 /// Volumes of one backend, and the iSCSI targets that lead to them.
 ///
 /// Everything bears the UUID of the row it belongs to, so that each verb can be repeated after it was cut short, and the
-/// sweeper can find what nobody knows. Verbs of different volumes may run at the same time; those of one volume are made
-/// one after the other by the caller. Source of the nouns: Block Storage API reference v3.
+/// sweeper can find what nobody knows. Verbs of different volumes may run at the same time; the backend makes those of
+/// one volume go one after another. Source of the nouns: Block Storage API reference v3.
 public protocol VolumeInterface: Sendable {
   /// Makes the volume in constant time, whatever its size. There already with at least this size: nothing is done.
   /// - Parameter size: bytes, a multiple of 512; not smaller than the source.
@@ -39,6 +39,9 @@ public protocol VolumeInterface: Sendable {
 
   /// What is there, for the sweeper and `doctor`.
   func inventory() async throws -> VolumeInventory
+  /// Ends the daemons and removes all targets; the volumes stay. For the end of a site: a server that ends leaves them
+  /// running while machines run from them.
+  func stop() async throws
   /// How much room there is. - Returns: bytes, all and free.
   func capacity() async throws -> (total: Int, free: Int)
 }

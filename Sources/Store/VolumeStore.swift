@@ -182,6 +182,10 @@ public enum VolumeSnapshotStore {
         .text(snapshot.status.rawValue), Value(snapshot.metadata), Value(snapshot.updatedAt), .text(snapshot.id),
       ])
   }
+  /// Ids of all snapshots, for the sweeper.
+  public static func ids(in session: any Session) throws -> Set<String> {
+    Set(try session.query("SELECT id FROM volume_snapshots", []) { $0.text(0) })
+  }
   public static func delete(_ id: String, in session: any Session) throws {
     try session.execute("DELETE FROM volume_snapshots WHERE id = $1", [.text(id)])
   }

@@ -83,5 +83,8 @@ public struct WorldVolumes: VolumeInterface {
       snapshots: world.values(prefix: "snapshot/").mapValues { String($0.prefix { $0 != " " }) },
       exports: Set(world.values(prefix: "export/").keys), readings: Set(world.values(prefix: "reading/").keys))
   }
+  public func stop() async throws {
+    for name in world.values(prefix: "export/").keys { try world.ensure("export/\(name)", nil) }
+  }
   public func capacity() async throws -> (total: Int, free: Int) { (100 << 30, 60 << 30) }
 }

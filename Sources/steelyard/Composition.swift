@@ -40,6 +40,7 @@ struct Composition {
     fileprivate let imageFolder: ImageFolder
 
     func close() async {
+      await conductor.restVolumes()
       await redfish.shutdown()
       database.close()
     }
@@ -67,11 +68,13 @@ struct Composition {
       let defaults = (fakes.driver_info ?? [:]).reduce(into: JSONObject()) { $0[$1.key] = $1.value.json }
       hardwareTypes.append(try FakeHardware(defaults: defaults, file: "\(site.data)/fake-hardware"))
     }
+    let volumes = try configuration.volumeBackends(data: site.data, Logger(label: "volumes"))
     let conductor = Conductor(
       database: database, settings: configuration.conductorSettings(dataFolder: site.data),
       hardwareTypes: hardwareTypes, switches: switches, boot: boot.interface, images: images,
       configDrives: ConfigDrive(),
-      consoles: consoles, routing: try configuration.routing(Logger(label: "ovn")), logger: Logger(label: "conductor"),
+      consoles: consoles, routing: try configuration.routing(Logger(label: "ovn")),
+      volumes: volumes, logger: Logger(label: "conductor"),
       probe: crashProbe(), clock: systemClock)
     return Parts(
       database: database, conductor: conductor, redfish: redfish, boot: boot, consoles: consoles,

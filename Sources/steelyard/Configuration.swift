@@ -195,6 +195,7 @@ struct Configuration: Codable, Sendable {
   var switches: [Switch]?
   var ovn: OVN?
   var networks = Networks()
+  var volumes = Volumes()
   var console = Console()
   /// "full" (every byte, read back) or "metadata".
   var erase = "full"
@@ -242,6 +243,7 @@ struct Configuration: Codable, Sendable {
         "discovery": (try defaults(of: Discovery()), []),
         "switches": nil, "ovn": ([:], ["northbound", "southbound", "chassis", "physical_networks"]),
         "networks": (try defaults(of: Networks()), []),
+        "volumes": (try defaults(of: Volumes()), ["folder", "portals", "namespace"]),
         "console": (try defaults(of: Console()), ["public_host", "websocket_port"]),
         "erase": nil,
         "identity": (

@@ -76,6 +76,7 @@ enum Fixtures {
       try networks(now, in: session)
       try routers(now, in: session)
       try share(box, now, in: session)
+      try volumes(box, now, in: session)
       for side in ["tenant", "elsewhere"] {
         var image = Image(
           id: MatrixSite.uuid("image-\(side)"), name: "i-\(side)", owner: MatrixSite.id("project-\(side)"),

@@ -1,5 +1,6 @@
 import APISupport
 import AgentAPI
+import CinderAPI
 import Conductor
 import Cryptography
 import Domain
@@ -158,9 +159,13 @@ final class MatrixSite {
     settings.dataFolder = folder
     let conductor = Conductor(
       database: database, settings: settings, hardwareTypes: [WorldHardware(world)], switches: WorldSwitch(world),
-      boot: WorldBoot(world, machines: [:]), images: images, configDrives: images, logger: logger, clock: Self.now)
+      boot: WorldBoot(world, machines: [:]), images: images, configDrives: images,
+      volumes: ["local": WorldVolumes(world)], logger: logger, clock: Self.now)
     let authority = TokenAuthority(keys: keys, clock: Self.now)
     try await database.read { try authority.load(in: $0) }
+    // No workflow runs here: nobody waits for a target.
+    var impatient = CinderAPI.Settings()
+    impatient.attachPatience = .zero
     let others = [
       IronicAPI(database: database, conductor: conductor).service,
       NeutronAPI(
@@ -168,6 +173,7 @@ final class MatrixSite {
         unplug: { _, _, _, _ in }
       ).service,
       try GlanceAPI(database: database, folder: ImageFolder("\(folder)/images")).service,
+      CinderAPI(database: database, conductor: conductor, settings: impatient).service,
       LeapAPI(database: database, conductor: conductor).service,
     ]
     let keystone = KeystoneFacade(
@@ -215,6 +221,7 @@ final class MatrixSite {
     var headers = extra
     headers[authToken] = tokens[caller]
     if service.name == "ironic" { headers[HTTPField.Name(known: "X-OpenStack-Ironic-API-Version")] = "1.88" }
+    if service.name == "cinder" { headers[HTTPField.Name(known: "OpenStack-API-Version")] = "volume 3.71" }
     if service.name == "glance" {
       let isPatch = method == .patch
       headers[.contentType] =

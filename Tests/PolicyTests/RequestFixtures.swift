@@ -72,6 +72,7 @@ extension Fixtures {
     case ("neutron", "range"): MatrixSite.uuid("range")
     case ("neutron", "id"): path.contains("/tags") ? nil : MatrixSite.uuid("nothing")
     case ("glance", "member"): MatrixSite.id("project-friend")
+    case ("cinder", _): volumeFixed(name)
     case ("agent", "image"), ("agent", "workflow"): MatrixSite.uuid("nothing")
     default: nil
     }
@@ -114,6 +115,7 @@ extension Fixtures {
                   ? "router"
                   : path.contains("/floatingips/") ? "floatingip" : path.contains("/trunks/") ? "trunk" : nil
     case ("glance", "image"): "image"
+    case ("cinder", let name) where volumeKinds.contains(name): name
     case ("esi-leap", "lease"): "lease"
     case ("esi-leap", "offer"): "offer"
     default: nil
@@ -126,7 +128,7 @@ extension Fixtures {
   static func body(_ service: String, _ method: HTTPRequest.Method, _ path: String) -> JSON? {
     if method == .get || method == .delete || method == .head { return nil }
     let key = "\(service) \(method) \(path)"
-    if let known = bodies[key] ?? routerBodies[key] { return known }
+    if let known = bodies[key] ?? routerBodies[key] ?? volumeBodies[key] { return known }
     switch (service, method) {
     case ("ironic", .patch): return [["op": "add", "path": "/extra/x", "value": 1]]
     case ("neutron", .put) where path.hasSuffix("/tags"), ("neutron", .post) where path.hasSuffix("/tags"):

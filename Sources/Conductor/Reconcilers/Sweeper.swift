@@ -19,6 +19,9 @@ extension Conductor {
       // A server that was killed while it made one has left its folder.
       case .configDrive(let path): removeTree(path)
       case .imageFile(let path): unlinkFile(path)
+      case .export(let backend, let attachment): try await parts.volumes[backend]?.removeExport(attachment)
+      case .snapshot(let backend, let id, let volume): try await parts.volumes[backend]?.removeSnapshot(id, of: volume)
+      case .volume(let backend, let id): try await parts.volumes[backend]?.removeVolume(id)
       }
     }
     let before = clock() - settings.workflowRetention
@@ -34,6 +37,9 @@ extension Conductor {
     case session(node: String, workflow: String)
     case configDrive(path: String)
     case imageFile(path: String)
+    case export(backend: String, attachment: String)
+    case snapshot(backend: String, String, of: String)
+    case volume(backend: String, String)
     public var description: String {
       switch self {
       case .admitted(let mac, let label):
@@ -42,6 +48,9 @@ extension Conductor {
         "node \(node) has an agent session of workflow \(workflow), which has ended"
       case .configDrive(let path): "config drive \(path) belongs to no workflow"
       case .imageFile(let path): "\(path) belongs to no image, and no deployment uses it"
+      case .export(_, let attachment): "the target of attachment \(attachment), which there is not"
+      case .snapshot(_, let id, _): "the content of snapshot \(id), which there is not"
+      case .volume(_, let id): "the content of volume \(id), which there is not"
       }
     }
   }
@@ -64,6 +73,7 @@ extension Conductor {
       found.append(.configDrive(path: "\(folder)/\(name)"))
     }
     found += try await parts.images.orphans().map { .imageFile(path: $0) }
+    found += try await volumeLeftovers()
     return found
   }
 }

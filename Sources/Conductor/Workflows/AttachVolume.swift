@@ -112,14 +112,14 @@ extension Parts {
     let export = VolumeExport(
       attachment: attachment.id, volume: volume.id, initiators: attachment.initiators, userName: attachment.userName,
       password: attachment.password, isReadOnly: attachment.isReadOnly || volume.isReadOnly)
-    let access = try await volumeTurns.turn(for: volume.id) { try await backend.ensureExport(export) }
+    let access = try await backend.ensureExport(export)
     return [
       "target_iqn": .string(access.target), "target_portals": JSON(access.portals), "target_lun": .int(access.lun),
     ]
   }
   func endExport(_ attachment: VolumeAttachment, _ volume: Volume) async throws {
     let backend = try backend(volume)
-    try await volumeTurns.turn(for: volume.id) { try await backend.removeExport(attachment.id) }
+    try await backend.removeExport(attachment.id)
   }
   /// Wakes those who wait for what becomes of an attachment.
   func told(attachment id: String, _ session: any Session) {

@@ -16,9 +16,7 @@ extension Conductor {
             guard let volume = try await parts.volume(context.subject) else { return .done }
             let snapshots = try await parts.database.read { try VolumeSnapshotStore.list(of: volume.id, in: $0) }
             let backend = try parts.backend(volume)
-            try await parts.volumeTurns.turn(for: volume.id) {
-              for snapshot in snapshots { try await backend.removeSnapshot(snapshot.id, of: volume.id) }
-            }
+            for snapshot in snapshots { try await backend.removeSnapshot(snapshot.id, of: volume.id) }
             return .done
           },
           commit: { context, _, session in
@@ -31,7 +29,7 @@ extension Conductor {
           run: { context in
             guard let volume = try await parts.volume(context.subject) else { return .done }
             let backend = try parts.backend(volume)
-            try await parts.volumeTurns.turn(for: volume.id) { try await backend.removeVolume(volume.id) }
+            try await backend.removeVolume(volume.id)
             return .done
           }),
       ],
@@ -55,9 +53,7 @@ extension Conductor {
           run: { context in
             guard let volume = try await parts.volume(context.subject) else { return .done }
             let backend = try parts.backend(volume)
-            try await parts.volumeTurns.turn(for: volume.id) {
-              try await backend.ensureSize(volume.id, volume.length)
-            }
+            try await backend.ensureSize(volume.id, volume.length)
             return .done
           })
       ],
@@ -93,9 +89,7 @@ extension Conductor {
             guard let volume = try await parts.volume(context.subject) else { return .done }
             let backend = try parts.backend(volume)
             let snapshot = context.params["snapshot"]?.string ?? ""
-            try await parts.volumeTurns.turn(for: volume.id) {
-              try await backend.revert(volume.id, to: snapshot)
-            }
+            try await backend.revert(volume.id, to: snapshot)
             return .done
           })
       ],

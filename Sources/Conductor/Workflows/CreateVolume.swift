@@ -18,10 +18,7 @@ extension Conductor {
             guard let volume = try await parts.volume(context.subject) else { return .done }
             let source = try await parts.source(of: volume, image: context.params["image"]?.string)
             let backend = try parts.backend(volume)
-            // A volume that is copied is not changed meanwhile.
-            try await parts.volumeTurns.turn(for: volume.sourceVolumeID ?? volume.id) {
-              try await backend.ensureVolume(volume.id, size: volume.length, from: source)
-            }
+            try await backend.ensureVolume(volume.id, size: volume.length, from: source)
             return .done
           },
           undo: { context in

@@ -74,6 +74,6 @@ extension Parts {
     }
     guard let (snapshot, volume) = found else { return }
     let backend = try backend(volume)
-    try await volumeTurns.turn(for: volume.id) { try await body(snapshot, backend) }
+    try await body(snapshot, backend)
   }
 }

@@ -1,17 +1,16 @@
 import Synchronization
 
-/// Keeps what is done to one thing from meeting, and bounds how much is done at once over all things.
+/// Keeps commands for one controller from meeting, and bounds how many run over all controllers.
 ///
-/// Management controllers have few sessions, and many lose commands that come two at a time; a volume's layers are changed by
-/// one at a time.
-public final class Turns: Sendable {
+/// Controllers have few sessions, and many lose commands that come two at a time.
+final class Turns: Sendable {
   private let places: Queue
   private let queues = Mutex<[String: (queue: Queue, users: Int)]>([:])
 
-  public init(atOnce: Int) { places = Queue(places: max(1, atOnce)) }
+  init(atOnce: Int) { places = Queue(places: max(1, atOnce)) }
 
-  /// Runs `body` when it is the turn of the thing that `key` names; first come, first served.
-  public func turn<Result: Sendable>(for key: String, _ body: () async throws -> Result) async throws -> Result {
+  /// Runs `body` when it is this controller's turn; first come, first served.
+  func turn<Result: Sendable>(for key: String, _ body: () async throws -> Result) async throws -> Result {
     let queue = queues.withLock { queues in
       let queue = queues[key]?.queue ?? Queue(places: 1)
       queues[key] = (queue, (queues[key]?.users ?? 0) + 1)
@@ -23,7 +22,7 @@ public final class Turns: Sendable {
         queues[key] = entry.users > 1 ? (entry.queue, entry.users - 1) : nil
       }
     }
-    // The thing's own queue first: waiting for a slow one takes no place from the others.
+    // The controller's own queue first: waiting for a slow one takes no place from the others.
     return try await queue.place { try await places.place(body) }
   }
 }

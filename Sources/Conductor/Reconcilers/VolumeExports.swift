@@ -1,0 +1,66 @@
+import Domain
+import DriverInterfaces
+import Store
+import Wire
+
+extension Conductor {
+  static let exportsName = "volume-exports"
+
+  /// Brings back the targets of every attachment: after a restart of the machine, or the end of a daemon. One at a time is
+  /// enough, because each costs a look.
+  func keepExports() async throws {
+    let box = database.secrets
+    let attached = try await database.read { session in
+      try VolumeAttachmentStore.list(.everything, box: box, in: session).filter {
+        $0.status == .attached && !$0.access.isEmpty
+      }
+    }
+    for attachment in attached {
+      guard let (current, volume) = try await parts.attachment(attachment.id), current.status == .attached else {
+        continue
+      }
+      do { _ = try await parts.export(current, volume) } catch let error as DriverError {
+        logger.error("attachment \(attachment.id): its target is not there: \(error)")
+      }
+      // Detached while it was looked after: what was brought back must not stay.
+      let isThere = try await database.read { try VolumeAttachmentStore.get(attachment.id, box: box, in: $0) != nil }
+      if !isThere { try await parts.endExport(current, volume) }
+    }
+  }
+
+  /// At the end of the server: daemons that nobody's machine runs from end too; the others stay.
+  public func restVolumes() async {
+    for (name, backend) in parts.volumes {
+      do {
+        let inventory = try await backend.inventory()
+        if inventory.exports.isEmpty && inventory.readings.isEmpty { try await backend.stop() }
+      } catch { logger.warning("volumes \(name): \(error)") }
+    }
+  }
+
+  /// Ends every backend's daemons and targets, whoever uses them: for the end of a site.
+  public func stopVolumes() async throws {
+    for backend in parts.volumes.values { try await backend.stop() }
+  }
+
+  /// What backends hold that no row knows.
+  func volumeLeftovers() async throws -> [Leftover] {
+    var found: [Leftover] = []
+    for (name, backend) in parts.volumes.sorted(by: { $0.key < $1.key }) {
+      // The backend first: what is stored is then at least as new as what was found.
+      let inventory = try await backend.inventory()
+      let (volumes, snapshots, attachments) = try await database.read { session in
+        (
+          try VolumeStore.ids(backend: name, in: session), try VolumeSnapshotStore.ids(in: session),
+          try VolumeAttachmentStore.ids(in: session)
+        )
+      }
+      found += inventory.exports.subtracting(attachments).sorted().map { .export(backend: name, attachment: $0) }
+      found += inventory.snapshots.filter { !snapshots.contains($0.key) }.sorted { $0.key < $1.key }.map {
+        .snapshot(backend: name, $0.key, of: $0.value)
+      }
+      found += inventory.volumes.subtracting(volumes).sorted().map { .volume(backend: name, $0) }
+    }
+    return found
+  }
+}
