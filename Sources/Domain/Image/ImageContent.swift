@@ -36,7 +36,14 @@ public struct ImageContent: Sendable, Equatable {
   public static func inspect(declared: String, head: [UInt8], tail: [UInt8], size: Int) throws(Refusal) -> ImageContent
   {
     guard size > 0 else { throw Refusal("The image is empty.") }
-    let found = detect(head: head, tail: tail)
+    let marks = Self.marks(head: head, tail: tail)
+    let found = marks.first
+    // Who names the format sees the qcow2; who probes for one may see the other.
+    if declared == "qcow2", found == "qcow2", let other = marks.dropFirst().first {
+      throw Refusal(
+        "The qcow2 image is also \(other): what it is would depend on who reads it. Convert it: qemu-img convert -O qcow2."
+      )
+    }
     switch (declared, found) {
     case ("qcow2", "qcow2"): return ImageContent(virtualSize: try qcow2(head, size: size))
     case ("qcow2", nil): return ImageContent(virtualSize: nil)
@@ -60,8 +67,8 @@ public struct ImageContent: Sendable, Equatable {
     "zstd": "unpack it with unzstd first", "zip": "unpack it with unzip first",
   ]
 
-  /// The name of a format that the content has the mark of; nil for none.
-  static func detect(head: [UInt8], tail: [UInt8]) -> String? {
+  /// The names of the formats that the content has the mark of. Bytes can be made to have several.
+  static func marks(head: [UInt8], tail: [UInt8]) -> [String] {
     func has(_ text: String, at offset: Int = 0) -> Bool {
       let bytes = Array(text.utf8)
       return head.count >= offset + bytes.count && head[offset..<(offset + bytes.count)].elementsEqual(bytes)
@@ -69,23 +76,24 @@ public struct ImageContent: Sendable, Equatable {
     func hasBytes(_ bytes: [UInt8], at offset: Int = 0) -> Bool {
       head.count >= offset + bytes.count && head[offset..<(offset + bytes.count)].elementsEqual(bytes)
     }
-    if hasBytes(Qcow2.magic) { return "qcow2" }
-    if has("KDMV") || has("COWD") || isDescriptor(head) { return "vmdk" }
-    if has("vhdxfile") { return "vhdx" }
-    if has("conectix") || tail.starts(with: Array("conectix".utf8)) { return "vhd" }
-    if hasBytes([0x7f, 0x10, 0xda, 0xbe], at: 64) { return "vdi" }
-    if has("QED\u{0}") { return "qed" }
-    if has("WithoutFreeSpace") || has("WithouFreSpacExt") { return "parallels" }
-    if hasBytes([0x4c, 0x55, 0x4b, 0x53, 0xba, 0xbe]) { return "luks" }
-    if tail.starts(with: Array("koly".utf8)) { return "dmg" }
-    if has("Bochs Virtual HD Image") { return "bochs" }
-    if hasBytes([0x1f, 0x8b, 0x08]) { return "gzip" }
-    if hasBytes([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]) { return "xz" }
-    if has("BZh") && hasBytes([0x31, 0x41, 0x59, 0x26, 0x53, 0x59], at: 4) { return "bzip2" }
-    if hasBytes([0x28, 0xb5, 0x2f, 0xfd]) { return "zstd" }
-    if hasBytes([0x50, 0x4b, 0x03, 0x04]) { return "zip" }
-    if has("CD001", at: 0x8001) { return "iso" }
-    return nil
+    var marks: [String] = []
+    if hasBytes(Qcow2.magic) { marks.append("qcow2") }
+    if has("KDMV") || has("COWD") || isDescriptor(head) { marks.append("vmdk") }
+    if has("vhdxfile") { marks.append("vhdx") }
+    if has("conectix") || tail.starts(with: Array("conectix".utf8)) { marks.append("vhd") }
+    if hasBytes([0x7f, 0x10, 0xda, 0xbe], at: 64) { marks.append("vdi") }
+    if has("QED\u{0}") { marks.append("qed") }
+    if has("WithoutFreeSpace") || has("WithouFreSpacExt") { marks.append("parallels") }
+    if hasBytes([0x4c, 0x55, 0x4b, 0x53, 0xba, 0xbe]) { marks.append("luks") }
+    if tail.starts(with: Array("koly".utf8)) { marks.append("dmg") }
+    if has("Bochs Virtual HD Image") { marks.append("bochs") }
+    if hasBytes([0x1f, 0x8b, 0x08]) { marks.append("gzip") }
+    if hasBytes([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]) { marks.append("xz") }
+    if has("BZh") && hasBytes([0x31, 0x41, 0x59, 0x26, 0x53, 0x59], at: 4) { marks.append("bzip2") }
+    if hasBytes([0x28, 0xb5, 0x2f, 0xfd]) { marks.append("zstd") }
+    if hasBytes([0x50, 0x4b, 0x03, 0x04]) { marks.append("zip") }
+    if has("CD001", at: 0x8001) { marks.append("iso") }
+    return marks
   }
 
   /// A VMDK that is a text: it names other files of the host. QEMU takes comments and blank lines before `version=`.
