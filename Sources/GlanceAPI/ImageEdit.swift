@@ -110,16 +110,24 @@ struct ImageEdit {
     return number
   }
 
-  /// Applies a patch. Source: Glance API reference, "Update image": media type openstack-images-v2.1-json-patch, whose paths
-  /// are one level deep.
-  mutating func apply(patch: JSON) throws {
+  /// How a patch is written.
+  enum PatchFormat: String, CaseIterable {
+    /// `{"replace": PATH, "value": …}`, after the draft of JSON patches. What is added must not be there.
+    case draft = "application/openstack-images-v2.0-json-patch"
+    /// `{"op": "replace", "path": PATH, "value": …}`.
+    case final = "application/openstack-images-v2.1-json-patch"
+    /// The same, by its name for everybody.
+    case standard = "application/json-patch+json"
+  }
+
+  /// Applies a patch, whose paths are one level deep. Source: Glance API reference, "Update image".
+  mutating func apply(patch: JSON, format: PatchFormat) throws {
     guard let operations = patch.array, operations.count <= 256 else {
       throw APIError.badRequest("Request body must be a JSON array of operation objects.")
     }
     for operation in operations {
-      guard let object = operation.object, let path = object["path"]?.string, let verb = object["op"]?.string else {
-        throw APIError.badRequest("Operation objects must have the members \"op\" and \"path\".")
-      }
+      guard let object = operation.object else { throw APIError.badRequest("Operations must be JSON objects.") }
+      let (verb, path) = try Self.operation(object, format)
       let name = try Self.pointer(path)
       switch verb {
       case "add", "replace":
@@ -130,6 +138,9 @@ struct ImageEdit {
           throw APIError.conflict("Property \(name) does not exist.")
         }
         try set(name, value)
+        if verb == "add", format == .draft, ImageView.base.contains(name) || image.properties[name] != nil {
+          throw APIError.conflict("Property \(name) already present.")
+        }
       case "remove":
         if ImageView.readOnly.contains(name) || name == "id" {
           throw APIError.forbidden("Attribute '\(name)' is read-only.")
@@ -148,6 +159,22 @@ struct ImageEdit {
   private static func pointer(_ path: String) throws -> String {
     guard path.hasPrefix("/") else {
       throw APIError.badRequest("Pointer `\(path.prefix(100))` does not start with \"/\".")
+  /// What is done, and where.
+  private static func operation(_ object: JSONObject, _ format: PatchFormat) throws -> (verb: String, path: String) {
+    guard format == .draft else {
+      guard let path = object["path"]?.string, let verb = object["op"]?.string else {
+        throw APIError.badRequest("Operation objects must have the members \"op\" and \"path\".")
+      }
+      return (verb, path)
+    }
+    let verbs = ["replace", "add", "remove"].filter { object[$0] != nil }
+    guard verbs.count == 1, let path = object[verbs[0]]?.string else {
+      throw APIError.badRequest(
+        "Operation objects must contain exactly one member named \"add\", \"remove\", or \"replace\".")
+    }
+    return (verbs[0], path)
+  }
+
     }
     let name = path.dropFirst()
     guard !name.isEmpty, !name.contains("/") else {

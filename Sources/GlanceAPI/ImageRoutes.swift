@@ -141,13 +141,17 @@ struct ImageRoutes: Sendable {
   private func update(_ request: APIRequest) async throws -> APIResponse {
     let (actor, id, now) = (try request.actor(), try request.parameter("image"), request.now)
     let type = request.headers[.contentType]?.split(separator: ";").first.map { String($0) } ?? ""
-    guard type == "application/openstack-images-v2.1-json-patch" || type == "application/json-patch+json" else {
-      throw APIError(.unsupportedMediaType, "A patch is sent as application/openstack-images-v2.1-json-patch.")
+    guard let format = ImageEdit.PatchFormat(rawValue: type) else {
+      var error = APIError(
+        .unsupportedMediaType, "A patch is sent as \(ImageEdit.PatchFormat.final.rawValue), or as 2.0 of it.")
+      error.headers[.init(known: "Accept-Patch")] = ImageEdit.PatchFormat.allCases.map(\.rawValue).joined(
+        separator: ", ")
+      throw error
     }
     let patch = try await request.json()
     let image = try await glance.database.write { session in
       var edit = ImageEdit(actor: actor, image: try ImageLookup.changeable(id, actor, verb: "modify", session))
-      try edit.apply(patch: patch)
+      try edit.apply(patch: patch, format: format)
       edit.image.updatedAt = now
       try ImageStore.update(edit.image, in: session)
       return edit.image
