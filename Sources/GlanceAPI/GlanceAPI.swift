@@ -20,7 +20,9 @@ public struct GlanceAPI: Sendable {
       name: "glance", type: "image", prefix: "/image", errorShape: .keystone,
       endpoints: ImageVersionRoutes().endpoints + ImageRoutes(glance: self).endpoints
         + ImageFileRoutes(glance: self).endpoints
-        + ImageMemberRoutes(glance: self).endpoints + ImageTagRoutes(glance: self).endpoints + SchemaRoutes().endpoints)
+        + ImageMemberRoutes(glance: self).endpoints + ImageTagRoutes(glance: self).endpoints
+        + ImageActionRoutes(glance: self).endpoints + ImageImportRoutes(glance: self).endpoints
+        + ImageTaskRoutes(glance: self).endpoints + ImageInfoRoutes(glance: self).endpoints + SchemaRoutes().endpoints)
   }
 }
 

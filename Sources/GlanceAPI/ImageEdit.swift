@@ -16,6 +16,10 @@ struct ImageEdit {
     if ImageView.readOnly.contains(name) || name == "id" {
       throw APIError.forbidden("Attribute '\(name)' is read-only.")
     }
+    // Upstream's own notes about imports.
+    guard !name.hasPrefix("os_glance_") else {
+      throw APIError.forbidden("Attribute '\(name)' is reserved: names that begin with os_glance_ are the service's.")
+    }
     switch name {
     case "name": image.name = try optionalText(name, value)
     case "visibility": try setVisibility(value)
@@ -134,13 +138,13 @@ struct ImageEdit {
         guard let value = object["value"] else {
           throw APIError.badRequest("Operation \"\(verb)\" requires a member named \"value\".")
         }
+        if verb == "add", format == .draft, ImageView.base.contains(name) || image.properties[name] != nil {
+          throw APIError.conflict("Property \(name) already present.")
+        }
         if verb == "replace", !ImageView.base.contains(name), image.properties[name] == nil {
           throw APIError.conflict("Property \(name) does not exist.")
         }
         try set(name, value)
-        if verb == "add", format == .draft, ImageView.base.contains(name) || image.properties[name] != nil {
-          throw APIError.conflict("Property \(name) already present.")
-        }
       case "remove":
         if ImageView.readOnly.contains(name) || name == "id" {
           throw APIError.forbidden("Attribute '\(name)' is read-only.")
@@ -155,10 +159,6 @@ struct ImageEdit {
     }
   }
 
-  /// The one name of a JSON pointer (RFC 6901).
-  private static func pointer(_ path: String) throws -> String {
-    guard path.hasPrefix("/") else {
-      throw APIError.badRequest("Pointer `\(path.prefix(100))` does not start with \"/\".")
   /// What is done, and where.
   private static func operation(_ object: JSONObject, _ format: PatchFormat) throws -> (verb: String, path: String) {
     guard format == .draft else {
@@ -175,6 +175,10 @@ struct ImageEdit {
     return (verbs[0], path)
   }
 
+  /// The one name of a JSON pointer (RFC 6901).
+  private static func pointer(_ path: String) throws -> String {
+    guard path.hasPrefix("/") else {
+      throw APIError.badRequest("Pointer `\(path.prefix(100))` does not start with \"/\".")
     }
     let name = path.dropFirst()
     guard !name.isEmpty, !name.contains("/") else {

@@ -7,13 +7,20 @@ import Store
 import Synchronization
 import Wire
 
-/// `/v2/images/{image}/file`: an image's content. Source: Glance API reference, "Image data".
+/// `/v2/images/{image}/file` and `stage`: an image's content. Source: Glance API reference, "Image data" and "Stage binary image
+/// data".
 struct ImageFileRoutes: Sendable {
   let glance: GlanceAPI
 
   var endpoints: [Endpoint] {
     [
-      Endpoint(.put, "/v2/images/{image}/file", .member("upload"), "Uploads an image's content", handler: upload),
+      Endpoint(.put, "/v2/images/{image}/file", .member("upload"), "Uploads an image's content") { request in
+        try await upload(request, becoming: .active)
+      },
+      // Hashed and looked at like an upload, so that the import has nothing left to do.
+      Endpoint(.put, "/v2/images/{image}/stage", .member("stage"), "Uploads content to be imported") { request in
+        try await upload(request, becoming: .uploading)
+      },
       Endpoint(.get, "/v2/images/{image}/file", .authenticated, "Downloads an image's content", handler: download),
     ]
   }
@@ -21,7 +28,8 @@ struct ImageFileRoutes: Sendable {
   /// Pieces are gathered to this many bytes before they go to the disk's thread, and read in the same.
   private static let pieceLength = 1 << 20
 
-  private func upload(_ request: APIRequest) async throws -> APIResponse {
+  /// - Parameter status: what the image is when all of it is here.
+  private func upload(_ request: APIRequest, becoming status: Image.Status) async throws -> APIResponse {
     let (actor, id) = (try request.actor(), try request.parameter("image"))
     let type = request.headers[.contentType]?.split(separator: ";").first.map { String($0) } ?? ""
     guard type == "application/octet-stream" else {
@@ -37,7 +45,8 @@ struct ImageFileRoutes: Sendable {
       _ = try ImageStore.resetUploads(besides: underway.ids, in: session)
       var image = try ImageLookup.changeable(id, actor, verb: "upload data to", session)
       guard image.status == .queued else {
-        throw APIError.conflict("Image status transition from \(image.status.rawValue) to saving is not allowed.")
+        let next = status == .active ? "saving" : "uploading"
+        throw APIError.conflict("Image status transition from \(image.status.rawValue) to \(next) is not allowed.")
       }
       guard let format = image.diskFormat, image.containerFormat != nil else {
         throw APIError.badRequest("Properties disk_format, container_format must be set prior to saving data.")
@@ -53,7 +62,8 @@ struct ImageFileRoutes: Sendable {
       return (format, max(0, min(settings.largestImage, left)))
     }
     do {
-      try await receive(request, id, uploadID, declared: declared, limit: limit)
+      let facts = try await receive(request, id, uploadID, declared: declared, limit: limit)
+      try await finish(id, uploadID, facts, becoming: status, at: request.now)
     } catch {
       // Cut off, too large or refused: nothing of it is left, and the owner can upload again. The connection's task may be
       // cancelled by now, and this must happen all the same.
@@ -64,7 +74,7 @@ struct ImageFileRoutes: Sendable {
   }
 
   private func receive(_ request: APIRequest, _ id: String, _ uploadID: String, declared: String, limit: Int)
-    async throws
+    async throws -> ImageFacts
   {
     let length = request.headers[.contentLength].flatMap { Int($0) }
     if let length, length > limit { throw UploadError.tooLarge(limit: limit) }
@@ -72,8 +82,7 @@ struct ImageFileRoutes: Sendable {
     do {
       try await take(request, into: upload)
       let settings = glance.folder.settings
-      let facts = try await upload.publish(declared: declared, length: length, largestDisk: settings.largestDisk)
-      try await finish(id, uploadID, facts, at: request.now)
+      return try await upload.publish(declared: declared, length: length, largestDisk: settings.largestDisk)
     } catch {
       upload.discard()
       throw error
@@ -117,10 +126,16 @@ struct ImageFileRoutes: Sendable {
     }
   }
 
-  private func finish(_ id: String, _ uploadID: String, _ facts: ImageFacts, at now: Timestamp) async throws {
+  private func finish(
+    _ id: String, _ uploadID: String, _ facts: ImageFacts, becoming status: Image.Status, at now: Timestamp
+  ) async throws {
+    let settings = glance.folder.settings
     let isThere = try await glance.database.write { session in
       guard var image = try ImageStore.get(id, in: session), image.uploadID == uploadID else { return false }
-      image.status = .active
+      // Others of the project may have come to their end meanwhile.
+      let left = settings.largestPerProject - (try ImageStore.bytesUsed(owner: image.owner, in: session))
+      guard facts.size <= left else { throw UploadError.tooLarge(limit: max(0, left)) }
+      image.status = status
       image.uploadID = nil
       image.size = facts.size
       image.virtualSize = facts.virtualSize
@@ -173,7 +188,10 @@ struct ImageFileRoutes: Sendable {
   private func download(_ request: APIRequest) async throws -> APIResponse {
     let (actor, id) = (try request.actor(), try request.parameter("image"))
     let image = try await glance.database.read { session in try ImageLookup.visible(id, actor, session) }
-    guard image.status == .active, let size = image.size else { return .noContent }
+    guard image.status != .deactivated || actor.isSiteAdmin else {
+      throw APIError.imageForbidden("The requested image has been deactivated. Image data download is forbidden.")
+    }
+    guard image.status == .active || image.status == .deactivated, let size = image.size else { return .noContent }
     var headers: HTTPFields = [.acceptRanges: "bytes"]
     if let md5 = image.md5 { headers[.init(known: "Content-MD5")] = md5 }
     var range = 0..<size

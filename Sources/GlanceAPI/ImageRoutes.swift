@@ -46,12 +46,10 @@ struct ImageRoutes: Sendable {
     for image in page { ImageView.write(image, to: &writer) }
     writer.endArray()
     let kept = request.query.items.filter { $0.name != "marker" }
-    func link(_ items: [(name: String, value: String)]) -> String {
-      let text = items.map { "\(encoded($0.name))=\(encoded($0.value))" }.joined(separator: "&")
-      return "/v2/images" + (text.isEmpty ? "" : "?\(text)")
+    writer.member("first", ImageLinks.path("/v2/images", kept))
+    if hasMore, let last = page.last {
+      writer.member("next", ImageLinks.path("/v2/images", kept + [("marker", last.id)]))
     }
-    writer.member("first", link(kept))
-    if hasMore, let last = page.last { writer.member("next", link(kept + [("marker", last.id)])) }
     writer.member("schema", "/v2/schemas/images")
     writer.endObject()
     return APIResponse(.ok, writer)
@@ -91,17 +89,6 @@ struct ImageRoutes: Sendable {
     }
   }
 
-  private func encoded(_ text: String) -> String {
-    var out = ""
-    for byte in text.utf8 {
-      switch byte {
-      case 48...57, 65...90, 97...122, 0x2d, 0x2e, 0x5f, 0x7e: out.unicodeScalars.append(Unicode.Scalar(byte))
-      default: out += (byte < 16 ? "%0" : "%") + String(byte, radix: 16, uppercase: true)
-      }
-    }
-    return out
-  }
-
   private func show(_ request: APIRequest) async throws -> APIResponse {
     let (actor, id) = (try request.actor(), try request.parameter("image"))
     return Self.answer(try await glance.database.read { session in try ImageLookup.visible(id, actor, session) })
@@ -135,7 +122,12 @@ struct ImageRoutes: Sendable {
       try ImageStore.insert(edit.image, in: session)
       return edit.image
     }
-    return Self.answer(image, .created, headers: [.location: "\(request.serviceURL)/v2/images/\(image.id)"])
+    return Self.answer(
+      image, .created,
+      headers: [
+        .location: "\(request.serviceURL)/v2/images/\(image.id)",
+        .init(known: "OpenStack-image-import-methods"): ImageImportRoutes.methods.joined(separator: ","),
+      ])
   }
 
   private func update(_ request: APIRequest) async throws -> APIResponse {

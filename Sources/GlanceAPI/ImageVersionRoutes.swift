@@ -11,18 +11,14 @@ struct ImageVersionRoutes: Sendable {
       },
       Endpoint(.get, "/versions", .open, "Lists the API versions") { Self.versions($0, .ok) },
       Endpoint(.get, "/v2", .open, "Lists the API versions") { Self.versions($0, .ok) },
-      Endpoint(.get, "/v2/info/import", .authenticated, "Lists ways to import: none") { _ in
-        APIResponse(json: [
-          "import-methods": ["description": "Import methods available.", "type": "array", "value": []]
-        ])
-      },
     ]
   }
   private static func versions(_ request: APIRequest, _ status: HTTPResponse.Status) -> APIResponse {
-    // 2.7: hidden images and multihash. Import (2.6) is answered with an empty list of methods.
-    let versions: [JSON] = (0...7).reversed().map { minor in
+    // 2.7: hidden images and multihash. 2.12: an image's tasks. Those between are of several stores and of copying between them.
+    let minors = [12] + (0...7).reversed()
+    let versions: [JSON] = minors.map { minor in
       [
-        "id": .string("v2.\(minor)"), "status": minor == 7 ? "CURRENT" : "SUPPORTED",
+        "id": .string("v2.\(minor)"), "status": minor == 12 ? "CURRENT" : "SUPPORTED",
         "links": [["rel": "self", "href": .string("\(request.serviceURL)/v2/")]],
       ]
     }

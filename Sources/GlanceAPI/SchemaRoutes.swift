@@ -9,6 +9,7 @@ struct SchemaRoutes: Sendable {
       ("image", Self.image), ("images", Self.list("images", "image", Self.image, isPaged: true)),
       ("member", Self.member),
       ("members", Self.list("members", "member", Self.member, isPaged: false)),
+      ("task", Self.task), ("tasks", Self.list("tasks", "task", Self.task, isPaged: true)),
     ]
     return schemas.map { name, schema in
       Endpoint(.get, "/v2/schemas/\(name)", .authenticated, "Shows the schema of \(name)") { _ in
@@ -74,6 +75,27 @@ struct SchemaRoutes: Sendable {
         "created_at": property(text, "Date and time of image member creation"),
         "updated_at": property(text, "Date and time of last modification of image member"),
         "schema": property(text, "The schema of a member", readOnly: true),
+      ],
+    ]
+  }
+  private static var task: JSON {
+    [
+      "name": "task",
+      "properties": [
+        "id": property(text, "An identifier for the task"),
+        "type": property(text, "The type of task represented by this content", values: ["api_image_import"]),
+        "status": property(text, "The current status of this task.", values: ImageTask.Status.allCases.map(\.rawValue)),
+        "input": property(["null", "object"], "The parameters required by task, JSON blob"),
+        "result": property(["null", "object"], "The result of current task, JSON blob"),
+        "owner": property(text, "An identifier for the owner of this task"),
+        "message": property(text, "Why the task failed"),
+        "image_id": property(optionalText, "Image associated with the task"),
+        "request_id": property(optionalText, "Human-readable informative request-id"),
+        "user_id": property(optionalText, "User associated with the task"),
+        "created_at": property(text, "Datetime when this resource was created"),
+        "updated_at": property(text, "Datetime when this resource was updated"),
+        "self": property(text, "A task self url", readOnly: true),
+        "schema": property(text, "A task schema url", readOnly: true),
       ],
     ]
   }

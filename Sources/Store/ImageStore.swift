@@ -87,6 +87,12 @@ public enum ImageStore {
   public static func bytesUsed(owner: String, in session: any Session) throws -> Int {
     try session.first("SELECT SUM(size) FROM images WHERE owner = $1", [.text(owner)]) { $0.int(0) } ?? 0
   }
+  /// Bytes of content of a project's images that waits for its import; part of ``bytesUsed(owner:in:)``.
+  public static func bytesStaged(owner: String, in session: any Session) throws -> Int {
+    try session.first("SELECT SUM(size) FROM images WHERE owner = $1 AND status = 'uploading'", [.text(owner)]) {
+      $0.int(0)
+    } ?? 0
+  }
   public static func uploadsUnderway(owner: String, in session: any Session) throws -> Int {
     try session.first("SELECT COUNT(*) FROM images WHERE owner = $1 AND status = 'saving'", [.text(owner)]) {
       $0.int(0)

@@ -20,7 +20,7 @@ import Testing
         "/v2.0/address-scopes", "/v2.0/trunks",
       ]
     ),
-    ("glance", ["/v2/images"]),
+    ("glance", ["/v2/images", "/v2/tasks"]),
     ("esi-leap", ["/v1/offers", "/v1/leases", "/v1/nodes", "/v1/events"]),
     (
       "keystone",
@@ -47,7 +47,7 @@ import Testing
   private static let pairs: [(foreign: String, none: String)] =
     [
       "node", "nic", "network", "subnet", "port", "lease", "offer", "image", "allocation", "portgroup", "rbac_policy",
-      "subnetpool", "address_scope", "trunk",
+      "subnetpool", "address_scope", "trunk", "task",
     ].map {
       (MatrixSite.uuid("\($0)-elsewhere"), MatrixSite.uuid("\($0)-nonexistent"))
     }

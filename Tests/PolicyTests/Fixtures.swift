@@ -78,15 +78,12 @@ enum Fixtures {
       try share(box, now, in: session)
       try volumes(box, now, in: session)
       for side in ["tenant", "elsewhere"] {
-        var image = Image(
-          id: MatrixSite.uuid("image-\(side)"), name: "i-\(side)", owner: MatrixSite.id("project-\(side)"),
-          createdAt: now)
-        image.diskFormat = "raw"
-        image.containerFormat = "bare"
-        image.tags = ["blue"]
-        try ImageStore.insert(image, in: session)
-        try ImageStore.set(
-          ImageMember(imageID: image.id, projectID: MatrixSite.id("project-friend"), createdAt: now), in: session)
+        try images(of: side, sharedWith: ["friend"], now, in: session)
+        try ImageTaskStore.insert(
+          ImageTask(
+            id: MatrixSite.uuid("task-\(side)"), imageID: MatrixSite.uuid("image-\(side)"),
+            owner: MatrixSite.id("project-\(side)"), userID: MatrixSite.id("user-\(side)"), requestID: "req-\(side)",
+            method: ["name": "glance-direct"], status: .success, createdAt: now), in: session)
       }
     }
   }

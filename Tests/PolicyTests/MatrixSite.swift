@@ -227,7 +227,7 @@ final class MatrixSite {
       headers[.contentType] =
         isPatch
         ? "application/openstack-images-v2.1-json-patch"
-        : path.hasSuffix("/file") ? "application/octet-stream" : "application/json"
+        : path.hasSuffix("/file") || path.hasSuffix("/stage") ? "application/octet-stream" : "application/json"
     } else if body != nil {
       headers[.contentType] = "application/json"
     }

@@ -114,7 +114,9 @@ extension Fixtures {
                 : path.contains("/routers/")
                   ? "router"
                   : path.contains("/floatingips/") ? "floatingip" : path.contains("/trunks/") ? "trunk" : nil
-    case ("glance", "image"): "image"
+    case ("glance", "image"):
+      path.hasSuffix("/import") ? "staged" : path.contains("/actions/") ? "filled" : "image"
+    case ("glance", "task"): "task"
     case ("cinder", let name) where volumeKinds.contains(name): name
     case ("esi-leap", "lease"): "lease"
     case ("esi-leap", "offer"): "offer"
@@ -270,6 +272,7 @@ extension Fixtures {
     "glance POST /v2/images": ["name": "new"],
     "glance POST /v2/images/{image}/members": ["member": .string(MatrixSite.id("project-stranger"))],
     "glance PUT /v2/images/{image}/members/{member}": ["status": "accepted"],
+    "glance POST /v2/images/{image}/import": ["method": ["name": "glance-direct"]],
     "esi-leap POST /v1/console_auth_tokens": ["node_uuid_or_name": .string(MatrixSite.uuid("node-tenant"))],
     "esi-leap POST /v1/offers": ["resource_uuid": .string(MatrixSite.uuid("node-tenant"))],
     "esi-leap POST /v1/leases": [

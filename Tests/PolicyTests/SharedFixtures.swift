@@ -7,18 +7,13 @@ import Wire
 extension Fixtures {
   /// The kinds that there is a shared one of.
   static let sharedKinds: Set<String> = [
-    "image", "network", "subnet", "offer", "node", "subnetpool", "address_scope", "security_group",
+    "image", "staged", "filled", "network", "subnet", "offer", "node", "subnetpool", "address_scope", "security_group",
     "security_group_rule",
   ]
 
   static func share(_ box: SecretBox, _ now: Timestamp, in session: any Session) throws {
     let sharer = MatrixSite.id("project-sharer")
-    let image = Image(id: MatrixSite.uuid("image-shared"), name: "i-shared", owner: sharer, createdAt: now)
-    try ImageStore.insert(image, in: session)
-    for name in ["friend", "tenant"] {
-      try ImageStore.set(
-        ImageMember(imageID: image.id, projectID: MatrixSite.id("project-\(name)"), createdAt: now), in: session)
-    }
+    try images(of: "shared", owner: sharer, sharedWith: ["friend", "tenant"], now, in: session)
     let network = Network(
       id: MatrixSite.uuid("network-shared"), projectID: sharer, name: "net-shared", physicalNetwork: "datacentre",
       vlan: 203, tags: ["blue"], createdAt: now)

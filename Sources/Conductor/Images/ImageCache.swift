@@ -76,6 +76,9 @@ public actor ImageCache: ImageStoreInterface {
     else {
       throw refused(imageID, "There is no such image; choose one of `openstack image list`.")
     }
+    guard image.status != .deactivated else {
+      throw refused(imageID, "The image is deactivated: `openstack image set --activate` before it is deployed.")
+    }
     guard image.status == .active, let sha256 = image.sha256, let size = image.size, let format = image.diskFormat
     else {
       throw refused(imageID, "The image has no content yet (status \(image.status.rawValue)): upload it first.")

@@ -50,7 +50,7 @@ public struct ImageFolder: Sendable {
   public func prepare(_ database: Database) async throws {
     _ = try await database.write { session in try ImageStore.resetUploads(besides: [], in: session) }
     let known = try await database.read { session in
-      Set(try ImageStore.list(in: session).filter { $0.status == .active }.map(\.id))
+      Set(try ImageStore.list(in: session).filter(\.status.hasContent).map(\.id))
     }
     try await FileThread("image files").run { [self] in
       for name in try Files.names(in: uploads) { unlink("\(uploads)/\(name)") }

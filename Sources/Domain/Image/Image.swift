@@ -7,7 +7,19 @@ public struct Image: Sendable, Equatable {
     case queued
     /// Content is coming in.
     case saving
+    /// The content is here and waits for the import.
+    case uploading
     case active
+    /// Its content is not given out, and not deployed.
+    case deactivated
+
+    /// There is content on the disk.
+    public var hasContent: Bool {
+      switch self {
+      case .queued, .saving: false
+      case .uploading, .active, .deactivated: true
+      }
+    }
   }
   public enum Visibility: String, Sendable, CaseIterable {
     case `public`, community, shared, `private`
