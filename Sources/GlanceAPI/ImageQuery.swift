@@ -20,6 +20,10 @@ struct ImageQuery: Sendable {
   /// The names that are filtered by in the database too.
   let names: [String]
   let ids: [String]
+  let isHidden: Bool
+  /// Whether the newest comes first, of a list that the database puts in order and cuts into pages: one without further filters, by
+  /// when images were made. Nil for others, which are read whole.
+  let isNewestFirst: Bool?
 
   private static let mostPerPage = 1000
 
@@ -63,8 +67,10 @@ struct ImageQuery: Sendable {
       default: tests.append { $0.properties[name]?.string == value }
       }
     }
+    let hasFilters = !tests.isEmpty
     tests.append { [isHidden] in $0.isHidden == isHidden }
     self.tests = tests
+    self.isHidden = isHidden
     names = query["name"].map { Self.list($0) } ?? []
     ids = query["id"].map { Self.list($0) } ?? []
 
@@ -90,7 +96,11 @@ struct ImageQuery: Sendable {
     guard wanted >= 0 else { throw APIError.badRequest("limit param must be positive") }
     limit = min(wanted, Self.mostPerPage)
     marker = query["marker"].flatMap { $0.isEmpty ? nil : $0 }
-    order = try Self.order(query)
+    let keys = try Self.keys(query)
+    order = try Self.order(keys)
+    isNewestFirst =
+      hasFilters || keys.map(\.key) != ["created_at", "id"] || keys[0].direction != keys[1].direction
+      ? nil : keys[0].direction == "desc"
   }
 
   /// "in:a,b" is a list, anything else one value; quotes keep commas.
@@ -134,8 +144,8 @@ struct ImageQuery: Sendable {
     }
   }
 
-  private static func order(_ query: QueryParameters) throws -> @Sendable (Image, Image) -> Bool {
-    var keys: [(String, String)] = []
+  private static func keys(_ query: QueryParameters) throws -> [(key: String, direction: String)] {
+    var keys: [(key: String, direction: String)] = []
     if let sort = query["sort"] {
       guard query["sort_key"] == nil, query["sort_dir"] == nil else {
         throw APIError.badRequest("Old and new sorting syntax cannot be combined")
@@ -150,7 +160,10 @@ struct ImageQuery: Sendable {
       keys = names.enumerated().map { ($1, $0 < directions.count ? directions[$0] : directions.last ?? "desc") }
       if names.isEmpty { keys = [("created_at", directions.first ?? "desc")] }
     }
-    keys.append(("id", keys.last?.1 ?? "desc"))
+    keys.append(("id", keys.last?.direction ?? "desc"))
+    return keys
+  }
+  private static func order(_ keys: [(key: String, direction: String)]) throws -> @Sendable (Image, Image) -> Bool {
     var comparisons: [@Sendable (Image, Image) -> Int] = []
     for (key, direction) in keys {
       guard direction == "asc" || direction == "desc" else {
@@ -181,6 +194,10 @@ struct ImageQuery: Sendable {
     }
   }
 
+  static func invalidMarker(_ marker: String) -> APIError {
+    .badRequest("Invalid marker. Image \(marker) is not in this list.")
+  }
+
   /// The page of those of `images` that match.
   /// - Throws: 400 for a marker that is not among them.
   func page(of images: [Image]) throws -> (page: [Image], hasMore: Bool) {
@@ -188,7 +205,7 @@ struct ImageQuery: Sendable {
     var rest = matching[...]
     if let marker {
       guard let index = matching.firstIndex(where: { $0.id == marker }) else {
-        throw APIError.badRequest("Invalid marker. Image \(marker) is not in this list.")
+        throw Self.invalidMarker(marker)
       }
       rest = matching[(index + 1)...]
     }

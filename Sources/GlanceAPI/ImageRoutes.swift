@@ -30,15 +30,19 @@ struct ImageRoutes: Sendable {
   private func list(_ request: APIRequest) async throws -> APIResponse {
     let actor = try request.actor()
     let query = try ImageQuery(request.query)
-    let images = try await glance.database.read { session in
-      try ImageStore.list(in: session) { sql in
-        sql.append("WHERE 1 = 1")
-        Self.narrow(&sql, actor, query)
-        if !query.names.isEmpty { sql.appendIn("AND name IN", query.names.map { .text($0) }) }
-        if !query.ids.isEmpty { sql.appendIn("AND id IN", query.ids.map { .text($0) }) }
+    let (page, hasMore) = try await glance.database.read { session in
+      func select(_ more: (inout Query) -> Void = { _ in }) throws -> [Image] {
+        try ImageStore.list(in: session) { sql in
+          sql.append("WHERE 1 = 1")
+          Self.narrow(&sql, actor, query)
+          if !query.names.isEmpty { sql.appendIn("AND name IN", query.names.map { .text($0) }) }
+          if !query.ids.isEmpty { sql.appendIn("AND id IN", query.ids.map { .text($0) }) }
+          more(&sql)
+        }
       }
+      guard let isNewestFirst = query.isNewestFirst else { return try query.page(of: try select()) }
+      return try Self.page(query, isNewestFirst: isNewestFirst, select)
     }
-    let (page, hasMore) = try query.page(of: images)
     var writer = JSONWriter(capacity: 1024 * max(page.count, 1))
     writer.beginObject()
     writer.key("images")
@@ -53,6 +57,32 @@ struct ImageRoutes: Sendable {
     writer.member("schema", "/v2/schemas/images")
     writer.endObject()
     return APIResponse(.ok, writer)
+  }
+
+  /// A page that the database cuts.
+  /// - Throws: 400 for a marker that is not in the list.
+  private static func page(
+    _ query: ImageQuery, isNewestFirst: Bool, _ select: ((inout Query) -> Void) throws -> [Image]
+  ) throws -> (page: [Image], hasMore: Bool) {
+    var last: Image?
+    if let marker = query.marker {
+      last = try select { $0.append("AND is_hidden = ? AND id = ?", .bool(query.isHidden), .text(marker)) }.first
+      if last == nil { throw ImageQuery.invalidMarker(marker) }
+    }
+    let images = try select { sql in
+      sql.append("AND is_hidden = ?", .bool(query.isHidden))
+      if let last {
+        let (time, id) = (Value(last.createdAt), Value.text(last.id))
+        if isNewestFirst {
+          sql.append("AND (created_at < ? OR (created_at = ? AND id < ?))", time, time, id)
+        } else {
+          sql.append("AND (created_at > ? OR (created_at = ? AND id > ?))", time, time, id)
+        }
+      }
+      sql.append(isNewestFirst ? "ORDER BY created_at DESC, id DESC" : "ORDER BY created_at, id")
+      sql.append("LIMIT ?", .int(query.limit + 1))
+    }
+    return (Array(images.prefix(query.limit)), images.count > query.limit)
   }
 
   /// Which images the caller's list has at all.
