@@ -8,6 +8,9 @@ public enum BootScript: Sendable, Equatable {
   case ask(server: BootServer)
   /// Runs the agent with its one-time token.
   case agent(server: BootServer, token: String, mac: MACAddress)
+  /// Boots the volume, with the machine's own name and secret. The drive stays after the script, for the system's iSCSI
+  /// initiator (iBFT). One portal after the other is tried.
+  case volume(VolumeDisk)
   /// Goes on with the next boot device, which is the local disk.
   ///
   /// With status 1: to UEFI an `exit` without it is a boot that went well, after which firmware may stop its boot order
@@ -29,6 +32,19 @@ public enum BootScript: Sendable, Equatable {
         boot
 
         """
+    case .volume(let disk):
+      let tries = disk.portals.map {
+        "sanboot --keep --drive 0x80 iscsi:\($0.host)::\($0.port):\(String(disk.lun, radix: 16)):\(disk.target)"
+      }.joined(separator: " || ")
+      return """
+        #!ipxe
+        set initiator-iqn \(disk.initiator)
+        set username \(disk.userName)
+        set password \(disk.password)
+        set keep-san 1
+        \(tries) || exit 1
+
+        """
     case .localDisk:
       return "#!ipxe\nexit 1\n"
     }
@@ -40,6 +56,47 @@ public enum BootScript: Sendable, Equatable {
       && text.utf8.allSatisfy {
         ($0 >= 48 && $0 <= 57) || ($0 >= 65 && $0 <= 90) || ($0 >= 97 && $0 <= 122) || $0 == 0x2d || $0 == 0x5f
       }
+  }
+}
+
+/// A volume as iPXE finds it: typed values, none of which can end a line or begin a word.
+public struct VolumeDisk: Sendable, Equatable {
+  public struct Portal: Sendable, Equatable {
+    let host: IPAddress
+    let port: Int
+  }
+  let initiator: String
+  let userName: String
+  let password: String
+  let target: String
+  let portals: [Portal]
+  let lun: Int
+
+  /// - Parameter portals: "10.77.0.1:3260".
+  /// - Returns: nil unless every value is what it says.
+  public init?(
+    initiator: String, userName: String, password: String, target: String, portals: [String], lun: Int
+  ) {
+    func isPlain(_ text: String) -> Bool {
+      !text.isEmpty && text.utf8.allSatisfy { ($0 >= 48 && $0 <= 57) || ($0 >= 65 && $0 <= 90) || ($0 >= 97 && $0 <= 122) || $0 == 0x2d }
+    }
+    guard VolumeAttachment.isInitiatorName(initiator), VolumeAttachment.isInitiatorName(target), isPlain(userName),
+      isPlain(password), (0...255).contains(lun), !portals.isEmpty
+    else { return nil }
+    var parsed: [Portal] = []
+    for portal in portals {
+      let parts = portal.split(separator: ":")
+      guard parts.count == 2, let host = IPAddress(String(parts[0])), host.version == 4, let port = Int(parts[1]),
+        (1...65535).contains(port)
+      else { return nil }
+      parsed.append(Portal(host: host, port: port))
+    }
+    self.initiator = initiator
+    self.userName = userName
+    self.password = password
+    self.target = target
+    self.portals = parsed
+    self.lun = lun
   }
 }
 

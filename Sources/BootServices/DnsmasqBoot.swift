@@ -37,6 +37,13 @@ public final class DnsmasqBoot: BootInterface, Service {
     try await onThread { [reservations] in try reservations.admit(macs, label: label) }
   }
 
+  public func ensureVolumeBoot(_ mac: MACAddress, address: String, label: String) async throws {
+    guard let address = IPAddress(address), address.version == 4 else {
+      throw DriverError(.misconfigured, device: .bootServices, detail: "\(address) is not an IPv4 address")
+    }
+    try await onThread { [reservations] in try reservations.admit([mac], label: label, address: address) }
+  }
+
   public func ensureDenied(_ macs: [MACAddress]) async throws {
     try await onThread { [reservations] in try reservations.deny(macs) }
   }

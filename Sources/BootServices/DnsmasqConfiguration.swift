@@ -17,13 +17,15 @@ public struct DnsmasqConfiguration: Sendable, Equatable {
   /// Addresses for machines that nobody knows; nil has none for them. Of their own, so that a flood of strangers takes no
   /// address from a machine that is admitted.
   public var strangers: AddressRange?
+  /// Where machines that boot from volumes ask; nil where none do.
+  public var volumeServer: BootServer?
   /// Folder of dnsmasq's files: reservations, leases, TFTP root, log.
   public var folder: String
 
   /// - Throws: ``DnsmasqConfigurationError`` naming the value that cannot be used.
   public init(
     interface: String, namespace: String? = nil, server: BootServer, first: String, last: String, prefix: Int,
-    strangers: AddressRange? = nil, folder: String
+    strangers: AddressRange? = nil, volumeServer: BootServer? = nil, folder: String
   ) throws {
     func check(_ isGood: Bool, _ what: String) throws {
       if !isGood { throw DnsmasqConfigurationError(description: "provisioning: \(what)") }
@@ -60,6 +62,7 @@ public struct DnsmasqConfiguration: Sendable, Equatable {
     self.last = last
     self.prefix = prefix
     self.strangers = strangers
+    self.volumeServer = volumeServer
     self.folder = folder
   }
 
@@ -115,8 +118,10 @@ public struct DnsmasqConfiguration: Sendable, Equatable {
     dhcp-match=set:efi,option:client-arch,7
     dhcp-match=set:efi,option:client-arch,9
     dhcp-match=set:efihttp,option:client-arch,16
-    dhcp-boot=tag:ipxe,\(server.url)/boot/start.ipxe
-    dhcp-boot=tag:efihttp,tag:!ipxe,\(server.url)/boot/snponly.efi
+    dhcp-boot=tag:ipxe,tag:!volume,\(server.url)/boot/start.ipxe
+    dhcp-boot=tag:ipxe,tag:volume,\((volumeServer ?? server).url)/boot/start.ipxe
+    dhcp-boot=tag:efihttp,tag:!ipxe,tag:!volume,\(server.url)/boot/snponly.efi
+    dhcp-boot=tag:efihttp,tag:!ipxe,tag:volume,\((volumeServer ?? server).url)/boot/snponly.efi
     dhcp-option-force=tag:efihttp,60,HTTPClient
     dhcp-boot=tag:efi,tag:!ipxe,snponly.efi
     dhcp-boot=tag:!ipxe,tag:!efi,tag:!efihttp,undionly.kpxe

@@ -21,18 +21,23 @@ final class Reservations: Sendable {
     }
   }
 
-  func admit(_ macs: [MACAddress], label: String) throws {
+  /// - Parameter address: of a machine that boots from a volume, which has this one alone.
+  func admit(_ macs: [MACAddress], label: String, address: IPAddress? = nil) throws {
     try turn.withLock { _ in
       for mac in macs {
         let note = "\(configuration.labelsFolder)/\(mac)"
         let wasAdmitted = access(note, F_OK) == 0
-        try write(note, label + "\n")
-        do { try write("\(configuration.hostsFolder)/\(mac)", "\(mac),set:admitted\n") } catch {
+        try write(note, label + "\n" + (address.map { "\($0)\n" } ?? ""))
+        do { try write("\(configuration.hostsFolder)/\(mac)", line(mac, address)) } catch {
           if !wasAdmitted { unlink(note) }
           throw error
         }
       }
     }
+  }
+
+  private func line(_ mac: MACAddress, _ address: IPAddress?) -> String {
+    address.map { "\(mac),set:admitted,set:volume,\($0)\n" } ?? "\(mac),set:admitted\n"
   }
 
   func deny(_ macs: [MACAddress]) throws {
@@ -77,7 +82,11 @@ final class Reservations: Sendable {
     try turn.withLock { _ in
       try write("\(configuration.folder)/dnsmasq.conf", configuration.text)
       for name in fileNames(in: configuration.hostsFolder) { unlink("\(configuration.hostsFolder)/\(name)") }
-      for mac in labels().keys { try write("\(configuration.hostsFolder)/\(mac)", "\(mac),set:admitted\n") }
+      for mac in labels().keys {
+        let note = read("\(configuration.labelsFolder)/\(mac)").split(separator: "\n")
+        let address = note.count > 1 ? IPAddress(String(note[1])) : nil
+        try write("\(configuration.hostsFolder)/\(mac)", line(mac, address))
+      }
       // An address that a machine had before is no reason to have it again.
       unlink("\(configuration.folder)/leases")
       for program in ["undionly.kpxe", "snponly.efi", "ipxe.efi"] {

@@ -87,7 +87,7 @@ struct AttachmentRoutes: Sendable {
     guard let object = value?.object, !object.isEmpty, object.count <= 32 else {
       throw APIError.badRequest("connector is missing: an object with initiator, the machine's iSCSI name.")
     }
-    guard let initiator = object["initiator"]?.string, isInitiatorName(initiator) else {
+    guard let initiator = object["initiator"]?.string, VolumeAttachment.isInitiatorName(initiator) else {
       throw APIError.badRequest("connector.initiator must be an iSCSI name: iqn.YYYY-MM.domain:name.")
     }
     var kept: JSONObject = ["initiator": .string(initiator)]
@@ -97,14 +97,6 @@ struct AttachmentRoutes: Sendable {
     if let flag = try Reading.bool(object["multipath"], "multipath") { kept["multipath"] = .bool(flag) }
     return kept
   }
-  /// Source: RFC 3720, 3.2.6; what goes on a command line must be of this form.
-  static func isInitiatorName(_ text: String) -> Bool {
-    (5...223).contains(text.utf8.count) && ["iqn.", "eui.", "naa."].contains { text.hasPrefix($0) }
-      && text.utf8.allSatisfy {
-        ($0 >= 48 && $0 <= 58) || ($0 >= 65 && $0 <= 90) || ($0 >= 97 && $0 <= 122) || $0 == 0x2d || $0 == 0x2e
-      }
-  }
-
   private func list(_ request: APIRequest, isDetailed: Bool) async throws -> APIResponse {
     try VolumeMicroversion.require(27, request)
     let actor = try request.actor()

@@ -51,8 +51,8 @@ struct SnapshotRoutes: Sendable {
   private func create(_ request: APIRequest) async throws -> APIResponse {
     let (actor, now, view) = (try request.actor(), request.now, try view(request))
     let body = try Reading.object(try await request.object(), "snapshot")
-    guard let volumeID = body["volume_id"], !volumeID.isNull else { throw APIError.badRequest("volume_id is missing.") }
-    guard let id = volumeID.string else { throw APIError.badRequest("volume_id must be a UUID.") }
+    // Upstream looks for the volume "None" there.
+    guard let id = body["volume_id"]?.string else { throw APIError.notFound("Volume None could not be found.") }
     // Since 3.66 the flag goes without saying.
     let isForced = try Reading.bool(body["force"], "force") ?? false || view.version.minor >= 66
     return try await cinder.database.write { session in

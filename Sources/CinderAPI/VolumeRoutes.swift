@@ -24,14 +24,16 @@ struct VolumeRoutes: Sendable {
   }
 
   /// Everything that the views of these volumes need, in two statements.
-  private func shown(_ volumes: [Volume], _ view: VolumeView, in session: any Session) throws -> (Volume) -> JSON {
+  private func shown(
+    _ volumes: [Volume], _ view: VolumeView, isBrief: Bool = false, in session: any Session
+  ) throws -> (Volume) -> JSON {
     let types = Dictionary(
       try VolumeTypeStore.list(visibleTo: nil, in: session).map { ($0.id, $0.name) },
       uniquingKeysWith: { first, _ in first })
     let attachments = try VolumeAttachmentStore.list(
       ofVolumes: volumes.filter { ![.available, .creating].contains($0.status) }.map(\.id),
       box: cinder.database.secrets, in: session)
-    return { view.full($0, type: types[$0.typeID], attachments: attachments[$0.id] ?? []) }
+    return { view.full($0, type: types[$0.typeID], attachments: attachments[$0.id] ?? [], isBrief: isBrief) }
   }
 
   private func list(_ request: APIRequest, isDetailed: Bool) async throws -> APIResponse {
@@ -103,7 +105,7 @@ struct VolumeRoutes: Sendable {
       }
       volume.updatedAt = now
       try VolumeStore.update(volume, in: session)
-      return APIResponse(json: ["volume": try shown([volume], view, in: session)(volume)])
+      return APIResponse(json: ["volume": try shown([volume], view, isBrief: true, in: session)(volume)])
     }
   }
 
@@ -186,7 +188,7 @@ struct VolumeRoutes: Sendable {
       try cinder.conductor.createVolume(
         &volume, type: type, image: source.image?.id, by: Requester(actor, requestID: request.requestID), in: session)
       return APIResponse(
-        .accepted, json: ["volume": view.full(volume, type: type.name, attachments: [])],
+        .accepted, json: ["volume": view.full(volume, type: type.name, attachments: [], isBrief: true)],
         headers: [.location: "\(request.serviceURL)/v3/volumes/\(volume.id)"])
     }
   }

@@ -134,7 +134,7 @@ struct VolumeTypeRoutes: Sendable {
         throw APIError.conflict("Volume Type \(type.name) already exists.")
       }
       try VolumeTypeStore.insert(type, in: session)
-      return APIResponse(json: ["volume_type": view.full(type)])
+      return APIResponse(json: ["volume_type": view.full(type, isBrief: true)])
     }
   }
 
@@ -171,7 +171,7 @@ struct VolumeTypeRoutes: Sendable {
       if let text = body["description"], !text.isNull { type.description = try Reading.text(text, "description") }
       if let flag = try Reading.bool(body["is_public"], "is_public") { type.isPublic = flag }
     }
-    return APIResponse(json: ["volume_type": view.full(type)])
+    return APIResponse(json: ["volume_type": view.full(type, isBrief: true)])
   }
 
   private func delete(_ request: APIRequest) async throws -> APIResponse {

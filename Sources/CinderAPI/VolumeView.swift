@@ -27,8 +27,10 @@ struct VolumeView: Sendable {
     ["id": .string(volume.id), "name": .string(volume.name ?? ""), "links": links("volumes/\(volume.id)")]
   }
 
-  /// - Parameter type: the name of its type.
-  func full(_ volume: Volume, type: String?, attachments: [VolumeAttachment]) -> JSON {
+  /// - Parameters:
+  ///   - type: the name of its type.
+  ///   - isBrief: as the answer to a change, which leaves out what only a look shows.
+  func full(_ volume: Volume, type: String?, attachments: [VolumeAttachment], isBrief: Bool = false) -> JSON {
     var out: JSONObject = [
       "id": .string(volume.id), "status": .string(volume.status.rawValue), "size": .int(volume.size),
       "availability_zone": .string(zone), "created_at": .string(volume.createdAt.iso8601),
@@ -39,17 +41,20 @@ struct VolumeView: Sendable {
       "metadata": .object(volume.metadata), "links": links("volumes/\(volume.id)"),
       "user_id": .string(volume.userID), "bootable": .string(volume.isBootable ? "true" : "false"),
       "encrypted": false, "replication_status": nil, "consistencygroup_id": nil, "multiattach": false,
-      "migration_status": nil, "os-vol-tenant-attr:tenant_id": .string(volume.projectID),
+      "migration_status": nil,
     ]
-    if !volume.imageMetadata.isEmpty { out["volume_image_metadata"] = .object(volume.imageMetadata) }
-    if isAdministrator {
+    if !isBrief {
+      out["os-vol-tenant-attr:tenant_id"] = .string(volume.projectID)
+      if !volume.imageMetadata.isEmpty { out["volume_image_metadata"] = .object(volume.imageMetadata) }
+    }
+    if isAdministrator, !isBrief {
       out["os-vol-host-attr:host"] = .string("steelyard@\(volume.backend)#\(volume.backend)")
       out["os-vol-mig-status-attr:name_id"] = .null
       out["os-vol-mig-status-attr:migstat"] = .null
     }
     if version.minor >= 13 { out["group_id"] = .null }
     if version.minor >= 21, isAdministrator { out["provider_id"] = .null }
-    if version.minor >= 47 { out["backup_id"] = JSON(volume.backupID) }
+    if version.minor >= 47, let backup = volume.backupID { out["backup_id"] = .string(backup) }
     if version.minor >= 48 {
       out["service_uuid"] = .null
       out["shared_targets"] = version.minor >= 69 ? .null : false
@@ -90,12 +95,15 @@ struct VolumeView: Sendable {
     return .object(out)
   }
 
-  func full(_ type: VolumeType) -> JSON {
+  /// - Parameter isBrief: as the answer to a change.
+  func full(_ type: VolumeType, isBrief: Bool = false) -> JSON {
     let specs = type.extraSpecs.filter { isAdministrator || $0.key != "volume_backend_name" }
-    return [
+    var out: JSONObject = [
       "id": .string(type.id), "name": .string(type.name), "description": JSON(type.description),
       "is_public": .bool(type.isPublic), "os-volume-type-access:is_public": .bool(type.isPublic),
-      "extra_specs": .object(specs.reduce(into: JSONObject()) { $0[$1.key] = $1.value }), "qos_specs_id": .null,
+      "extra_specs": .object(specs.reduce(into: JSONObject()) { $0[$1.key] = $1.value }),
     ]
+    if isAdministrator, !isBrief { out["qos_specs_id"] = .null }
+    return .object(out)
   }
 }

@@ -42,6 +42,8 @@ public struct ConductorSettings: Sendable {
   public var physicalNetwork = "datacentre"
   /// The provisioning listener as agents reach it: "http://10.77.0.1:8077".
   public var agentServer = "http://10.77.0.1:8077"
+  /// How machines boot from volumes; nil where none do.
+  public var volumeBoot: VolumeBootSettings?
   /// How long a machine may take from power on to the agent's claim.
   public var agentPatience: Duration = .seconds(900)
   /// How long an agent that was there may be silent.
@@ -133,7 +135,7 @@ public final class Conductor: Sendable {
       verifyNode(parts), inspectNode(parts), cleanNode(parts), deployNode(parts), undeployNode(parts), setPower(parts),
       attachNetwork(parts), detachNetwork(parts), startLease(parts), endLease(parts), rescueNode(parts),
       unrescueNode(parts), discoverNode(parts), createVolume(parts), deleteVolume(parts), extendVolume(parts),
-      revertVolume(parts), createSnapshot(parts), deleteSnapshot(parts), attachVolume(parts), detachVolume(parts),
+      deployVolume(parts), revertVolume(parts), createSnapshot(parts), deleteSnapshot(parts), attachVolume(parts), detachVolume(parts),
     ]
   }
 

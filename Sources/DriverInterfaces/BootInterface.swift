@@ -8,6 +8,8 @@ public protocol BootInterface: Sendable {
   /// Lets these NICs have an address on the provisioning network. Safe to repeat.
   /// - Parameter label: the effect key, kept with the reservation.
   func ensureAdmitted(_ macs: [MACAddress], label: String) async throws
+  /// Lets a NIC have this one address, and boot from the volume that the boot server for volumes names. Safe to repeat.
+  func ensureVolumeBoot(_ mac: MACAddress, address: String, label: String) async throws
   /// Denies them again: DHCP is silent to them. Safe to repeat, also for NICs never admitted.
   func ensureDenied(_ macs: [MACAddress]) async throws
   /// The NICs admitted now, with their labels: for `doctor` and the sweeper.

@@ -203,6 +203,9 @@ public struct WorldBoot: BootInterface {
     try world.fail("admit", .bootServices)
     for mac in macs { try world.ensure("dhcp/\(machines[mac] ?? mac.description)", label) }
   }
+  public func ensureVolumeBoot(_ mac: MACAddress, address: String, label: String) async throws {
+    try await ensureAdmitted([mac], label: label)
+  }
   public func ensureDenied(_ macs: [MACAddress]) async throws {
     try world.fail("deny", .bootServices)
     for mac in macs { try world.ensure("dhcp/\(machines[mac] ?? mac.description)", nil) }

@@ -21,7 +21,9 @@ extension Composition {
         first: provisioning.first,
         last: provisioning.last, prefix: provisioning.prefix,
         strangers: configuration.discovery.enabled
-          ? AddressRange(configuration.discovery.first, configuration.discovery.last) : nil, folder: "\(site.data)/dhcp"
+          ? AddressRange(configuration.discovery.first, configuration.discovery.last) : nil,
+        volumeServer: try configuration.volumeBoot.flatMap { BootServer(address: $0.server, port: $0.port) },
+        folder: "\(site.data)/dhcp"
       ))
     return Boot(interface: dnsmasq, services: [dnsmasq])
   }
@@ -39,12 +41,25 @@ extension Composition {
   }
 }
 
+extension Composition {
+  static let volumeBootScript: @Sendable (Conductor.VolumeBootRequest?) -> String = { boot in
+    boot.flatMap {
+      VolumeDisk(
+        initiator: $0.initiator, userName: $0.userName, password: $0.password, target: $0.target,
+        portals: $0.portals, lun: $0.lun)
+    }.map { BootScript.volume($0).text } ?? BootScript.localDisk.text
+  }
+}
+
 /// A site without a provisioning network: nothing can be booted over it.
 struct NoBoot: BootInterface {
   func ensureAdmitted(_ macs: [MACAddress], label: String) async throws {
     throw DriverError(
       .misconfigured, device: .bootServices,
       detail: "no provisioning network is configured (docs/deployment.md, 'provisioning')")
+  }
+  func ensureVolumeBoot(_ mac: MACAddress, address: String, label: String) async throws {
+    try await ensureAdmitted([mac], label: label)
   }
   func ensureDenied(_ macs: [MACAddress]) async throws {}
   func admitted() async throws -> [MACAddress: String] { [:] }

@@ -177,6 +177,16 @@ struct Composition {
             host: provisioning.address, port: provisioning.port, namespace: provisioning.namespace),
           responder: APIResponder(services: [agents.service], authenticator: NoTokens(), clock: systemClock),
           logger: logger))
+      if let boot = try configuration.volumeBoot, let server = BootServer(address: boot.server, port: boot.port) {
+        let volumeBoots = VolumeBootAPI(
+          conductor: conductor, startScript: BootScript.ask(server: server).text, bootScript: Self.volumeBootScript)
+        services.append(
+          Listener(
+            socket: try ListeningSocket.open(
+              host: boot.server, port: boot.port, namespace: provisioning.namespace),
+            responder: APIResponder(services: [volumeBoots.service], authenticator: NoTokens(), clock: systemClock),
+            logger: logger))
+      }
     } else {
       logger.warning(
         "no provisioning network is configured: machines can be leased and wired, but not inspected, cleaned or deployed"

@@ -26,6 +26,12 @@ struct Configuration: Codable, Sendable {
     var first = "10.77.0.50"
     var last = "10.77.0.250"
     var vlan = 100
+    /// First and last address of machines that boot from volumes; absent where none do. Not among those above, nor of
+    /// `discovery`.
+    var volume_first: String?
+    var volume_last: String?
+    /// Where they ask for their boot script.
+    var volume_port: Int?
   }
   /// Machines that nobody has enrolled and that boot on the provisioning network.
   struct Discovery: Codable, Sendable {
@@ -239,7 +245,9 @@ struct Configuration: Codable, Sendable {
     get throws {
       [
         "listen": (try defaults(of: Listen()), ["certificate", "key"]), "public_url": nil,
-        "provisioning": (try defaults(of: Provisioning()), ["namespace"]), "ramdisk": ([:], ["kernel", "initrd"]),
+        "provisioning": (
+          try defaults(of: Provisioning()), ["namespace", "volume_first", "volume_last", "volume_port"]
+        ), "ramdisk": ([:], ["kernel", "initrd"]),
         "discovery": (try defaults(of: Discovery()), []),
         "switches": nil, "ovn": ([:], ["northbound", "southbound", "chassis", "physical_networks"]),
         "networks": (try defaults(of: Networks()), []),
@@ -266,6 +274,7 @@ struct Configuration: Codable, Sendable {
       settings.provisioningVLAN = provisioning.vlan
       settings.agentServer = "http://\(provisioning.address):\(provisioning.port)"
     }
+    settings.volumeBoot = try? volumeBoot
     if discovery.enabled {
       var found = DiscoverySettings()
       found.driver = discovery.driver

@@ -1,3 +1,4 @@
+import Domain
 import DriverInterfaces
 import Logging
 import VolumeDrivers
@@ -15,17 +16,43 @@ extension Configuration {
     var namespace: String?
   }
 
+  /// Where initiators come to.
+  var volumePortals: [String] { volumes.portals ?? ["\(provisioning?.address ?? "127.0.0.1"):3260"] }
+
+  /// How machines boot from volumes; nil where none do.
+  /// - Throws: ``Failure`` for addresses that cannot be meant.
+  var volumeBoot: VolumeBootSettings? {
+    get throws {
+      guard volumes.enabled, let provisioning, let first = provisioning.volume_first,
+        let last = provisioning.volume_last
+      else { return nil }
+      guard let lowest = IPAddress(first), let highest = IPAddress(last), lowest.version == 4, highest.version == 4,
+        lowest <= highest
+      else { throw Failure("provisioning.volume_first and volume_last: two IPv4 addresses in order are expected") }
+      for (from, to, whose) in [
+        (provisioning.first, provisioning.last, "provisioning.first to last"),
+        (discovery.first, discovery.last, "discovery.first to last"),
+      ] where whose.hasPrefix("provisioning") || discovery.enabled {
+        guard let from = IPAddress(from), let to = IPAddress(to), highest < from || to < lowest else {
+          throw Failure("provisioning.volume_first to volume_last must not overlap \(whose)")
+        }
+      }
+      return VolumeBootSettings(
+        server: provisioning.address, port: provisioning.volume_port ?? provisioning.port + 1, first: first,
+        last: last, portals: volumePortals)
+    }
+  }
+
   /// The backends by name.
   /// - Throws: ``DriverError`` `.misconfigured` when the file names a folder or portals that cannot be used.
   func volumeBackends(data: String, _ logger: Logger) throws -> [String: any VolumeInterface] {
     guard volumes.enabled else { return [:] }
-    let portals = volumes.portals ?? ["\(provisioning?.address ?? "127.0.0.1"):3260"]
     let folder = volumes.folder ?? "\(data)/volumes"
     do {
       let targets = try TargetDaemon(
         .init(
           folder: "\(folder)/targets",
-          namespace: volumes.namespace ?? (volumes.portals == nil ? provisioning?.namespace : nil), portals: portals))
+          namespace: volumes.namespace ?? (volumes.portals == nil ? provisioning?.namespace : nil), portals: volumePortals))
       return ["local": try LocalVolumes(folder: folder, targets: targets)]
     } catch let error as DriverError where volumes.folder == nil && volumes.portals == nil {
       // Nobody asked for it: a site whose folder has a long name works without.

@@ -66,7 +66,8 @@ folder, port, ramdisk = sys.argv[1:4]
 lab = json.load(open(folder + '/lab/lab.json'))
 site = {
     'listen': {'address': '127.0.0.1', 'port': int(port)},
-    'provisioning': dict(lab['provisioning'], port=8077, first='10.77.0.50', last='10.77.0.250'),
+    'provisioning': dict(lab['provisioning'], port=8077, first='10.77.0.50', last='10.77.0.250',
+                         volume_first='10.77.0.2', volume_last='10.77.0.19'),
     'ramdisk': {'kernel': ramdisk + '/kernel', 'initrd': ramdisk + '/initrd'},
     'switches': [lab['switch']],
     'networks': {'physical_network': 'datacentre', 'first_vlan': 200, 'last_vlan': 299},

@@ -57,10 +57,15 @@ extension Conductor {
 
   /// What is outside and has no open workflow. Empty when the server is idle.
   public func leftovers() async throws -> [Leftover] {
-    let (open, sessions) = try await database.read { session in
-      (Set(try WorkflowStore.open(in: session).map(\.id)), try AgentStore.sessions(in: session))
+    let (open, sessions, boots) = try await database.read { session in
+      (
+        Set(try WorkflowStore.open(in: session).map(\.id)), try AgentStore.sessions(in: session),
+        Set(try VolumeBootStore.all(in: session).map(\.label))
+      )
     }
-    func isOver(_ label: String) -> Bool { !open.contains(String(label.prefix { $0 != "/" })) }
+    func isOver(_ label: String) -> Bool {
+      !open.contains(String(label.prefix { $0 != "/" })) && !boots.contains(label)
+    }
     var found: [Leftover] = []
     for (mac, label) in try await parts.boot.admitted() where isOver(label) {
       found.append(.admitted(mac, label: label))

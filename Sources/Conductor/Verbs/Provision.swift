@@ -50,10 +50,14 @@ extension Conductor {
     case .active, .rebuild:
       try requireNotInMaintenance(node)
       try requireNetworkBoot(node, in: session)
-      let params = try deployment(node, parameters, in: session)
       if node.instanceUUID == nil { node.instanceUUID = Identifier.uuid() }
+      // Without an image, from the volume that is named.
+      let isFromVolume =
+        try verb == .active && (node.instanceInfo["image_source"]?.string ?? "").isEmpty
+        && reserveVolumes(of: node, by: requester, in: session)
+      let params = isFromVolume ? [:] : try deployment(node, parameters, in: session)
       try begin(
-        "deploy-node", verb == .active ? .deploy : .rebuild, "active", &node, params, by: requester, in: session)
+        isFromVolume ? "deploy-volume" : "deploy-node", verb == .active ? .deploy : .rebuild, "active", &node, params, by: requester, in: session)
     case .deleted, .undeploy:
       guard !node.isProtected else {
         throw ConductorError(.conflict, "Node \(node.uuid) is protected and cannot be undeployed, rebuilt or deleted.")

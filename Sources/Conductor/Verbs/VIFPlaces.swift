@@ -17,7 +17,11 @@ extension Conductor {
   /// - Throws: ``ConductorError`` `.badRequest` for a place that is not the node's or cannot have a network port by itself,
   ///   `.conflict` for one that has one.
   func place(_ wanted: VIFPlace, for vif: String, on node: Node, in session: any Session) throws -> VIFHolder {
-    let places = try VIFStore.places(node: node.uuid, in: session)
+    // A NIC that the machine reaches its boot volume by is not to be had.
+    let boot = try VolumeBootStore.get(node: node.uuid, in: session)?.mac
+    let places = try VIFStore.places(node: node.uuid, in: session).filter {
+      $0.isPortGroup || boot == nil || MACAddress($0.macAddress) != boot
+    }
     switch wanted {
     case .anyFree: return try freePlace(places, for: vif, on: node, in: session)
     case .port(let uuid):

@@ -34,6 +34,7 @@ extension Conductor {
             return .wait(until: parts.clock() + .seconds(2), on: "workflow/\(holder)")
           }),
         parts.powerOff(),
+        parts.endVolumes(),
         parts.quarantine("detach-networks"),
         Step(
           "release",

@@ -171,7 +171,8 @@ extension Parts {
     switch mode {
     case .quarantine: return .quarantine
     case .provisioning: return port.isPXEEnabled ? PortConfiguration(native: settings.provisioningVLAN) : .quarantine
-    case .tenant: return try Attachment(port, in: session)?.configuration ?? .quarantine
+    case .tenant:
+      return try volumeNetwork(of: port, in: session) ?? Attachment(port, in: session)?.configuration ?? .quarantine
     }
   }
 

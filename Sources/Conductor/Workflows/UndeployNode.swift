@@ -10,6 +10,7 @@ extension Conductor {
       kind: "undeploy-node",
       steps: [
         parts.powerOff(),
+        parts.endVolumes(),
         parts.quarantine("detach-networks"),
         Step(
           "release",

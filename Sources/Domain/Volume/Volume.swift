@@ -171,6 +171,13 @@ public struct VolumeAttachment: Sendable, Equatable {
     access = [:]
   }
 
+  /// Source: RFC 3720, 3.2.6. What goes into boot scripts and access lists must be of this form.
+  public static func isInitiatorName(_ text: String) -> Bool {
+    (5...223).contains(text.utf8.count) && ["iqn.", "eui.", "naa."].contains { text.hasPrefix($0) }
+      && text.utf8.allSatisfy {
+        ($0 >= 48 && $0 <= 58) || ($0 >= 65 && $0 <= 90) || ($0 >= 97 && $0 <= 122) || $0 == 0x2d || $0 == 0x2e
+      }
+  }
   /// Names of the initiators that may log in.
   public var initiators: [String] { connector["initiator"]?.string.map { [$0] } ?? [] }
 }

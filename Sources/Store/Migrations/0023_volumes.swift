@@ -1,5 +1,5 @@
 extension Migration {
-  /// Volumes, snapshots, types, attachments, transfers, backups. A volume cannot go while a snapshot of it is there, a type not
+  /// Volumes, snapshots, types, attachments, transfers, backups, and the machines that boot from volumes. A volume cannot go while a snapshot of it is there, a type not
   /// while a volume is of it: the references refuse it.
   static let volumes = Migration(
     number: 23, name: "volumes",
@@ -54,6 +54,10 @@ extension Migration {
       );
       CREATE INDEX volume_backups_project ON volume_backups (project_id, created_at, id);
       CREATE INDEX volume_backups_parent ON volume_backups (parent_id) WHERE parent_id IS NOT NULL;
+      CREATE TABLE volume_boots (
+        node_id TEXT PRIMARY KEY, mac TEXT NOT NULL UNIQUE, address TEXT NOT NULL UNIQUE,
+        attachment_id TEXT NOT NULL REFERENCES volume_attachments (id) ON DELETE CASCADE
+      );
       CREATE TABLE volume_quotas (
         project_id TEXT NOT NULL, resource TEXT NOT NULL, quota_limit BIGINT NOT NULL, PRIMARY KEY (project_id, resource)
       );

@@ -1,0 +1,130 @@
+import Domain
+import DriverInterfaces
+import Store
+import Wire
+import Workflows
+
+extension Conductor {
+  /// `active` from volumes: their targets, the machine's NIC where it reaches them, and the machine boots. Nothing is written to
+  /// its disks, and no agent is needed. The attachments are the node's (``VolumeAttachmentStore``).
+  ///
+  /// Params: what the hardware does without (``Without``).
+  static func deployVolume(_ parts: Parts) -> WorkflowDefinition {
+    WorkflowDefinition(
+      kind: "deploy-volume",
+      steps: [
+        Step(
+          "export-volumes",
+          run: { context in
+            var output = JSONObject()
+            for attachment in try await parts.attachments(ofNode: context.subject) {
+              guard let (current, volume) = try await parts.attachment(attachment.id) else { continue }
+              output[attachment.id] = .object(try await parts.export(current, volume))
+            }
+            return .done(.object(output))
+          },
+          commit: { context, output, session in
+            for member in output.object ?? [:] {
+              try change(attachment: member.key, parts, session) { attachment in
+                attachment.access = member.value.object ?? [:]
+                attachment.status = .attached
+                attachment.attachedAt = context.now
+              }
+            }
+            try settleVolumes(ofNode: context.subject, parts, at: context.now, session)
+          },
+          undo: { context in try await parts.endExports(ofNode: context.subject) }),
+        parts.tenantNetworks(),
+        Step(
+          "admit-volume-boot", when: needsAgent,
+          run: { context in
+            guard let boot = try await parts.volumeBoot(context.subject) else { return .done }
+            try await parts.boot.ensureVolumeBoot(boot.mac, address: boot.address, label: boot.label)
+            return .done
+          },
+          undo: { context in
+            guard let boot = try await parts.volumeBoot(context.subject) else { return }
+            try await parts.boot.ensureDenied([boot.mac])
+          }),
+        Step(
+          "boot-volume",
+          run: { context in
+            let driver = try await parts.driver(of: context.subject)
+            try await driver.power.ensurePower(.off, graceful: false, patience: parts.settings.powerPatience)
+            try await driver.management.ensureBootOverride(BootOverride(.pxe, persistent: true))
+            await parts.markPowerOn(context.subject, driver)
+            try await driver.power.ensurePower(.on, graceful: false, patience: parts.settings.powerPatience)
+            return .done
+          },
+          undo: { context in
+            try await parts.driver(of: context.subject).power.ensurePower(
+              .off, graceful: false, patience: parts.settings.powerPatience)
+          }),
+      ],
+      done: { context, session in
+        try finish(context, session, .done, "Booted from a volume.") { node in
+          node.powerState = .on
+          if node.instanceUUID == nil { node.instanceUUID = context.workflow }
+        }
+      },
+      undone: { context, session in
+        try forgetAttachments(ofNode: context.subject, parts, at: context.now, session)
+        try finish(context, session, .fail, context.failure)
+      },
+      stuck: giveToOperator)
+  }
+
+  static func settleVolumes(ofNode node: String, _ parts: Parts, at now: Timestamp, _ session: any Session) throws {
+    let attachments = try VolumeAttachmentStore.list(ofNode: node, box: parts.database.secrets, in: session)
+    for attachment in attachments { try settle(volume: attachment.volumeID, parts, at: now, session) }
+  }
+  /// The node has no volumes any more.
+  static func forgetAttachments(ofNode node: String, _ parts: Parts, at now: Timestamp, _ session: any Session) throws {
+    try VolumeBootStore.delete(node: node, in: session)
+    let attachments = try VolumeAttachmentStore.list(ofNode: node, box: parts.database.secrets, in: session)
+    for attachment in attachments {
+      try VolumeAttachmentStore.delete(attachment.id, in: session)
+      try settle(volume: attachment.volumeID, parts, at: now, session)
+      parts.told(attachment: attachment.id, session)
+    }
+  }
+}
+
+extension Parts {
+  func attachments(ofNode node: String) async throws -> [VolumeAttachment] {
+    let box = database.secrets
+    return try await database.read { try VolumeAttachmentStore.list(ofNode: node, box: box, in: $0) }
+  }
+  func volumeBoot(_ node: String) async throws -> VolumeBoot? {
+    try await database.read { try VolumeBootStore.get(node: node, in: $0) }
+  }
+  func endExports(ofNode node: String) async throws {
+    for attachment in try await attachments(ofNode: node) {
+      guard let (current, volume) = try await self.attachment(attachment.id) else { continue }
+      try await endExport(current, volume)
+    }
+  }
+
+  /// The machine's volumes leave it: sessions end, targets and the machine's address go; then they are free for others.
+  func endVolumes() -> Step {
+    Step(
+      "end-volumes", retries: 10_000,
+      run: { context in
+        try await endExports(ofNode: context.subject)
+        if let boot = try await volumeBoot(context.subject) { try await self.boot.ensureDenied([boot.mac]) }
+        return .done
+      },
+      commit: { context, _, session in
+        try Conductor.forgetAttachments(ofNode: context.subject, self, at: context.now, session)
+      })
+  }
+
+  /// What the switch port of a NIC carries that a machine boots from a volume by; nil for every other.
+  func volumeNetwork(of port: Port, in session: any Session) throws -> PortConfiguration? {
+    guard let volumeBoot = settings.volumeBoot, let boot = try VolumeBootStore.get(node: port.nodeUUID, in: session),
+      MACAddress(port.address) == boot.mac
+    else { return nil }
+    let vlan = settings.provisioningVLAN
+    return PortConfiguration(native: vlan, accessLists: [vlan: volumeBoot.accessList(of: boot)])
+  }
+}
