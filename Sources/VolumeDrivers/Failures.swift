@@ -47,6 +47,21 @@ enum VolumeWords {
   static func isPassword(_ text: String) -> Bool {
     (12...128).contains(text.utf8.count) && text.utf8.allSatisfy { (0x21...0x7e).contains($0) }
   }
+  /// - Throws: ``DriverError`` `.refused`.
+  static func check(_ export: VolumeExport, _ device: DriverError.Device) throws {
+    func refuse(_ what: String) -> DriverError { DriverError(.refused, device: device, detail: what) }
+    guard isUserName(export.userName) else {
+      throw refuse("a CHAP user name has letters, digits and -._: only, and at most 128 of them")
+    }
+    guard isPassword(export.password) else {
+      throw refuse("a CHAP password has 12 to 128 characters of ASCII, and no blanks")
+    }
+    for initiator in export.initiators where !isInitiator(initiator) {
+      throw refuse("\"\(initiator)\" is not an initiator's name")
+    }
+  }
+  /// What a machine sees as the disk's identity: the same through all targets of a volume.
+  static func scsiID(_ volume: String) -> String { String(volume.filter(\.isHexDigit).prefix(32)) }
   private static func isAlphanumeric(_ byte: UInt8) -> Bool {
     (0x30...0x39).contains(byte) || (0x41...0x5a).contains(byte) || (0x61...0x7a).contains(byte)
   }

@@ -5,12 +5,30 @@ import Testing
 
 /// The drivers that the contract is held against.
 enum VolumeBackend: String, CaseIterable, Sendable, CustomTestStringConvertible {
-  case local
+  case local, rbd
   var testDescription: String { rawValue }
+  static var allCases: [VolumeBackend] { CephCluster.isWanted ? [.local, .rbd] : [.local] }
 
   func with(_ body: (VolumeBench, any VolumeInterface) async throws -> Void) async throws {
     switch self {
     case .local: try await VolumeBench.with { try await body($0, try $0.local()) }
+    case .rbd:
+      let cluster = try #require(CephCluster.current)
+      let pool = try await cluster.makePool()
+      try await VolumeBench.with(in: cluster.namespace) { bench in
+        let volumes = try RBDVolumes(
+          .init(
+            pool: pool, configuration: cluster.configuration, folder: "\(bench.folder)/r", namespace: cluster.namespace
+          ),
+          targets: bench.targets)
+        do {
+          try await body(bench, volumes)
+        } catch {
+          try await volumes.stop()
+          throw error
+        }
+        try await volumes.stop()
+      }
     }
   }
 }

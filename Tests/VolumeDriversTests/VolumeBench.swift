@@ -15,33 +15,34 @@ final class VolumeBench: Sendable {
   static let portals = ["10.79.0.1:3260", "10.79.1.1:3260"]
   private static let count = Mutex(0)
 
-  private init(folder: String) throws {
+  private init(folder: String, namespace: String?) throws {
     self.folder = folder
     let number = Self.count.withLock { count in
       count += 1
       return count
     }
-    namespace = "vvol\(getpid())-\(number)"
-    targets = try TargetDaemon(.init(folder: "\(folder)/t", namespace: namespace, portals: Self.portals))
+    self.namespace = namespace ?? "vvol\(getpid())-\(number)"
+    targets = try TargetDaemon(.init(folder: "\(folder)/t", namespace: self.namespace, portals: Self.portals))
   }
 
   /// Gives a bench to `body`, takes everything away again, and looks that nothing is left.
-  static func with(_ body: (VolumeBench) async throws -> Void) async throws {
+  /// - Parameter namespace: one that is there and stays; nil makes one.
+  static func with(in namespace: String? = nil, _ body: (VolumeBench) async throws -> Void) async throws {
     try await withFolder("vol") { folder in
-      let bench = try VolumeBench(folder: folder)
-      try await runChecked("ip", ["netns", "add", bench.namespace])
+      let bench = try VolumeBench(folder: folder, namespace: namespace)
+      if namespace == nil { try await runChecked("ip", ["netns", "add", bench.namespace]) }
       do {
         try await runChecked("ip", ["-n", bench.namespace, "link", "set", "lo", "up"])
         for portal in portals {
           let address = portal.prefix { $0 != ":" }
-          try await runChecked("ip", ["-n", bench.namespace, "addr", "add", "\(address)/24", "dev", "lo"])
+          try await runChecked("ip", ["-n", bench.namespace, "addr", "replace", "\(address)/24", "dev", "lo"])
         }
         try await body(bench)
       } catch {
-        await bench.end()
+        await bench.end(keepingNamespace: namespace != nil)
         throw error
       }
-      await bench.end()
+      await bench.end(keepingNamespace: namespace != nil)
       #expect(try await bench.leftovers() == [])
     }
   }
@@ -51,9 +52,9 @@ final class VolumeBench: Sendable {
     try LocalVolumes(folder: "\(folder)/v", targets: targets, afterEffect: afterEffect)
   }
 
-  private func end() async {
+  private func end(keepingNamespace: Bool) async {
     do { try await local().stop() } catch { Issue.record("the end: \(error)") }
-    _ = try? await run("ip", ["netns", "del", namespace])
+    if !keepingNamespace { _ = try? await run("ip", ["netns", "del", namespace]) }
   }
 
   /// Processes and mounts that have to do with the bench's folder.

@@ -6,7 +6,7 @@ import Testing
 @testable import VolumeDrivers
 
 /// What every ``VolumeInterface`` must do, judged by content at an initiator. No simulator, no mock.
-@Suite(.serialized) struct VolumeContractTests {
+@Suite(.serialized, .ceph) struct VolumeContractTests {
   @Test(arguments: VolumeBackend.allCases)
   func revertingBringsTheFirstContentBack(_ backend: VolumeBackend) async throws {
     try await backend.with { bench, volumes in
@@ -223,7 +223,8 @@ import Testing
       #expect(try await run("cmp", [path, live]).status == 1)
       let descriptor = open(frozen, O_RDONLY)
       #expect(lseek(descriptor, 0, 3 /* SEEK_DATA */) == 8 * mebibyte)
-      #expect(lseek(descriptor, off_t(8 * mebibyte), 4 /* SEEK_HOLE */) == 9 * mebibyte)
+      // To the object's end where holes are kept by objects.
+      #expect((9 * mebibyte...12 * mebibyte).contains(lseek(descriptor, off_t(8 * mebibyte), 4 /* SEEK_HOLE */)))
       close(descriptor)
       #expect(try await volumes.ensureReading(.volume(volume), reader: "r-2") == live)
       #expect(try await volumes.inventory().readings == ["r-1", "r-2"])
@@ -236,6 +237,8 @@ import Testing
       #expect(await refusal { try await volumes.removeVolume(volume) } == .busy)
       #expect(await refusal { try await volumes.revert(volume, to: snapshot) } == .busy)
       try await volumes.removeReading("r-2")
+      // Its snapshots go first.
+      #expect(await refusal { try await volumes.removeVolume(volume) } == .refused)
       try await volumes.removeSnapshot(snapshot, of: volume)
       try await volumes.removeVolume(volume)
       #expect(try await volumes.inventory() == VolumeInventory())
@@ -312,7 +315,7 @@ import Testing
       try await runChecked("qemu-io", ["-f", "raw", "-c", "write -P 7 0 1M", path])
       let image = VolumeSource.image(
         RawImage(path: path, size: 32 * mebibyte, sha256: String(repeating: "a", count: 64)), id: newID())
-      let exports = (0..<20).map { _ in bench.export(newID(), newID()) }
+      let exports = (0..<(backend == .rbd ? 5 : 20)).map { _ in bench.export(newID(), newID()) }
       try await withThrowingTaskGroup(of: Void.self) { group in
         for (index, export) in exports.enumerated() {
           group.addTask {
@@ -349,7 +352,7 @@ import Testing
           RawImage(path: path, size: size * gibibyte, sha256: String(repeating: "b", count: 64)), id: newID())
         // The first makes the base.
         try await volumes.ensureVolume(newID(), size: size * gibibyte, from: image)
-        for _ in 0..<(size == 1 ? 100 : 10) {
+        for _ in 0..<(size == 1 ? (backend == .rbd ? 30 : 100) : 10) {
           times[size, default: []].append(
             try await clock.measure {
               try await volumes.ensureVolume(newID(), size: size * gibibyte, from: image)

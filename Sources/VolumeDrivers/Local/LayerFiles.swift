@@ -11,7 +11,12 @@ final class LayerFiles: Sendable {
   /// Layers that no link leads to yet, and how many are at them.
   private let beingMade = Mutex<[String: Int]>([:])
 
-  init(folder: String) { self.folder = folder }
+  let links: LinkFolder
+
+  init(folder: String) {
+    self.folder = folder
+    links = LinkFolder(folder: folder)
+  }
 
   /// A name that leads to a layer.
   enum Link: Sendable, Hashable {
@@ -38,39 +43,9 @@ final class LayerFiles: Sendable {
 
   // MARK: Links
 
-  func layer(_ link: Link) -> String? { target(of: link.path).map { String($0.dropFirst("../layers/".count)) } }
-  func set(_ link: Link, to layer: String) throws { try setLink(link.path, to: "../layers/\(layer)") }
-  func remove(_ link: Link) throws { try removeLink(link.path) }
-
-  /// Text of a symbolic link in the folder.
-  func target(of link: String) -> String? {
-    var buffer = [CChar](repeating: 0, count: 512)
-    let count = readlink("\(folder)/\(link)", &buffer, buffer.count)
-    return count > 0 ? String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self) : nil
-  }
-  func setLink(_ link: String, to text: String) throws {
-    let path = "\(folder)/\(link)"
-    let (parent, name) = (Self.parent(of: path), path.split(separator: "/").last ?? "")
-    let new = "\(parent)/.\(name)"
-    unlink(new)
-    guard symlink(text, new) == 0, rename(new, path) == 0 else { throw FileFailure("write \(path)") }
-    try sync(parent)
-  }
-  func removeLink(_ link: String) throws {
-    let path = "\(folder)/\(link)"
-    guard unlink(path) == 0 || errno == ENOENT else { throw FileFailure("remove \(path)") }
-    try sync(Self.parent(of: path))
-  }
-  private static func parent(of path: String) -> String {
-    path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
-  }
-  /// What was written to a file, or the names in a folder, survive a power loss.
-  func sync(_ path: String) throws {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { throw FileFailure("open \(path)") }
-    defer { close(descriptor) }
-    guard fsync(descriptor) == 0 else { throw FileFailure("sync \(path)") }
-  }
+  func layer(_ link: Link) -> String? { links[link.path].map { String($0.dropFirst("../layers/".count)) } }
+  func set(_ link: Link, to layer: String) throws { try links.set(link.path, to: "../layers/\(layer)") }
+  func remove(_ link: Link) throws { try links.remove(link.path) }
 
   var volumes: [String] { fileNames(in: "\(folder)/volumes") }
   /// Snapshot to volume.

@@ -49,7 +49,7 @@ extension LocalVolumes {
           "the daemon of volume \(volume), process \(state.process), has \(state.node) open, which is not the volume's")
     }
     for layer in chain[..<index].reversed() {
-      try await daemon.cover(with: layer)
+      try await daemon.cover(with: node(layer, isOverlay: true))
       try afterEffect("daemon")
     }
     return try await daemon.observe()
@@ -59,7 +59,7 @@ extension LocalVolumes {
     try await verb(snapshot, volume) {
       try await turns.take(volume) {
         let content = VolumeContent.snapshot(snapshot, of: volume)
-        guard try await readers(of: content).isEmpty else {
+        guard try await uses.readers(of: content).isEmpty else {
           throw DriverError(.busy, device: device, detail: "snapshot \(snapshot) is being read")
         }
         try await daemon(content).end()

@@ -15,6 +15,7 @@ public final class LocalVolumes: VolumeInterface, Sendable {
 
   let folder: String
   let files: LayerFiles
+  let uses: VolumeUses
   let targets: TargetDaemon
   let turns = Turns()
   let device = DriverError.Device.volumes("local")
@@ -31,6 +32,7 @@ public final class LocalVolumes: VolumeInterface, Sendable {
     self.targets = targets
     self.afterEffect = afterEffect
     files = LayerFiles(folder: folder)
+    uses = VolumeUses(folder: folder)
     func refuse(_ what: String) -> DriverError { DriverError(.misconfigured, device: device, detail: what) }
     // A socket's path has 107 bytes, and qemu's options are cut by commas.
     guard folder.hasPrefix("/"), folder.utf8.count <= 58,
@@ -39,11 +41,7 @@ public final class LocalVolumes: VolumeInterface, Sendable {
       throw refuse(
         "the volumes' folder must be an absolute path of at most 58 bytes without blanks, commas and quotes: \(folder)")
     }
-    for path in [folder]
-      + ["volumes", "snapshots", "layers", "exports", "readings", "disks"].map({ "\(folder)/\($0)" })
-    {
-      guard mkdir(path, 0o700) == 0 || errno == EEXIST else { throw refuse("\(FileFailure("make \(path)"))") }
-    }
+    do { try uses.makeFolders(["volumes", "snapshots", "layers"]) } catch { throw refuse("\(error)") }
   }
 
   /// A verb: its identifiers are looked at, and its errors are this backend's.
@@ -63,7 +61,17 @@ public final class LocalVolumes: VolumeInterface, Sendable {
       switch content {
       case .volume(let id), .snapshot(let id, _): id
       }
-    return DiskDaemon(folder: "\(folder)/disks/\(name)", files: files)
+    return DiskDaemon(folder: "\(folder)/disks/\(name)")
+  }
+  /// A layer as QEMU opens it. What is below it, it finds in the layer's header.
+  func node(_ layer: String, isWritable: Bool = true, isOverlay: Bool = false) -> JSON {
+    var node: JSONObject = [
+      "driver": "qcow2", "node-name": .string(DiskDaemon.nodeName(layer)), "read-only": .bool(!isWritable),
+      "discard": "unmap",
+      "file": ["driver": "file", "filename": .string(files.path(ofLayer: layer)), "discard": "unmap"],
+    ]
+    if isOverlay { node["backing"] = .null }
+    return .object(node)
   }
   func top(of volume: String) async throws -> String {
     guard let layer = try await onDisk({ $0.layer(.volume(volume)) }) else {
@@ -131,10 +139,10 @@ public final class LocalVolumes: VolumeInterface, Sendable {
         let part = path + ".part"
         try await runChecked(
           "cp", ["--reflink=auto", "--sparse=always", "--", image.path, part], timeout: .seconds(6 * 3600))
-        try await onDisk { try $0.sync(part) }
+        try await onDisk { try $0.links.sync(part) }
         guard rename(part, path) == 0 else { throw FileFailure("rename \(part)") }
       }
-      try await onDisk { try $0.sync("\($0.folder)/layers") }
+      try await onDisk { try $0.links.sync("\($0.folder)/layers") }
       try afterEffect("base")
     }
   }
@@ -172,8 +180,8 @@ public final class LocalVolumes: VolumeInterface, Sendable {
   }
   private func settle(_ layer: String) async throws {
     try await onDisk { files in
-      try files.sync(files.path(ofLayer: layer))
-      try files.sync("\(files.folder)/layers")
+      try files.links.sync(files.path(ofLayer: layer))
+      try files.links.sync("\(files.folder)/layers")
     }
     try afterEffect("layer")
   }
@@ -193,7 +201,7 @@ public final class LocalVolumes: VolumeInterface, Sendable {
     if let state = try await align(volume) {
       try await daemon(.volume(volume)).resize(state, to: size)
       try afterEffect("resize")
-      for attachment in try await attachments(of: volume) {
+      for attachment in try await uses.attachments(of: volume) {
         try await targets.update(unit(state.disk, of: volume, size: max(size, state.size)), of: attachment)
         try afterEffect("target")
       }
@@ -207,6 +215,9 @@ public final class LocalVolumes: VolumeInterface, Sendable {
     try await verb(volume) {
       try await turns.take(volume) {
         try await requireUnused(volume)
+        if let snapshot = try await onDisk({ $0.snapshots.first { $0.value == volume }?.key }) {
+          throw refusal("volume \(volume) has the snapshot \(snapshot)")
+        }
         try await onDisk { try $0.remove(.volume(volume)) }
         try afterEffect("link")
         try await onDisk { try $0.collect() }

@@ -1,6 +1,7 @@
 import DriverInterfaces
 import Glibc
 import Processes
+import Synchronization
 
 /// The site's iSCSI targets: one `tgtd`, started when it is needed, which outlives this server.
 ///
@@ -39,7 +40,16 @@ public struct TargetDaemon: Sendable {
   public let settings: Settings
   let control: TargetControl
   let turns = Turns()
+  private let making = Names()
   static let device = DriverError.Device.volumes("iscsi")
+
+  /// Attachments whose target is being made now.
+  private final class Names: Sendable {
+    private let names = Mutex<Set<String>>([])
+    var all: Set<String> { names.withLock { $0 } }
+    func add(_ name: String) { names.withLock { _ = $0.insert(name) } }
+    func remove(_ name: String) { names.withLock { _ = $0.remove(name) } }
+  }
   /// The logical unit of every target; 0 is tgt's own.
   static let unit = 1
   static let prefix = "iqn.2026-11.org.steelyard:"
@@ -70,6 +80,8 @@ public struct TargetDaemon: Sendable {
 
   /// Brings the target about; the same again changes nothing, and a part is made whole.
   func ensure(_ export: VolumeExport, _ unit: Unit) async throws {
+    making.add(export.attachment)
+    defer { making.remove(export.attachment) }
     try await reporting(Self.device, daemon: "tgtd") { try await makeWhole(export, unit) }
   }
   private func makeWhole(_ export: VolumeExport, _ unit: Unit) async throws {
@@ -137,11 +149,15 @@ public struct TargetDaemon: Sendable {
     }
   }
 
-  /// Attachments that have a target, whole or in part.
-  func attachments() async throws -> [String] {
+  /// Attachments that have a target whose unit is one of the caller's, or a target that was left half made.
+  func attachments(where isOurs: (TargetTable.Unit) -> Bool) async throws -> [String] {
+    let making = making.all
     let table = try await reporting(Self.device, daemon: "tgtd") { try await tableIfRunning() }
-    return (table?.targets ?? []).compactMap {
-      $0.name.hasPrefix(Self.prefix) ? String($0.name.dropFirst(Self.prefix.count)) : nil
+    return (table?.targets ?? []).compactMap { target in
+      guard target.name.hasPrefix(Self.prefix) else { return nil }
+      let attachment = String(target.name.dropFirst(Self.prefix.count))
+      guard let unit = target.units[Self.unit] else { return making.contains(attachment) ? nil : attachment }
+      return isOurs(unit) ? attachment : nil
     }
   }
 

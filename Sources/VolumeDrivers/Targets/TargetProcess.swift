@@ -73,7 +73,7 @@ extension TargetDaemon {
     try await turns.take("daemon") { try await reporting(Self.device, daemon: "tgtd") { try await end() } }
   }
   private func end() async throws {
-    for attachment in try await attachments() { try await remove(attachment) }
+    for attachment in try await attachments(where: { _ in true }) { try await remove(attachment) }
     guard try await tableIfRunning() != nil else { return }
     let control = control
     try await onThread("tgt") {

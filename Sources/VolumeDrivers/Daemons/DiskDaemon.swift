@@ -3,18 +3,19 @@ import Glibc
 import Processes
 import Wire
 
-/// The `qemu-storage-daemon` of one volume or snapshot: it opens the layers and shows the content as a raw file, through FUSE.
+/// The `qemu-storage-daemon` of one volume or snapshot: it opens the content and shows it as a raw file, through FUSE.
 ///
 /// It outlives this server; one that starts finds it by its socket. Source: qemu-storage-daemon(1), QEMU QMP reference 7.2.
 struct DiskDaemon: Sendable {
   /// Of the daemon alone.
   let folder: String
-  let files: LayerFiles
+  /// Network namespace that it runs in, for content that is not on this machine.
+  var namespace: String?
 
   struct State: Sendable, Equatable {
     /// The raw file. Its name differs with each start, so that who has the file of a dead daemon open is known.
     var disk: String
-    /// QEMU's name for the layer that takes what is written: ``DiskDaemon/nodeName(_:)``.
+    /// QEMU's name for the node that takes what is written: ``DiskDaemon/nodeName(_:)``.
     var node: String
     /// Bytes.
     var size: Int
@@ -30,7 +31,8 @@ struct DiskDaemon: Sendable {
   }
 
   /// Starts it when it does not run. What a dead one left of its mount is taken away first.
-  func start(_ layer: String, isWritable: Bool) async throws -> State {
+  /// - Parameter node: what it opens, QEMU's `BlockdevOptions` with a "node-name".
+  func start(_ node: JSON, isWritable: Bool) async throws -> State {
     if let state = try await observe() {
       if try await isMounted(state.disk) { return state }
       try await end()
@@ -42,13 +44,8 @@ struct DiskDaemon: Sendable {
     let descriptor = open(disk, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else { throw FileFailure("make \(disk)") }
     close(descriptor)
-    let node: JSON = [
-      "driver": "qcow2", "node-name": .string(Self.nodeName(layer)), "read-only": .bool(!isWritable),
-      "discard": "unmap",
-      "file": ["driver": "file", "filename": .string(files.path(ofLayer: layer)), "discard": "unmap"],
-    ]
     let fuse: JSON = [
-      "type": "fuse", "id": .string(export), "node-name": .string(Self.nodeName(layer)), "mountpoint": .string(disk),
+      "type": "fuse", "id": .string(export), "node-name": node["node-name"] ?? .null, "mountpoint": .string(disk),
       "writable": .bool(isWritable),
     ]
     // Ends once the daemon has opened all and the file is there, or with the reason why not.
@@ -57,25 +54,23 @@ struct DiskDaemon: Sendable {
       [
         "--daemonize", "--chardev", "socket,id=qmp,path=\(socketPath),server=on,wait=off", "--monitor", "chardev=qmp",
         "--blockdev", "\(node)", "--export", "\(fuse)",
-      ])
+      ], namespace: namespace)
     guard let state = try await observe() else { throw ControlError.notRunning }
     return state
   }
 
-  /// Writes go to `layer` from now on, which is empty and stands on the top one. Also while the file is used.
-  func cover(with layer: String) async throws {
-    try await change { connection, state in
-      let node = Self.nodeName(layer)
-      if state.node == node { return }
-      // Opened by one that was cut short here: then it is there already.
-      if try Self.nodes(connection)[node] == nil {
-        let overlay: JSON = [
-          "driver": "qcow2", "node-name": .string(node), "backing": nil, "discard": "unmap",
-          "file": ["driver": "file", "filename": .string(files.path(ofLayer: layer)), "discard": "unmap"],
-        ]
-        try connection.call("blockdev-add", overlay)
+  /// Writes go to another node from now on, which is empty and stands on the top one. Also while the file is used.
+  /// - Parameter overlay: as of ``start(_:isWritable:)``, without what is below it.
+  func cover(with overlay: JSON) async throws {
+    try await onThread("qmp") {
+      let done: Void? = try self.withConnection { connection in
+        let state = try self.state(connection)
+        guard let name = overlay["node-name"]?.string, state.node != name else { return }
+        // Opened by one that was cut short here: then it is there already.
+        if try Self.nodes(connection)[name] == nil { try connection.call("blockdev-add", overlay) }
+        try connection.call("blockdev-snapshot", ["node": .string(state.node), "overlay": .string(name)])
       }
-      try connection.call("blockdev-snapshot", ["node": .string(state.node), "overlay": .string(node)])
+      if done == nil { throw ControlError.notRunning }
     }
   }
 
@@ -128,13 +123,6 @@ struct DiskDaemon: Sendable {
     }
     return nil
   }
-  private func change(_ body: @escaping @Sendable (QMPConnection, State) throws -> Void) async throws {
-    try await onThread("qmp") {
-      let done: Void? = try self.withConnection { try body($0, try self.state($0)) }
-      if done == nil { throw ControlError.notRunning }
-    }
-  }
-
   private func state(_ connection: QMPConnection) throws -> State {
     let exports = try connection.call("query-block-exports").array ?? []
     guard let export = exports.first(where: { $0["id"]?.string?.hasPrefix(Self.exportPrefix) ?? false }),
