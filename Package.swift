@@ -86,7 +86,7 @@ let package = Package(
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
       ] + nio),
-    library("VolumeDrivers", ["DriverInterfaces", "Domain", "Wire", "Processes", "CLinux", logging]),
+    library("VolumeDrivers", ["DriverInterfaces", "Cryptography", "Domain", "Wire", "Processes", "CLinux", logging]),
     library("BootServices", ["DriverInterfaces", "Domain", "Wire", "Processes", logging, lifecycle]),
 
     // Those who are told what happens.

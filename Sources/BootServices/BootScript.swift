@@ -78,7 +78,10 @@ public struct VolumeDisk: Sendable, Equatable {
     initiator: String, userName: String, password: String, target: String, portals: [String], lun: Int
   ) {
     func isPlain(_ text: String) -> Bool {
-      !text.isEmpty && text.utf8.allSatisfy { ($0 >= 48 && $0 <= 57) || ($0 >= 65 && $0 <= 90) || ($0 >= 97 && $0 <= 122) || $0 == 0x2d }
+      !text.isEmpty
+        && text.utf8.allSatisfy {
+          ($0 >= 48 && $0 <= 57) || ($0 >= 65 && $0 <= 90) || ($0 >= 97 && $0 <= 122) || $0 == 0x2d
+        }
     }
     guard VolumeAttachment.isInitiatorName(initiator), VolumeAttachment.isInitiatorName(target), isPlain(userName),
       isPlain(password), (0...255).contains(lun), !portals.isEmpty

@@ -31,7 +31,8 @@ public struct CinderAPI: Sendable {
       endpoints: VersionRoutes().endpoints + VolumeRoutes(cinder: self).endpoints
         + VolumeMetadataRoutes(cinder: self).endpoints + VolumeActionRoutes(cinder: self).endpoints
         + SnapshotRoutes(cinder: self).endpoints + VolumeTypeRoutes(cinder: self).endpoints
-        + AttachmentRoutes(cinder: self).endpoints + TransferRoutes(cinder: self).endpoints
+        + AttachmentRoutes(cinder: self).endpoints + BackupRoutes(cinder: self).endpoints
+        + TransferRoutes(cinder: self).endpoints
         + QuotaSetRoutes(cinder: self).endpoints + SiteRoutes(cinder: self).endpoints)
   }
 

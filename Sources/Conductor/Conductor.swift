@@ -105,7 +105,7 @@ public final class Conductor: Sendable {
     database: Database, settings: ConductorSettings, hardwareTypes: [any HardwareType], switches: any SwitchRegistry,
     boot: any BootInterface, images: any ImageStoreInterface, configDrives: any ConfigDriveInterface,
     consoles: (any NodeConsoles)? = nil, routing: (any RoutingInterface)? = nil,
-    volumes: [String: any VolumeInterface] = [:],
+    volumes: [String: any VolumeInterface] = [:], backups: (any BackupInterface)? = nil,
     logger: Logger, runnerSettings: WorkflowRunner.Settings = .init(), probe: @escaping WorkflowRunner.Probe = { _ in },
     adjust: (WorkflowDefinition) -> WorkflowDefinition = { $0 }, clock: @escaping @Sendable () -> Timestamp
   ) {
@@ -119,7 +119,8 @@ public final class Conductor: Sendable {
     let parts = Parts(
       database: database, settings: settings, hardwareTypes: hardwareTypes, switches: switches, boot: boot,
       images: images,
-      configDrives: configDrives, consoles: consoles, volumes: volumes, agentCalls: agentCalls, wakeups: wakeups,
+      configDrives: configDrives, consoles: consoles, volumes: volumes, backups: backups, agentCalls: agentCalls,
+      wakeups: wakeups,
       clock: clock)
     self.parts = parts
     let definitions = Self.workflows(parts).map(adjust)
@@ -135,7 +136,8 @@ public final class Conductor: Sendable {
       verifyNode(parts), inspectNode(parts), cleanNode(parts), deployNode(parts), undeployNode(parts), setPower(parts),
       attachNetwork(parts), detachNetwork(parts), startLease(parts), endLease(parts), rescueNode(parts),
       unrescueNode(parts), discoverNode(parts), createVolume(parts), deleteVolume(parts), extendVolume(parts),
-      deployVolume(parts), revertVolume(parts), createSnapshot(parts), deleteSnapshot(parts), attachVolume(parts), detachVolume(parts),
+      deployVolume(parts), revertVolume(parts), createSnapshot(parts), deleteSnapshot(parts), attachVolume(parts),
+      detachVolume(parts), backUpVolume(parts), restoreVolume(parts), deleteBackup(parts),
     ]
   }
 
@@ -171,6 +173,8 @@ struct Parts: Sendable {
   let consoles: (any NodeConsoles)?
   /// Where volumes are kept, by the backend's name.
   let volumes: [String: any VolumeInterface]
+  /// Where copies of volumes are kept; nil where none are.
+  let backups: (any BackupInterface)?
   let agentCalls: Signals
   /// Wakes reconcilers by name.
   let wakeups: Signals

@@ -54,7 +54,8 @@ public struct FakeHardware: HardwareType {
     .bios: ["fake", "no-bios"], .boot: ["fake"], .console: ["fake", "no-console"], .deploy: ["fake"],
     .firmware: ["fake", "no-firmware"], .inspect: ["fake", "no-inspect"], .management: ["fake"],
     .network: ["noop", "neutron", "flat"],
-    .power: ["fake"], .raid: ["fake", "no-raid"], .rescue: ["fake", "no-rescue"], .storage: ["noop", "cinder", "external"],
+    .power: ["fake"], .raid: ["fake", "no-raid"], .rescue: ["fake", "no-rescue"],
+    .storage: ["noop", "cinder", "external"],
     .vendor: ["fake", "no-vendor"],
   ]
   public let unwiredNetworks: Set<String> = ["noop"]

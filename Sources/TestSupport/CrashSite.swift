@@ -29,6 +29,29 @@ public enum Scenario: String, Sendable, CaseIterable {
   case rescue, unrescue
   /// An unknown machine has booted the agent.
   case discover
+  // Volumes, with no machine in them.
+  case createVolume = "create-volume"
+  case cloneVolume = "clone-volume"
+  case deleteVolume = "delete-volume"
+  case extendVolume = "extend-volume"
+  case snapshotVolume = "snapshot-volume"
+  case deleteSnapshot = "delete-snapshot"
+  case revertVolume = "revert-volume"
+  case attachVolume = "attach-volume"
+  case detachVolume = "detach-volume"
+  // Machines that boot from volumes.
+  case deployVolume = "deploy-volume"
+  case undeployVolume = "undeploy-volume"
+
+  /// About a volume alone: the machine is as it was.
+  public var isOfVolume: Bool {
+    switch self {
+    case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
+      .attachVolume, .detachVolume:
+      true
+    default: false
+    }
+  }
 
   /// The machine's two NICs are a port group.
   var isBonded: Bool { [.attachBond, .detachBond].contains(self) }
@@ -42,8 +65,12 @@ public enum Scenario: String, Sendable, CaseIterable {
     switch self {
     case .verify, .discover: .enroll
     case .inspect, .provide, .manualClean, .inspectByDriver, .provideByDriver, .manualCleanByDriver: .manageable
-    case .deploy, .deployByDriver, .startLease: .available
-    case .undeploy, .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot, .endLease, .rescue: .active
+    case .deploy, .deployByDriver, .startLease, .deployVolume: .available
+    case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
+      .attachVolume, .detachVolume:
+      .available
+    case .undeploy, .undeployVolume, .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot, .endLease, .rescue:
+      .active
     case .unrescue: .rescue
     }
   }
@@ -52,8 +79,13 @@ public enum Scenario: String, Sendable, CaseIterable {
     switch self {
     case .discover: .enroll
     case .verify, .inspect, .inspectByDriver, .manualClean, .manualCleanByDriver: .manageable
-    case .provide, .provideByDriver, .undeploy, .startLease, .endLease: .available
-    case .deploy, .deployByDriver, .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot, .unrescue: .active
+    case .provide, .provideByDriver, .undeploy, .startLease, .endLease, .undeployVolume: .available
+    case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
+      .attachVolume, .detachVolume:
+      .available
+    case .deploy, .deployByDriver, .deployVolume, .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot,
+      .unrescue:
+      .active
     case .rescue: .rescue
     }
   }
@@ -64,8 +96,11 @@ public enum Scenario: String, Sendable, CaseIterable {
     case .inspect, .inspectByDriver: .inspectFailed
     case .provide, .provideByDriver, .manualClean, .manualCleanByDriver, .endLease: .cleanFailed
     case .startLease: .available
-    case .deploy, .deployByDriver: .deployFailed
-    case .undeploy: .error
+    case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
+      .attachVolume, .detachVolume:
+      .available
+    case .deploy, .deployByDriver, .deployVolume: .deployFailed
+    case .undeploy, .undeployVolume: .error
     case .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot: .active
     case .rescue: .rescueFailed
     case .unrescue: .unrescueFailed
@@ -144,6 +179,8 @@ public struct CrashSite: Sendable {
     let twice = options["twice"] != nil
     var settings = ConductorSettings()
     settings.dataFolder = folder
+    settings.volumeBoot = VolumeBootSettings(
+      server: "10.77.0.1", port: 8078, first: "10.77.0.2", last: "10.77.0.9", portals: ["10.77.0.1:3260"])
     let patience: Duration = options["patience"].flatMap { Int($0) }.map { .milliseconds($0) } ?? .seconds(20)
     settings.agentSilence = patience
     settings.agentPatience = patience
@@ -164,7 +201,7 @@ public struct CrashSite: Sendable {
       ],
       switches: parts.switches?(worldSwitch) ?? worldSwitch, boot: parts.boot?(worldBoot) ?? worldBoot,
       images: try parts.images?(database) ?? worldImages, configDrives: parts.configDrives ?? worldImages,
-      routing: parts.routing?(world),
+      routing: parts.routing?(world), volumes: ["local": WorldVolumes(world)],
       logger: complaints.logger, runnerSettings: runner,
       probe: { point in
         if let fill, point == "\(fill):after-effect" { fillDisk(of: folder, for: 1500) }
@@ -229,10 +266,12 @@ public struct CrashSite: Sendable {
 
   /// What can be seen from outside, as JSON: for the test's judgement.
   func report() async throws -> JSON {
-    let (node, workflows, vif, lease) = try await database.read { session in
+    let box = database.secrets
+    let (node, workflows, vif, lease, volumes) = try await database.read { session in
       (
         try NodeStore.get(Self.node, in: session), try WorkflowStore.list(in: session),
-        try NetworkPortStore.get(Self.vif, in: session), try LeaseStore.get(Self.lease, in: session)
+        try NetworkPortStore.get(Self.vif, in: session), try LeaseStore.get(Self.lease, in: session),
+        try Self.volumes(box, in: session)
       )
     }
     return [
@@ -244,9 +283,10 @@ public struct CrashSite: Sendable {
       "leftovers": JSON(try await conductor.leftovers().map(\.description)),
       "world": .object(
         world.values(prefix: "").sorted { $0.key < $1.key }.reduce(into: JSONObject()) {
-          $0[$1.key] = .string($1.value)
+          // A new target has another name in each life.
+          $0[$1.key.hasPrefix("export/") ? "export/of \($1.value)" : $1.key] = .string($1.value)
         }),
-      "lease": JSON(lease?.status.rawValue), "lessee": JSON(node?.lessee),
+      "volumes": volumes, "lease": JSON(lease?.status.rawValue), "lessee": JSON(node?.lessee),
       "vif": JSON(vif.map { "\($0.status.rawValue) \($0.bindingHostID)" }), "ledger": JSON(world.ledger()),
       "points": .int(points.names.count), "complaints": JSON(complaints.all),
       "failing_point": JSON(points.names.firstIndex { $0.hasSuffix(":after-failed") }.map { $0 + 1 }),
@@ -293,6 +333,9 @@ public struct CrashSite: Sendable {
 
   private func begin(_ scenario: Scenario) async throws {
     if scenario == .discover { return try await beginDiscovery() }
+    if [.undeployVolume, .detachVolume].contains(scenario) || scenario.isOfVolume || scenario == .deployVolume {
+      try seedVolumes(scenario)
+    }
     let now = Self.now(), database = database, conductor = conductor, parts = parts
     let isActive = scenario.before.isInUse
     try world.ensure("power/n1", isActive ? "power on" : "power off")
@@ -341,6 +384,21 @@ public struct CrashSite: Sendable {
       if isAttached && isActive { try NetworkPortStore.setStatus(.active, of: Self.vif, at: now, in: session) }
       switch scenario {
       case .discover: break
+      case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
+        .attachVolume, .detachVolume:
+        try beginVolume(scenario, at: now, in: session)
+      case .deployVolume:
+        try insertVolume(at: now, in: session)
+        try target(at: now, in: session)
+        node.instanceInfo = [:]
+        try NodeStore.update(node, in: session)
+        try conductor.provision(
+          .active, node: &node, parameters: [:], by: Requester(projectID: "p", userID: nil, requestID: nil), in: session
+        )
+      case .undeployVolume:
+        try insertVolume(at: now, in: session)
+        try insertAttachment(at: now, isOfNode: true, in: session)
+        try conductor.provision(.deleted, node: &node, parameters: [:], by: .system, in: session)
       case .verify: try conductor.provision(.manage, node: &node, parameters: [:], by: .system, in: session)
       case .inspect, .inspectByDriver:
         try conductor.provision(.inspect, node: &node, parameters: [:], by: .system, in: session)

@@ -74,7 +74,7 @@ struct Composition {
       hardwareTypes: hardwareTypes, switches: switches, boot: boot.interface, images: images,
       configDrives: ConfigDrive(),
       consoles: consoles, routing: try configuration.routing(Logger(label: "ovn")),
-      volumes: volumes, logger: Logger(label: "conductor"),
+      volumes: volumes, backups: try configuration.backupStore(data: site.data), logger: Logger(label: "conductor"),
       probe: crashProbe(), clock: systemClock)
     return Parts(
       database: database, conductor: conductor, redfish: redfish, boot: boot, consoles: consoles,

@@ -251,7 +251,7 @@ struct Configuration: Codable, Sendable {
         "discovery": (try defaults(of: Discovery()), []),
         "switches": nil, "ovn": ([:], ["northbound", "southbound", "chassis", "physical_networks"]),
         "networks": (try defaults(of: Networks()), []),
-        "volumes": (try defaults(of: Volumes()), ["folder", "portals", "namespace"]),
+        "volumes": (try defaults(of: Volumes()), ["folder", "portals", "namespace", "backups"]),
         "console": (try defaults(of: Console()), ["public_host", "websocket_port"]),
         "erase": nil,
         "identity": (

@@ -14,6 +14,13 @@ extension Configuration {
     var portals: [String]?
     /// The network namespace of the portals; absent for that of `provisioning`.
     var namespace: String?
+    /// Where backups are kept, best on another disk; absent for `backups` in the data folder.
+    var backups: String?
+  }
+
+  /// - Throws: ``DriverError`` when the folder cannot be made.
+  func backupStore(data: String) throws -> (any BackupInterface)? {
+    volumes.enabled ? try BackupFolder(folder: volumes.backups ?? "\(data)/backups") : nil
   }
 
   /// Where initiators come to.
@@ -52,7 +59,8 @@ extension Configuration {
       let targets = try TargetDaemon(
         .init(
           folder: "\(folder)/targets",
-          namespace: volumes.namespace ?? (volumes.portals == nil ? provisioning?.namespace : nil), portals: volumePortals))
+          namespace: volumes.namespace ?? (volumes.portals == nil ? provisioning?.namespace : nil),
+          portals: volumePortals))
       return ["local": try LocalVolumes(folder: folder, targets: targets)]
     } catch let error as DriverError where volumes.folder == nil && volumes.portals == nil {
       // Nobody asked for it: a site whose folder has a long name works without.

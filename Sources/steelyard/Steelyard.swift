@@ -11,7 +11,7 @@ struct Steelyard: AsyncParsableCommand {
       InitCommand.self, ServeCommand.self, LabCommand.self, DoctorCommand.self, WorkflowCommand.self,
       ConsoleCommand.self, UsageCommand.self, ImportCommand.self, SensorsCommand.self,
       BackupCommand.self, RotateKeysCommand.self, IsolationReportCommand.self, IsolationKeyCommand.self,
-      ProbeIsolationCommand.self,
+      ProbeIsolationCommand.self, VolumesCommand.self,
     ])
 
   static func main() async {

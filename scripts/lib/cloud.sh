@@ -17,6 +17,7 @@ cloud_down() {
   # shellcheck disable=SC2086
   [ -z "$cloud_helpers" ] || { kill $cloud_helpers 2>/dev/null && wait $cloud_helpers 2>/dev/null; } || true
   [ -z "$cloud_server" ] || { kill "$cloud_server" 2>/dev/null && wait "$cloud_server" 2>/dev/null; } || true
+  [ ! -d "$cloud/site/volumes" ] || "$products/steelyard" volumes stop --data "$cloud/site" || true
   if [ $status != 0 ] && [ -s "$cloud/server.log" ]; then
     mkdir -p .build && cp "$cloud/server.log" ".build/$cloud_name-server.log"
     echo "$cloud_name: the server's log is .build/$cloud_name-server.log" >&2

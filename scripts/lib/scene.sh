@@ -145,6 +145,8 @@ scene_down() { # FOLDER NAMESPACE
     while scene_server_runs "$1" && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done
     if scene_server_runs "$1"; then kill -9 "$(cat "$1/server.pid")"; fi
   fi
+  # Machines may have been left with their volumes.
+  [ ! -d "$1/site/volumes" ] || "$products/steelyard" volumes stop --data "$1/site" || true
   # Tenants' own servers (lab/foreign-boot), and hosts outside (lab/vlan-host).
   for space in $(ip netns list 2>/dev/null | sed -n "s/^\($2-[fv][0-9]*\).*/\1/p"); do
     for process in $(ip netns pids "$space"); do kill "$process"; done

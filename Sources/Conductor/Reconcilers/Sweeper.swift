@@ -22,6 +22,7 @@ extension Conductor {
       case .export(let backend, let attachment): try await parts.volumes[backend]?.removeExport(attachment)
       case .snapshot(let backend, let id, let volume): try await parts.volumes[backend]?.removeSnapshot(id, of: volume)
       case .volume(let backend, let id): try await parts.volumes[backend]?.removeVolume(id)
+      case .backup(let id, let project): try await parts.backups?.removeBackup(id, project: project)
       }
     }
     let before = clock() - settings.workflowRetention
@@ -40,6 +41,7 @@ extension Conductor {
     case export(backend: String, attachment: String)
     case snapshot(backend: String, String, of: String)
     case volume(backend: String, String)
+    case backup(String, project: String)
     public var description: String {
       switch self {
       case .admitted(let mac, let label):
@@ -51,6 +53,7 @@ extension Conductor {
       case .export(_, let attachment): "the target of attachment \(attachment), which there is not"
       case .snapshot(_, let id, _): "the content of snapshot \(id), which there is not"
       case .volume(_, let id): "the content of volume \(id), which there is not"
+      case .backup(let id, _): "the content of backup \(id), which there is not"
       }
     }
   }

@@ -49,9 +49,11 @@ extension Conductor {
     for (name, backend) in parts.volumes.sorted(by: { $0.key < $1.key }) {
       // The backend first: what is stored is then at least as new as what was found.
       let inventory = try await backend.inventory()
+      // A backup that is being made has a snapshot of its own, and reads it.
       let (volumes, snapshots, attachments) = try await database.read { session in
         (
-          try VolumeStore.ids(backend: name, in: session), try VolumeSnapshotStore.ids(in: session),
+          try VolumeStore.ids(backend: name, in: session),
+          try VolumeSnapshotStore.ids(in: session).union(try VolumeBackupStore.idsUnderWay(in: session)),
           try VolumeAttachmentStore.ids(in: session)
         )
       }
@@ -60,6 +62,12 @@ extension Conductor {
         .snapshot(backend: name, $0.key, of: $0.value)
       }
       found += inventory.volumes.subtracting(volumes).sorted().map { .volume(backend: name, $0) }
+    }
+    guard let backups = parts.backups else { return found }
+    let kept = try await backups.backups()
+    let known = try await database.read { try VolumeBackupStore.ids(in: $0) }
+    found += kept.filter { !known.contains($0.key) }.sorted { $0.key < $1.key }.map {
+      .backup($0.key, project: $0.value)
     }
     return found
   }

@@ -57,7 +57,8 @@ extension Conductor {
         && reserveVolumes(of: node, by: requester, in: session)
       let params = isFromVolume ? [:] : try deployment(node, parameters, in: session)
       try begin(
-        isFromVolume ? "deploy-volume" : "deploy-node", verb == .active ? .deploy : .rebuild, "active", &node, params, by: requester, in: session)
+        isFromVolume ? "deploy-volume" : "deploy-node", verb == .active ? .deploy : .rebuild, "active", &node, params,
+        by: requester, in: session)
     case .deleted, .undeploy:
       guard !node.isProtected else {
         throw ConductorError(.conflict, "Node \(node.uuid) is protected and cannot be undeployed, rebuilt or deleted.")

@@ -22,7 +22,8 @@ extension Conductor {
       else {
         throw ConductorError(
           .badRequest,
-          "Volume \(target.volumeID) of the node's volume target \(target.uuid) could not be found: name one of your own volumes.")
+          "Volume \(target.volumeID) of the node's volume target \(target.uuid) could not be found: name one of your own volumes."
+        )
       }
       let attachment = try reserve(volume, for: node, in: session)
       if target.uuid == first.uuid { boot = attachment }
@@ -36,7 +37,8 @@ extension Conductor {
   func reserve(_ volume: Volume, for node: Node, in session: any Session) throws -> VolumeAttachment {
     guard volume.status == .available else {
       throw ConductorError(
-        .conflict, "Volume \(volume.id) is \(volume.status.rawValue): it must be available to be attached to a machine.")
+        .conflict, "Volume \(volume.id) is \(volume.status.rawValue): it must be available to be attached to a machine."
+      )
     }
     var volume = volume
     var attachment = try reserve(&volume, in: session)
@@ -61,7 +63,8 @@ extension Conductor {
     guard let named else { return "iqn.2026-11.org.steelyard:node-\(node.uuid)" }
     guard VolumeAttachment.isInitiatorName(named) else {
       throw ConductorError(
-        .badRequest, "The volume connector '\(named.prefix(223))' is no iSCSI name: iqn.YYYY-MM.domain:name is expected.")
+        .badRequest,
+        "The volume connector '\(named.prefix(223))' is no iSCSI name: iqn.YYYY-MM.domain:name is expected.")
     }
     return named
   }
@@ -88,7 +91,9 @@ extension Conductor {
       let address = Self.firstFree(first, last, taken)
     else {
       throw ConductorError(
-        .conflict, "All addresses for machines that boot from volumes are taken: the administrator can give more (provisioning.volume_last).")
+        .conflict,
+        "All addresses for machines that boot from volumes are taken: the administrator can give more (provisioning.volume_last)."
+      )
     }
     try VolumeBootStore.insert(
       VolumeBoot(nodeID: node.uuid, mac: mac, address: address, attachmentID: attachment.id), in: session)

@@ -1,0 +1,132 @@
+import Conductor
+import Cryptography
+import Domain
+import Store
+import Wire
+
+/// The scenes of the crash tests that are about volumes.
+extension CrashSite {
+  static let volume = "77777777-7777-4777-8777-777777777777"
+  static let clone = "77777777-7777-4777-8777-777777777778"
+  static let snapshot = "88888888-8888-4888-8888-888888888888"
+  static let attachment = "99999999-9999-4999-8999-999999999999"
+  private static let type = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa"
+
+  /// What the API shows of volumes: "volume ID" is its status and size.
+  static func volumes(_ box: SecretBox, in session: any Session) throws -> JSON {
+    var out = JSONObject()
+    for volume in try VolumeStore.list(VolumeListing(.everything), in: session) {
+      out["volume \(volume.id)"] = .string("\(volume.status.rawValue) \(volume.size)")
+    }
+    for snapshot in try VolumeSnapshotStore.list(VolumeListing(.everything), in: session) {
+      out["snapshot \(snapshot.id)"] = .string(snapshot.status.rawValue)
+    }
+    // A new attachment has another id in each life.
+    let attachments = try VolumeAttachmentStore.list(.everything, box: box, in: session)
+    out["attachments"] = JSON(attachments.map { "\($0.status.rawValue) \($0.access.isEmpty ? "" : "exported")" })
+    out["boots"] = JSON(try VolumeBootStore.all(in: session).map { "\($0.mac) \($0.address)" })
+    let used = try VolumeResource.allCases.map { try VolumeStore.used($0, project: "p", in: session) }
+    out["quota"] = .array(used.map { .int($0) })
+    return .object(out)
+  }
+
+  /// What is outside before.
+  func seedVolumes(_ scenario: Scenario) throws {
+    guard scenario != .createVolume else { return }
+    try world.ensure("volume/\(Self.volume)", "\(1 << 30) first")
+    if [.cloneVolume, .deleteSnapshot, .revertVolume, .deleteVolume].contains(scenario) {
+      try world.ensure("snapshot/\(Self.snapshot)", "\(Self.volume) older")
+    }
+    if [.detachVolume, .undeployVolume].contains(scenario) {
+      try world.ensure("export/\(Self.attachment)", "\(Self.volume) iqn.2026-11.test:one")
+    }
+    if scenario == .undeployVolume { try world.ensure("dhcp/n1", VolumeBoot.label(node: Self.node)) }
+  }
+
+  @discardableResult
+  func insertVolume(at now: Timestamp, in session: any Session) throws -> Volume {
+    try VolumeTypeStore.insert(VolumeType(id: Self.type, name: "usual", createdAt: now), in: session)
+    var volume = Volume(id: Self.volume, projectID: "p", userID: "u", size: 1, typeID: Self.type, createdAt: now)
+    volume.status = .available
+    try VolumeStore.insert(volume, in: session)
+    return volume
+  }
+  private func insertSnapshot(of volume: Volume, at now: Timestamp, in session: any Session) throws -> VolumeSnapshot {
+    var snapshot = VolumeSnapshot(
+      id: Self.snapshot, volumeID: volume.id, projectID: "p", userID: "u", size: 1, createdAt: now)
+    snapshot.status = .available
+    try VolumeSnapshotStore.insert(snapshot, in: session)
+    return snapshot
+  }
+  func insertAttachment(at now: Timestamp, isOfNode: Bool, in session: any Session) throws {
+    var attachment = VolumeAttachment(
+      id: Self.attachment, volumeID: Self.volume, projectID: "p", password: "secret", createdAt: now)
+    attachment.status = .attached
+    attachment.connector = ["initiator": "iqn.2026-11.test:one"]
+    attachment.access = ["target_iqn": .string("iqn.2026-11.org.steelyard:\(Self.attachment)")]
+    attachment.nodeID = isOfNode ? Self.node : nil
+    try VolumeAttachmentStore.insert(attachment, box: database.secrets, in: session)
+    guard var volume = try VolumeStore.get(Self.volume, in: session) else { return }
+    volume.status = .inUse
+    try VolumeStore.update(volume, in: session)
+    if isOfNode, let mac = MACAddress(Self.mac) {
+      try VolumeBootStore.insert(
+        VolumeBoot(nodeID: Self.node, mac: mac, address: "10.77.0.2", attachmentID: Self.attachment), in: session)
+    }
+  }
+  func target(at now: Timestamp, in session: any Session) throws {
+    var target = VolumeTarget(uuid: Identifier.uuid(), nodeUUID: Self.node, createdAt: now)
+    target.volumeType = "iscsi"
+    target.volumeID = Self.volume
+    try VolumeTargetStore.insert(target, box: database.secrets, in: session)
+  }
+
+  func beginVolume(_ scenario: Scenario, at now: Timestamp, in session: any Session) throws {
+    if scenario == .createVolume {
+      try VolumeTypeStore.insert(VolumeType(id: Self.type, name: "usual", createdAt: now), in: session)
+      guard let type = try VolumeTypeStore.get(Self.type, in: session) else { return }
+      var volume = Volume(id: Self.volume, projectID: "p", userID: "u", size: 2, typeID: Self.type, createdAt: now)
+      return try conductor.createVolume(&volume, type: type, image: "new", by: .system, in: session)
+    }
+    var volume = try insertVolume(at: now, in: session)
+    switch scenario {
+    case .cloneVolume:
+      let snapshot = try insertSnapshot(of: volume, at: now, in: session)
+      guard let type = try VolumeTypeStore.get(Self.type, in: session) else { return }
+      var clone = Volume(id: Self.clone, projectID: "p", userID: "u", size: 1, typeID: Self.type, createdAt: now)
+      clone.snapshotID = snapshot.id
+      try conductor.createVolume(&clone, type: type, image: nil, by: .system, in: session)
+    case .deleteVolume:
+      _ = try insertSnapshot(of: volume, at: now, in: session)
+      try conductor.deleteVolume(&volume, cascade: true, by: .system, in: session)
+    case .extendVolume: try conductor.extendVolume(&volume, to: 3, by: .system, in: session)
+    case .snapshotVolume:
+      let snapshot = VolumeSnapshot(
+        id: Self.snapshot, volumeID: volume.id, projectID: "p", userID: "u", size: 1, createdAt: now)
+      try conductor.createSnapshot(snapshot, by: .system, in: session)
+    case .deleteSnapshot:
+      var snapshot = try insertSnapshot(of: volume, at: now, in: session)
+      try conductor.deleteSnapshot(&snapshot, by: .system, in: session)
+    case .revertVolume:
+      let snapshot = try insertSnapshot(of: volume, at: now, in: session)
+      try conductor.revertVolume(&volume, to: snapshot, by: .system, in: session)
+    case .attachVolume:
+      // By a fixed name, so that each life makes the same target.
+      try insertAttachment(at: now, isOfNode: false, in: session)
+      guard var attachment = try VolumeAttachmentStore.get(Self.attachment, box: database.secrets, in: session) else {
+        return
+      }
+      attachment.access = [:]
+      volume.status = .reserved
+      try VolumeStore.update(volume, in: session)
+      try conductor.attachVolume(&attachment, of: &volume, by: .system, in: session)
+    case .detachVolume:
+      try insertAttachment(at: now, isOfNode: false, in: session)
+      guard var attachment = try VolumeAttachmentStore.get(Self.attachment, box: database.secrets, in: session) else {
+        return
+      }
+      try conductor.detachVolume(&attachment, by: .system, in: session)
+    default: break
+    }
+  }
+}
