@@ -115,6 +115,7 @@ let package = Package(
     facade("NeutronAPI"),
     facade("GlanceAPI"),
     library("CinderAPI", ["APISupport", "Conductor", "Cryptography", "Store", "Domain", "Wire", hummingbird]),
+    library("NovaAPI", ["APISupport", "Conductor", "Store", "Cryptography", "Domain", "Wire", hummingbird]),
     library(
       "LeapAPI",
       [
@@ -143,7 +144,8 @@ let package = Package(
     .executableTarget(
       name: "steelyard",
       dependencies: [
-        "KeystoneAPI", "IronicAPI", "NeutronAPI", "GlanceAPI", "CinderAPI", "LeapAPI", "AgentAPI", "APISupport",
+        "KeystoneAPI", "IronicAPI", "NeutronAPI", "GlanceAPI", "CinderAPI", "NovaAPI", "LeapAPI", "AgentAPI",
+        "APISupport",
         "Conductor", "Workflows", "Store", "Webhooks", "RedfishDriver", "IPMIDriver", "FakeDriver", "SwitchDrivers",
         "VolumeDrivers",
         "BootServices",
@@ -228,7 +230,8 @@ let package = Package(
     tests(
       "PolicyTests",
       [
-        "KeystoneAPI", "IronicAPI", "NeutronAPI", "GlanceAPI", "CinderAPI", "LeapAPI", "AgentAPI", "APISupport",
+        "KeystoneAPI", "IronicAPI", "NeutronAPI", "GlanceAPI", "CinderAPI", "NovaAPI", "LeapAPI", "AgentAPI",
+        "APISupport",
         "Conductor", "Store", "Domain", "Wire",
         "Cryptography", "TestSupport", "Processes", hummingbirdTesting,
       ], exclude: ["roles.txt", "uncovered.txt"]),
@@ -241,6 +244,12 @@ let package = Package(
     tests("LabTests", ["Lab", "Processes", "Wire", "steelyard", "steelyard-simulator"]),
     tests("NeutronAPITests", ["NeutronAPI", hummingbirdTesting]),
     tests("CinderAPITests", ["CinderAPI", "TestSupport", "Conductor", "Cryptography", hummingbirdTesting, logging]),
+    tests(
+      "NovaAPITests",
+      [
+        "NovaAPI", "NeutronAPI", "APISupport", "Conductor", "FakeDriver", "TestSupport", "Store", "Workflows", "Domain",
+        "Wire", "Cryptography", hummingbirdTesting,
+      ]),
     tests("GlanceAPITests", ["GlanceAPI", "TestSupport", "Processes", "Cryptography", hummingbirdTesting]),
   ]
 )

@@ -63,6 +63,8 @@ public struct ConductorSettings: Sendable {
   public var switchAuditPeriod: Duration = .seconds(60)
   /// How often routers and DHCP are compared with what is wanted.
   public var routingAuditPeriod: Duration = .seconds(30)
+  /// Servers may be put on machines that have neither owner nor lessee, whoever asks.
+  public var unownedMachinesAreShared = false
   /// Nil: machines that nobody enrolled boot their local disk.
   public var discovery: DiscoverySettings?
   /// Lengths of leases, and when their parties are told of the end.

@@ -108,39 +108,44 @@ struct PortRoutes: Sendable {
     let now = request.now
     let (bodies, isBulk) = try await AttributeReader.bodies(request, "port", "ports")
     let made = try await neutron.database.write { session in
-      try neutron.routing(session)
-      return try bodies.map { body in
-        try body.check(allowed: Self.settable.union(Self.onlyAtFirst), known: Self.known, verb: "POST")
-        guard let networkID = try body.text("network_id") else {
-          throw APIError.badRequest("Failed to parse request. Required attribute 'network_id' not specified")
-        }
-        let network = try Lookup.network(networkID, actor, session)
-        guard NetworkPolicy.mayAttach(to: network, actor) else {
-          throw APIError.disallowed("create_port", "the network belongs to another project and is not shared.")
-        }
-        let project = try body.project(actor, rule: "create_port")
-        try neutron.requireQuota(.ports, project: project, in: session)
-        var port = NetworkPort(
-          networkID: networkID, projectID: project, name: "",
-          macAddress: try NetworkPortStore.newMACAddress(on: networkID, in: session), createdAt: now)
-        try apply(body, to: &port, on: network, actor, rule: "create_port", in: session)
-        let subnets = try SubnetStore.list(network: networkID, in: session)
-        port.fixedIPs =
-          if let asked = try body.objects("fixed_ips", most: 5) {
-            try AddressChoice(port: port, network: network, subnets: subnets, actor: actor, rule: "create_port")
-              .addresses(asked, keeping: [], in: session)
-          } else {
-            try AddressChoice.any(network: network, subnets: subnets, in: session)
-          }
-        port.tags = Set(try body.tags() ?? []).sorted()
-        try PortSecurity(neutron: neutron, body: body, actor: actor, network: network, rule: "create_port")
-          .start(&port, at: now, in: session)
-        try NetworkPortStore.insert(port, in: session)
-        try follow([], groups: port.groupsWithOtherMembers(than: nil), in: session)
-        return port
-      }
+      return try bodies.map { try make($0, actor, at: now, in: session) }
     }
     return isBulk ? Self.view.made(made) : Self.view.show(made[0], request, status: .created)
+  }
+
+  /// Makes one port, in the caller's transaction.
+  func make(
+    _ body: AttributeReader, _ actor: Actor, at now: Timestamp, in session: any Session
+  ) throws -> NetworkPort {
+    try neutron.routing(session)
+    try body.check(allowed: Self.settable.union(Self.onlyAtFirst), known: Self.known, verb: "POST")
+    guard let networkID = try body.text("network_id") else {
+      throw APIError.badRequest("Failed to parse request. Required attribute 'network_id' not specified")
+    }
+    let network = try Lookup.network(networkID, actor, session)
+    guard NetworkPolicy.mayAttach(to: network, actor) else {
+      throw APIError.disallowed("create_port", "the network belongs to another project and is not shared.")
+    }
+    let project = try body.project(actor, rule: "create_port")
+    try neutron.requireQuota(.ports, project: project, in: session)
+    var port = NetworkPort(
+      networkID: networkID, projectID: project, name: "",
+      macAddress: try NetworkPortStore.newMACAddress(on: networkID, in: session), createdAt: now)
+    try apply(body, to: &port, on: network, actor, rule: "create_port", in: session)
+    let subnets = try SubnetStore.list(network: networkID, in: session)
+    port.fixedIPs =
+      if let asked = try body.objects("fixed_ips", most: 5) {
+        try AddressChoice(port: port, network: network, subnets: subnets, actor: actor, rule: "create_port")
+          .addresses(asked, keeping: [], in: session)
+      } else {
+        try AddressChoice.any(network: network, subnets: subnets, in: session)
+      }
+    port.tags = Set(try body.tags() ?? []).sorted()
+    try PortSecurity(neutron: neutron, body: body, actor: actor, network: network, rule: "create_port")
+      .start(&port, at: now, in: session)
+    try NetworkPortStore.insert(port, in: session)
+    try follow([], groups: port.groupsWithOtherMembers(than: nil), in: session)
+    return port
   }
 
   private func apply(
@@ -203,45 +208,53 @@ struct PortRoutes: Sendable {
     let body = try await AttributeReader.body(request, "port")
     try body.check(allowed: Self.settable, known: Self.known, verb: "PUT")
     let changed = try await neutron.database.write { session in
-      var (port, network) = try Lookup.port(id, actor, session)
-      guard NetworkPolicy.mayChange(port, actor) else {
-        throw APIError.disallowed("update_port", "the port belongs to another project.")
-      }
-      try request.requireRevision(port.revision)
-      let before = port
-      try apply(body, to: &port, on: network, actor, rule: "update_port", in: session)
-      if port.isBound, port.macAddress != before.macAddress || port.bindingHostID != before.bindingHostID {
-        throw APIError.conflict(
-          "Unable to complete operation on port \(id) for network \(network.id). A machine is attached to it; detach it first.",
-          type: "PortBound")
-      }
-      if let asked = try body.objects("fixed_ips", most: 5) {
-        port.fixedIPs = []
-        try NetworkPortStore.setAddresses(of: port, in: session)
-        let subnets = try SubnetStore.list(network: network.id, in: session)
-        port.fixedIPs = try AddressChoice(
-          port: port, network: network, subnets: subnets, actor: actor, rule: "update_port"
-        )
-        .addresses(asked, keeping: before.fixedIPs, in: session)
-        try NetworkPortStore.setAddresses(of: port, in: session)
-        try neutron.requireLeads(to: port, in: session)
-      }
-      if port.fixedIPs != before.fixedIPs || port.macAddress != before.macAddress || port.deviceID != before.deviceID
-        || port.deviceOwner != before.deviceOwner
-      {
-        try neutron.requireOwn(before, in: session)
-      }
-      try neutron.routing(session)
-      try PortSecurity(neutron: neutron, body: body, actor: actor, network: network, rule: "update_port")
-        .change(&port, in: session)
-      if port.securityGroupIDs != before.securityGroupIDs { try SecurityGroupStore.setGroups(of: port, in: session) }
-      try NetworkPortStore.update(&port, at: now, in: session)
-      let isOther = port.isAdminStateUp != before.isAdminStateUp || port.isFilteredOtherwise(than: before)
-      try follow(port.isBound && isOther ? [id] : [], groups: port.groupsWithOtherMembers(than: before), in: session)
-      guard port.isBound, isOther else { return port }
-      return try NetworkPortStore.get(id, in: session) ?? port
+      try change(id, body, actor, at: now, in: session) { try request.requireRevision($0.revision) }
     }
     return Self.view.show(changed, request)
+  }
+
+  /// Changes one port, in the caller's transaction.
+  func change(
+    _ id: String, _ body: AttributeReader, _ actor: Actor, at now: Timestamp, in session: any Session,
+    checkRevision: (NetworkPort) throws -> Void = { _ in }
+  ) throws -> NetworkPort {
+    var (port, network) = try Lookup.port(id, actor, session)
+    guard NetworkPolicy.mayChange(port, actor) else {
+      throw APIError.disallowed("update_port", "the port belongs to another project.")
+    }
+    try checkRevision(port)
+    let before = port
+    try apply(body, to: &port, on: network, actor, rule: "update_port", in: session)
+    if port.isBound, port.macAddress != before.macAddress || port.bindingHostID != before.bindingHostID {
+      throw APIError.conflict(
+        "Unable to complete operation on port \(id) for network \(network.id). A machine is attached to it; detach it first.",
+        type: "PortBound")
+    }
+    if let asked = try body.objects("fixed_ips", most: 5) {
+      port.fixedIPs = []
+      try NetworkPortStore.setAddresses(of: port, in: session)
+      let subnets = try SubnetStore.list(network: network.id, in: session)
+      port.fixedIPs = try AddressChoice(
+        port: port, network: network, subnets: subnets, actor: actor, rule: "update_port"
+      )
+      .addresses(asked, keeping: before.fixedIPs, in: session)
+      try NetworkPortStore.setAddresses(of: port, in: session)
+      try neutron.requireLeads(to: port, in: session)
+    }
+    if port.fixedIPs != before.fixedIPs || port.macAddress != before.macAddress || port.deviceID != before.deviceID
+      || port.deviceOwner != before.deviceOwner
+    {
+      try neutron.requireOwn(before, in: session)
+    }
+    try neutron.routing(session)
+    try PortSecurity(neutron: neutron, body: body, actor: actor, network: network, rule: "update_port")
+      .change(&port, in: session)
+    if port.securityGroupIDs != before.securityGroupIDs { try SecurityGroupStore.setGroups(of: port, in: session) }
+    try NetworkPortStore.update(&port, at: now, in: session)
+    let isOther = port.isAdminStateUp != before.isAdminStateUp || port.isFilteredOtherwise(than: before)
+    try follow(port.isBound && isOther ? [id] : [], groups: port.groupsWithOtherMembers(than: before), in: session)
+    guard port.isBound, isOther else { return port }
+    return try NetworkPortStore.get(id, in: session) ?? port
   }
 
   /// Has the switches follow a change of `ports`, and of who is in `groups`.

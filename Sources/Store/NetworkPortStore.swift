@@ -193,6 +193,14 @@ public enum NetworkPortStore {
     guard profile != before else { return }
     try session.execute("UPDATE network_ports SET profile = $1 WHERE id = $2", [Value(profile), .text(id)])
   }
+  /// Says whose the port is: `device_id` and `device_owner`; empty for nobody's.
+  public static func setDevice(
+    _ device: String, owner: String, of id: String, at now: Timestamp, in session: any Session
+  ) throws {
+    try session.execute(
+      "UPDATE network_ports SET device_id = $1, device_owner = $2, revision = revision + 1, updated_at = $3 WHERE id = $4",
+      [.text(device), .text(owner), Value(now), .text(id)])
+  }
   public static func setStatus(
     _ status: NetworkPort.Status, of id: String, at now: Timestamp, in session: any Session
   ) throws {

@@ -281,6 +281,24 @@ extension NodeStore {
   public static func children(of uuid: String, in session: any Session) throws -> [Node] {
     try list(in: session) { $0.append("WHERE parent_node = ? ORDER BY created_at, uuid", .text(uuid)) }
   }
+  /// The nodes that a project's servers may be put on: those that it leases, or owns and nobody leases; in the order they were
+  /// made, whatever their state.
+  /// - Parameters:
+  ///   - named: the administrator's choice, by name or UUID, whoever has it.
+  ///   - includingUnowned: those of nobody, too.
+  public static func usable(
+    project: String, named: String?, includingUnowned: Bool, in session: any Session
+  ) throws -> [Node] {
+    try list(in: session) { query in
+      query.append("WHERE (lessee = ? OR (owner = ? AND lessee IS NULL)", .text(project), .text(project))
+      if includingUnowned { query.append("OR (owner IS NULL AND lessee IS NULL)") }
+      if let named { query.append("OR uuid = ? OR name = ?", .text(named), .text(named)) }
+      query.append(") ORDER BY created_at, uuid")
+    }
+  }
+  public static func count(in session: any Session) throws -> Int {
+    try session.first("SELECT COUNT(*) FROM nodes", []) { $0.int(0) } ?? 0
+  }
   /// The nodes that an allocation may take, oldest first: available, powered, whole, and held by nobody, but for a
   /// change of its power.
   public static func allocatable(resourceClass: String, candidates: [String], in session: any Session) throws -> [Node]

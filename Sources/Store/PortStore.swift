@@ -45,6 +45,14 @@ public enum PortStore {
   public static func list(node uuid: String, in session: any Session) throws -> [Port] {
     try list(in: session) { $0.append("WHERE node_uuid = ? ORDER BY created_at, address", .text(uuid)) }
   }
+  /// How many NICs without a network port each of these nodes has: one statement.
+  public static func freeCounts(nodes: [String], in session: any Session) throws -> [String: Int] {
+    if nodes.isEmpty { return [:] }
+    let rows = try session.queryMany("SELECT node_uuid, vif_port_id FROM ports", "node_uuid", nodes) {
+      ($0.text(0), $0.isNull(1))
+    }
+    return rows.reduce(into: [:]) { if $1.1 { $0[$1.0, default: 0] += 1 } }
+  }
   /// The members of a port group, in the order they were made.
   public static func list(group uuid: String, in session: any Session) throws -> [Port] {
     try list(in: session) { $0.append("WHERE port_group_uuid = ? ORDER BY created_at, address", .text(uuid)) }

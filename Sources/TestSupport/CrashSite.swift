@@ -52,7 +52,13 @@ public enum Scenario: String, Sendable, CaseIterable {
     default: false
     }
   }
+  // Servers, with a network port that they made.
+  case createServer = "create-server"
+  case deleteServer = "delete-server"
+  /// Deleted in the moment in which it is made.
+  case deleteBuildingServer = "delete-building-server"
 
+  var isOfServer: Bool { [.createServer, .deleteServer, .deleteBuildingServer].contains(self) }
   /// The machine's two NICs are a port group.
   var isBonded: Bool { [.attachBond, .detachBond].contains(self) }
 
@@ -65,11 +71,12 @@ public enum Scenario: String, Sendable, CaseIterable {
     switch self {
     case .verify, .discover: .enroll
     case .inspect, .provide, .manualClean, .inspectByDriver, .provideByDriver, .manualCleanByDriver: .manageable
-    case .deploy, .deployByDriver, .startLease, .deployVolume: .available
+    case .deploy, .deployByDriver, .startLease, .deployVolume, .createServer, .deleteBuildingServer: .available
     case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
       .attachVolume, .detachVolume:
       .available
-    case .undeploy, .undeployVolume, .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot, .endLease, .rescue:
+    case .undeploy, .undeployVolume, .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot, .endLease, .rescue,
+      .deleteServer:
       .active
     case .unrescue: .rescue
     }
@@ -79,12 +86,14 @@ public enum Scenario: String, Sendable, CaseIterable {
     switch self {
     case .discover: .enroll
     case .verify, .inspect, .inspectByDriver, .manualClean, .manualCleanByDriver: .manageable
-    case .provide, .provideByDriver, .undeploy, .startLease, .endLease, .undeployVolume: .available
+    case .provide, .provideByDriver, .undeploy, .startLease, .endLease, .undeployVolume, .deleteServer,
+      .deleteBuildingServer:
+      .available
     case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
       .attachVolume, .detachVolume:
       .available
     case .deploy, .deployByDriver, .deployVolume, .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot,
-      .unrescue:
+      .unrescue, .createServer:
       .active
     case .rescue: .rescue
     }
@@ -99,8 +108,8 @@ public enum Scenario: String, Sendable, CaseIterable {
     case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
       .attachVolume, .detachVolume:
       .available
-    case .deploy, .deployByDriver, .deployVolume: .deployFailed
-    case .undeploy, .undeployVolume: .error
+    case .deploy, .deployByDriver, .deployVolume, .createServer: .deployFailed
+    case .undeploy, .undeployVolume, .deleteServer, .deleteBuildingServer: .error
     case .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot: .active
     case .rescue: .rescueFailed
     case .unrescue: .unrescueFailed
@@ -137,6 +146,7 @@ public struct CrashSite: Sendable {
   public static let vif = "22222222-2222-4222-8222-222222222222"
   static let lease = "33333333-3333-4333-8333-333333333333"
   public static let tenantVLAN = 205
+  static let server = "44444444-4444-4444-8444-444444444444"
 
   public let world: World
   public let database: Database
@@ -255,7 +265,12 @@ public struct CrashSite: Sendable {
       // A machine that the server cannot switch off does it itself, when it hears that it is over.
       while open > 0 || (world.value("leaves/n1") != nil && world.value("runs/n1") == "agent") {
         try await Task.sleep(for: .milliseconds(3))
-        open = try await database.read { try WorkflowStore.open(in: $0).filter { $0.state != .stuck }.count }
+        // What a reconciler goes on with.
+        try await conductor.deleteServers()
+        open = try await database.read { session in
+          try WorkflowStore.open(in: session).filter { $0.state != .stuck }.count
+            + ServerStore.deletionsAsked(in: session).count
+        }
         if ContinuousClock.now > limit { throw Injected() }
       }
       group.cancelAll()
@@ -267,11 +282,11 @@ public struct CrashSite: Sendable {
   /// What can be seen from outside, as JSON: for the test's judgement.
   func report() async throws -> JSON {
     let box = database.secrets
-    let (node, workflows, vif, lease, volumes) = try await database.read { session in
+    let (node, workflows, vif, lease, volumes, server) = try await database.read { session in
       (
         try NodeStore.get(Self.node, in: session), try WorkflowStore.list(in: session),
         try NetworkPortStore.get(Self.vif, in: session), try LeaseStore.get(Self.lease, in: session),
-        try Self.volumes(box, in: session)
+        try Self.volumes(box, in: session), try ServerStore.get(Self.server, in: session)
       )
     }
     return [
@@ -288,6 +303,7 @@ public struct CrashSite: Sendable {
         }),
       "volumes": volumes, "lease": JSON(lease?.status.rawValue), "lessee": JSON(node?.lessee),
       "vif": JSON(vif.map { "\($0.status.rawValue) \($0.bindingHostID)" }), "ledger": JSON(world.ledger()),
+      "server": JSON(server.map { "\($0.condition.status.rawValue) \($0.condition.taskState ?? "")" }),
       "points": .int(points.names.count), "complaints": JSON(complaints.all),
       "failing_point": JSON(points.names.firstIndex { $0.hasSuffix(":after-failed") }.map { $0 + 1 }),
     ]
@@ -341,7 +357,7 @@ public struct CrashSite: Sendable {
     try world.ensure("power/n1", isActive ? "power on" : "power off")
     try world.ensure("disk/n1", isActive ? "/agent/v1/image/old" : "old data")
     if scenario == .endLease { try world.ensure("secure/n1", "on") }
-    let isAttached = [.detach, .undeploy, .deploy, .deployByDriver, .endLease].contains(scenario)
+    let isAttached = [.detach, .undeploy, .deploy, .deployByDriver, .endLease, .deleteServer].contains(scenario)
     if isActive && isAttached { try world.ensure("switch/n1", "\(Self.tenantVLAN)") }
     if scenario == .detachBond {
       for port in ["n1", "n2"] { try world.ensure("switch/\(port)", "\(Self.tenantVLAN)") }
@@ -361,6 +377,7 @@ public struct CrashSite: Sendable {
       node.provisionState = scenario.before
       node.powerState = isActive ? .on : .off
       node.instanceInfo = ["image_source": "new"]
+      if scenario.isOfServer { node.owner = "p" }
       if [.manualClean, .manualCleanByDriver].contains(scenario) { node.interfaces[.bios] = "world" }
       if scenario == .endLease {
         // The lessee has turned Secure Boot on, with which the ramdisk does not boot, from their own system, and chosen
@@ -436,9 +453,36 @@ public struct CrashSite: Sendable {
           try conductor.endLease(active, reason: .deleted, in: session)
         }
       case .reboot: try conductor.setPower(.reboot, node: &node, timeout: nil, by: .system, in: session)
+      case .createServer, .deleteServer, .deleteBuildingServer: try begin(scenario, &node, at: now, in: session)
       }
     }
     points.reach("begun")
+  }
+}
+
+extension CrashSite {
+  /// A server is made, or deleted, or both.
+  private func begin(_ scenario: Scenario, _ node: inout Node, at now: Timestamp, in session: any Session) throws {
+    var server = Server(
+      id: Self.server, projectID: "p", userID: "u", name: "s1", flavor: ["id": "f", "ram": 0, "vcpus": 0, "disk": 0],
+      createdAt: now)
+    server.imageID = "new"
+    let port = ServerPort(Self.vif, isMade: true)
+    if scenario == .deleteServer {
+      server.nodeUUID = node.uuid
+      server.launchedAt = now
+      node.instanceUUID = server.id
+      try NodeStore.update(node, in: session)
+      try ServerStore.insert(server, in: session)
+      try ServerStore.addPort(port, to: server.id, in: session)
+    } else {
+      server = try conductor.createServer(
+        Conductor.ServerOrder(server, demands: MachineDemands(), ports: [port], isSiteAdmins: false), by: .system,
+        in: session)
+      guard server.nodeUUID != nil else { throw Injected() }
+    }
+    guard scenario != .createServer else { return }
+    try conductor.deleteServer(server, by: .system, in: session)
   }
 }
 

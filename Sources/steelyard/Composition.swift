@@ -16,6 +16,7 @@ import LeapAPI
 import Logging
 import NIOSSL
 import NeutronAPI
+import NovaAPI
 import RedfishDriver
 import ServiceLifecycle
 import Store
@@ -140,6 +141,9 @@ struct Composition {
       neutron.service,
       GlanceAPI(database: database, folder: parts.imageFolder).service,
       CinderAPI(database: database, conductor: conductor).service,
+      NovaAPI(
+        database: database, conductor: conductor, networks: neutron, consoleURL: Self.consoleURL(configuration)
+      ).service,
       LeapAPI(
         database: database, conductor: conductor, settings: configuration.leaseSettings,
         consoleURL: Self.consoleURL(configuration)

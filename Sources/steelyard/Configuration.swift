@@ -191,7 +191,13 @@ struct Configuration: Codable, Sendable {
     var hash_threads = 2
     var hash_queue = 1000
   }
+  /// Servers of the compute service.
+  struct Servers: Codable, Sendable {
+    /// Every project's servers may be put on machines that have neither owner nor lessee, as upstream does it.
+    var unowned_machines_are_shared = false
+  }
   var listen = Listen()
+  var servers = Servers()
   var identity = Identity()
   /// "https://cloud.example:5000" when clients come through a proxy.
   var public_url: String?
@@ -257,6 +263,7 @@ struct Configuration: Codable, Sendable {
         "identity": (
           try defaults(of: Identity()), ["password_pattern", "password_pattern_description"]
         ),
+        "servers": (try defaults(of: Servers()), []),
         "limits": (try defaults(of: Limits()), []),
         "leases": (try defaults(of: Leases()), ["dummy_nodes"]), "webhooks": nil,
         "fake_hardware": (try defaults(of: FakeHardware()), ["driver_info"]),
@@ -289,6 +296,7 @@ struct Configuration: Codable, Sendable {
     settings.switchAuditPeriod = .seconds(limits.switch_audit)
     settings.eraseMode = erase
     settings.dataFolder = dataFolder
+    settings.unownedMachinesAreShared = servers.unowned_machines_are_shared
     settings.leases = leaseSettings
     return settings
   }

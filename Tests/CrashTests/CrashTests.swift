@@ -36,7 +36,10 @@ import Wire
     bench.remove()
   }
 
-  @Test(arguments: Scenario.allCases) func killedInUndoAWorkflowStillEndsUndone(scenario: Scenario) async throws {
+  /// A deletion while a server is built is two workflows, of which the first is undone in any case.
+  @Test(arguments: Scenario.allCases.filter { $0 != .deleteBuildingServer }) func killedInUndoAWorkflowStillEndsUndone(
+    scenario: Scenario
+  ) async throws {
     let bench = try CrashBench(scenario)
     let steps = try await bench.steps()
     let failing = Self.mode == "quick" ? Array(steps.suffix(1)) : steps
@@ -75,7 +78,7 @@ import Wire
   private func expectWhole(_ life: JSON, _ clean: JSON, _ what: String) {
     for member in [
       "state", "reservation", "power", "last_error", "workflows", "leftovers", "world", "vif", "lease", "lessee",
-      "volumes",
+      "volumes", "server",
     ] {
       #expect(life[member] == clean[member], "\(what): \(member)")
     }
@@ -84,14 +87,15 @@ import Wire
   private static let networksStay: [Scenario] = [
     .verify, .undeploy, .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot, .startLease, .endLease, .rescue,
     .unrescue,
-    .discover, .undeployVolume,
+    .discover, .undeployVolume, .deleteServer,
   ]
   private func expectUndone(_ life: JSON, _ scenario: Scenario, _ what: String) {
     // A step after the tenant has let go ends in cleaning's failure.
     let allowed =
       scenario == .endLease
       ? ["clean failed"]
-      : [.undeploy, .undeployVolume].contains(scenario) ? ["error", "clean failed"] : [scenario.undone.rawValue]
+      : [.undeploy, .undeployVolume, .deleteServer].contains(scenario)
+        ? ["error", "clean failed"] : [scenario.undone.rawValue]
     #expect(allowed.contains(life["state"]?.string ?? ""), "\(what): state \(life["state"]?.string ?? "")")
     #expect(life["reservation"] == .null, "\(what)")
     #expect(life["leftovers"] == [], "\(what)")

@@ -74,6 +74,7 @@ extension Fixtures {
     case ("glance", "member"): MatrixSite.id("project-friend")
     case ("cinder", _): volumeFixed(name)
     case ("agent", "image"), ("agent", "workflow"): MatrixSite.uuid("nothing")
+    case ("nova", _): serverWord(name, path)
     default: nil
     }
   }
@@ -118,6 +119,10 @@ extension Fixtures {
       path.hasSuffix("/import") ? "staged" : path.contains("/actions/") ? "filled" : "image"
     case ("glance", "task"): "task"
     case ("cinder", let name) where volumeKinds.contains(name): name
+    case ("nova", "image"): "image"
+    case ("nova", "server"), ("nova", "flavor"), ("nova", "project"): name
+    case ("nova", "group"): "server_group"
+    case ("nova", "network"): path.contains("os-tenant-networks") ? "network" : nil
     case ("esi-leap", "lease"): "lease"
     case ("esi-leap", "offer"): "offer"
     default: nil
@@ -130,7 +135,7 @@ extension Fixtures {
   static func body(_ service: String, _ method: HTTPRequest.Method, _ path: String) -> JSON? {
     if method == .get || method == .delete || method == .head { return nil }
     let key = "\(service) \(method) \(path)"
-    if let known = bodies[key] ?? routerBodies[key] ?? volumeBodies[key] { return known }
+    if let known = bodies[key] ?? routerBodies[key] ?? serverBodies[key] ?? volumeBodies[key] { return known }
     switch (service, method) {
     case ("ironic", .patch): return [["op": "add", "path": "/extra/x", "value": 1]]
     case ("neutron", .put) where path.hasSuffix("/tags"), ("neutron", .post) where path.hasSuffix("/tags"):

@@ -43,7 +43,8 @@ public struct ConfigDrive: ConfigDriveInterface {
 
   /// The files of the drive below `openstack/latest/`.
   private static func documents(_ object: JSONObject) throws -> [(name: String, bytes: [UInt8])] {
-    for key in object.keys where !["meta_data", "network_data", "user_data", "vendor_data"].contains(key) {
+    for key in object.keys
+    where !["meta_data", "network_data", "user_data", "user_data_base64", "vendor_data"].contains(key) {
       throw refused("'\(key.prefix(60))' has no place in it: meta_data, network_data, user_data and vendor_data have.")
     }
     var files: [(String, [UInt8])] = []
@@ -55,6 +56,12 @@ public struct ConfigDrive: ConfigDriveInterface {
       guard let value = object[key], !value.isNull else { continue }
       guard value.object != nil else { throw refused("\(key) must be an object.") }
       files.append((name, Array(value.description.utf8)))
+    }
+    // Of servers, whose user data may be no text.
+    if let text = object["user_data_base64"]?.string {
+      guard let bytes = Base64.bytes(text) else { throw refused("user_data_base64 is not Base64.") }
+      files.append(("user_data", bytes))
+      return files
     }
     switch object["user_data"] ?? .null {
     case .null: break

@@ -57,6 +57,7 @@ extension Conductor {
       Rewiring(conductor: self),
       reconciler(Self.overlaysName, settings.switchAuditPeriod) { try await self.joinSites() },
       reconciler(Self.routingName, settings.routingAuditPeriod) { try await self.routingRound() },
+      reconciler(Self.serversName, .seconds(5)) { try await self.deleteServers() },
       reconciler("sweeper", .seconds(300)) { try await self.sweep() },
       reconciler(Self.exportsName, .seconds(60)) { try await self.keepExports() },
       reconciler("consoles", .seconds(60)) { try await self.keepConsoles() },

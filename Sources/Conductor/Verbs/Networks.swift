@@ -16,6 +16,16 @@ extension Conductor {
   ) throws {
     let isQueued = try isBeingRewired(node, in: session)
     if !isQueued { try requireFree(node) }
+    let (attachment, place) = try recordVIF(networkPortID, on: node, at: wanted, in: session)
+    if isQueued { return try networksChanged(attachment.all.map(\.port.id), in: session) }
+    try change(networkPortID, place, "attach-network", &node, by: requester, in: session)
+  }
+  /// Checks an attachment and writes it down; the switch follows by a workflow that the caller starts.
+  /// - Throws: as ``attachVIF(networkPortID:node:at:by:in:)``; nothing was written then.
+  @discardableResult
+  func recordVIF(
+    _ networkPortID: String, on node: Node, at wanted: VIFPlace, in session: any Session
+  ) throws -> (Attachment, VIFHolder) {
     guard let port = try NetworkPortStore.get(networkPortID, in: session), !port.isBeingDeleted else {
       throw ConductorError(.badRequest, "Port \(networkPortID) could not be found.")
     }
@@ -41,8 +51,7 @@ extension Conductor {
     try VIFStore.set(networkPortID, on: place, at: clock(), in: session)
     for item in attachment.all { try bind(item.port.id, to: place, in: session) }
     routingChanged(in: session)
-    if isQueued { return try networksChanged(attachment.all.map(\.port.id), in: session) }
-    try change(networkPortID, place, "attach-network", &node, by: requester, in: session)
+    return (attachment, place)
   }
   /// A network port at a place has its address there: the NIC's or the bond's, which the machine's VLAN interfaces have, too.
   private func bind(_ networkPort: String, to place: VIFHolder, in session: any Session) throws {

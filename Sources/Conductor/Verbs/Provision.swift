@@ -130,6 +130,7 @@ extension Conductor {
       return
     }
     // Nothing runs there: only what was recorded for a deployment is forgotten.
+    try parts.endServer(node: node.uuid, at: now, in: session)
     clearInstance(&node)
     node.updatedAt = now
     try NodeStore.update(node, in: session)

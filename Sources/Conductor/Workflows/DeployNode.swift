@@ -49,8 +49,14 @@ extension Conductor {
           node.powerState = .on
           if node.instanceUUID == nil { node.instanceUUID = context.workflow }
         }
+        try ServerStore.launched(node: context.subject, at: context.now, in: session)
+        session.afterCommit { parts.wakeups.signal(serversName) }
       },
-      undone: { context, session in try finish(context, session, .fail, context.failure) },
+      undone: { context, session in
+        try finish(context, session, .fail, context.failure)
+        // A server that was deleted meanwhile waited for this.
+        session.afterCommit { parts.wakeups.signal(serversName) }
+      },
       stuck: giveToOperator)
   }
 

@@ -39,6 +39,7 @@ extension Conductor {
         Step(
           "release",
           commit: { context, _, session in
+            try parts.endServer(node: context.subject, at: context.now, in: session)
             try releaseVIFs(node: context.subject, at: context.now, in: session)
             if let node = try NodeStore.get(context.subject, in: session) {
               try deletePortsMade(for: node, in: session)

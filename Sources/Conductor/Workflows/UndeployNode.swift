@@ -15,6 +15,7 @@ extension Conductor {
         Step(
           "release",
           commit: { context, _, session in
+            try parts.endServer(node: context.subject, at: context.now, in: session)
             try releaseVIFs(node: context.subject, at: context.now, in: session)
             try change(context.subject, session) { node in
               clearInstance(&node)
@@ -27,6 +28,10 @@ extension Conductor {
         // Before the release the machine is still the tenant's (`error`); after it, it could not be cleaned.
         if context.outputs["release"] == nil {
           try finish(context, session, .fail, context.failure)
+          // Its owner sees the error, and may try again.
+          if let server = try ServerStore.on(node: context.subject, in: session) {
+            try ServerStore.withdrawDeletion(server.id, in: session)
+          }
         } else {
           try cleaningFailed(context, session)
         }

@@ -1,0 +1,140 @@
+import APISupport
+import Conductor
+import Domain
+import HTTPTypes
+import Store
+import Wire
+
+/// What old clients ask the compute service for, and it once asked others: images and networks (until 2.35), and the list of
+/// extensions. Source: Nova API reference, "Extensions", "Images (deprecated)", "Tenant networks (deprecated)".
+struct OldRoutes: Sendable {
+  let nova: NovaAPI
+
+  var endpoints: [Endpoint] {
+    [
+      Endpoint(.get, "/v2.1/extensions", .authenticated, "Lists extensions") { _ in
+        APIResponse(json: ["extensions": .array(Self.extensions.map(Self.shown))])
+      },
+      Endpoint(.get, "/v2.1/extensions/{alias}", .authenticated, "Shows an extension") { request in
+        let alias = try request.parameter("alias")
+        guard Self.extensions.contains(alias) else {
+          throw APIError.notFound("Extension \(alias.prefix(80)) not found")
+        }
+        return APIResponse(json: ["extension": Self.shown(alias)])
+      },
+      Endpoint(.get, "/v2.1/os-tenant-networks", .authenticated, "Lists the project's networks (until 2.35)") {
+        request in
+        try nova.microversion(request).requireBefore(36)
+        let networks = try await self.networks(request)
+        return APIResponse(json: ["networks": .array(networks.map(Self.shown))])
+      },
+      Endpoint(.get, "/v2.1/os-tenant-networks/{network}", .authenticated, "Shows a network (until 2.35)") { request in
+        try nova.microversion(request).requireBefore(36)
+        let id = try request.parameter("network")
+        guard let network = try await self.networks(request).first(where: { $0.id == id }) else {
+          throw APIError.notFound("Network \(id.prefix(80)) could not be found.")
+        }
+        return APIResponse(json: ["network": Self.shown(network)])
+      },
+      Endpoint(.get, "/v2.1/images", .authenticated, "Lists images (until 2.35)") {
+        try await images($0, isDetailed: false)
+      },
+      Endpoint(.get, "/v2.1/images/detail", .authenticated, "Lists images with all they are (until 2.35)") {
+        try await images($0, isDetailed: true)
+      },
+      Endpoint(.get, "/v2.1/images/{image}", .authenticated, "Shows an image (until 2.35)") { request in
+        try nova.microversion(request).requireBefore(36)
+        let (actor, id) = (try request.actor(), try request.parameter("image"))
+        let image = try await nova.database.read { session in try Self.image(id, actor, session) }
+        return APIResponse(json: ["image": Self.shown(image, request, isDetailed: true)])
+      },
+      Endpoint(.get, "/v2.1/images/{image}/metadata", .authenticated, "Lists an image's properties (until 2.38)") {
+        request in
+        try nova.microversion(request).requireBefore(39)
+        let (actor, id) = (try request.actor(), try request.parameter("image"))
+        let image = try await nova.database.read { session in try Self.image(id, actor, session) }
+        return APIResponse(json: ["metadata": .object(image.properties)])
+      },
+    ]
+  }
+
+  private static let extensions = [
+    "OS-DCF", "OS-EXT-AZ", "OS-EXT-IPS", "OS-EXT-IPS-MAC", "OS-EXT-SRV-ATTR", "OS-EXT-STS", "OS-FLV-DISABLED",
+    "OS-FLV-EXT-DATA", "OS-SCH-HNT", "OS-SRV-USG", "os-attach-interfaces", "os-availability-zone", "os-config-drive",
+    "os-console-output", "os-flavor-access", "os-flavor-extra-specs", "os-flavor-manage", "os-hypervisors",
+    "os-instance-actions", "os-keypairs", "os-lock-server", "os-quota-class-sets", "os-quota-sets",
+    "os-remote-consoles",
+    "os-rescue", "os-security-groups", "os-server-groups", "os-server-start-stop", "os-services",
+    "os-simple-tenant-usage", "os-used-limits", "os-user-data", "os-volumes",
+  ]
+  private static func shown(_ alias: String) -> JSON {
+    [
+      "alias": .string(alias), "name": .string(alias), "description": .string(alias), "links": [],
+      "namespace": "http://docs.openstack.org/compute/ext/fake_xml", "updated": "2014-12-03T00:00:00Z",
+    ]
+  }
+
+  private func networks(_ request: APIRequest) async throws -> [Network] {
+    let actor = try request.actor()
+    return try await nova.database.read { session in
+      try NetworkStore.list(in: session) { $0.append("ORDER BY created_at, id") }.filter {
+        NetworkPolicy.mayAttach(to: $0, actor) && ($0.projectID == actor.projectID || !actor.isSiteAdmin)
+      }
+    }
+  }
+  private static func shown(_ network: Network) -> JSON {
+    ["id": .string(network.id), "label": .string(network.name), "cidr": "None"]
+  }
+
+  private static func image(_ id: String, _ actor: Actor, _ session: any Session) throws -> Image {
+    let member = try actor.projectID.flatMap { try ImageStore.member($0, of: id, in: session) }
+    guard let image = try ImageStore.get(id, in: session), ImagePolicy.sees(image, member: member, actor) else {
+      throw APIError.notFound("Image \(id.prefix(80)) could not be found.")
+    }
+    return image
+  }
+  private func images(_ request: APIRequest, isDetailed: Bool) async throws -> APIResponse {
+    try nova.microversion(request).requireBefore(36)
+    let actor = try request.actor()
+    let page = try Page(request.query)
+    let all = try await nova.database.read { session in
+      let own = Value.text(actor.projectID ?? "")
+      return try ImageStore.list(in: session) { sql in
+        sql.append("WHERE is_hidden = 0")
+        if !actor.isSiteReader {
+          sql.append(
+            "AND (owner = ? OR visibility = 'public' OR (visibility = 'shared' AND id IN (SELECT image_id FROM image_members WHERE project_id = ? AND status = 'accepted')))",
+            own, own)
+        }
+        sql.append("ORDER BY created_at DESC, id")
+      }
+    }
+    let (items, hasMore) = try page.cut(all) { $0.id }
+    var body: JSONObject = ["images": .array(items.map { Self.shown($0, request, isDetailed: isDetailed) })]
+    if hasMore, let last = items.last { body["images_links"] = Page.next(request, after: last.id) }
+    return APIResponse(json: .object(body))
+  }
+  private static func shown(_ image: Image, _ request: APIRequest, isDetailed: Bool) -> JSON {
+    var out: JSONObject = [
+      "id": .string(image.id), "name": JSON(image.name),
+      "links": [
+        ["rel": "self", "href": .string("\(request.serviceURL)/v2.1/images/\(image.id)")],
+        ["rel": "bookmark", "href": .string("\(request.serviceURL)/images/\(image.id)")],
+        [
+          "rel": "alternate", "type": "application/vnd.openstack.image",
+          "href": .string("\(request.origin)/image/images/\(image.id)"),
+        ],
+      ],
+    ]
+    guard isDetailed else { return .object(out) }
+    out["status"] = image.status == .active ? "ACTIVE" : "SAVING"
+    out["progress"] = image.status == .active ? 100 : 25
+    out["minDisk"] = .int(image.minDisk)
+    out["minRam"] = .int(image.minRAM)
+    out["metadata"] = .object(image.properties)
+    out["created"] = .string(image.createdAt.iso8601Zulu)
+    out["updated"] = .string(image.updatedAt.iso8601Zulu)
+    out["OS-EXT-IMG-SIZE:size"] = JSON(image.size)
+    return .object(out)
+  }
+}

@@ -1,0 +1,106 @@
+import APISupport
+import Conductor
+import Domain
+import HTTPTypes
+import Store
+import Wire
+
+/// The action `rebuild`: another image on the same machine, with the same networks. Source: Nova API reference, "Rebuild Server".
+struct ServerRebuild: Sendable {
+  let nova: NovaAPI
+
+  func rebuild(_ request: APIRequest, _ value: JSON) async throws -> APIResponse {
+    let (actor, id) = (try request.actor(), try request.parameter("server"))
+    let version = try nova.microversion(request)
+    guard let object = value.object else {
+      throw APIError.badRequest("Invalid input for field/attribute rebuild: an object is expected.")
+    }
+    let input = ComputeInput(object)
+    var known: Set<String> = [
+      "imageRef", "name", "adminPass", "OS-DCF:diskConfig", "accessIPv4", "accessIPv6", "metadata",
+      "preserve_ephemeral", "personality",
+    ]
+    if version.minor >= 19 { known.insert("description") }
+    if version.minor >= 54 { known.insert("key_name") }
+    if version.minor >= 57 {
+      known.insert("user_data")
+      known.remove("personality")
+    }
+    if version.minor >= 63 { known.insert("trusted_image_certificates") }
+    if version.minor >= 90 { known.insert("hostname") }
+    try input.allow(known)
+    guard let text = input.value("imageRef")?.string else {
+      throw APIError.badRequest("'imageRef' is a required property")
+    }
+    guard let imageID = ComputeInput.uuid(text.split(separator: "/").last.map { String($0) } ?? text) else {
+      throw APIError.badRequest("Invalid imageRef provided.")
+    }
+    let name = try input.name(isStrict: true)
+    let v4 = try ServerDraft.address(input, "accessIPv4", version: 4)
+    let v6 = try ServerDraft.address(input, "accessIPv6", version: 6)
+    let metadata = try input.value("metadata").map {
+      try ComputeInput.metadata($0, most: nova.quotas.metadataItems)
+    }
+    let userData = try ServerDraft.userData(input)
+    let description = try input.text("description", 0...255)
+    let hostname = try input.text("hostname", 2...255).map { try ServerDraft.hostname($0, input, version) }
+    let keyName = try input.text("key_name", 1...255)
+    let view = try ServerView(request, zone: nova.conductor.zone)
+    let shown = try await nova.database.write { session -> JSONObject in
+      var server = try Lookup.changeable(id, actor, session).server
+      let row = try Lookup.server(id, actor, session)
+      let condition = row.condition
+      if let task = condition.taskState {
+        throw APIError.conflict("Cannot 'rebuild' instance \(id) while it is in task_state \(task)")
+      }
+      guard [.active, .shutoff, .error].contains(condition.status) else {
+        throw APIError.conflict("Cannot 'rebuild' instance \(id) while it is in vm_state \(condition.vmState)")
+      }
+      let member = try actor.projectID.flatMap { try ImageStore.member($0, of: imageID, in: session) }
+      guard let image = try ImageStore.get(imageID, in: session), ImagePolicy.sees(image, member: member, actor),
+        image.status == .active
+      else { throw APIError.badRequest("Cannot find image for rebuild") }
+      server.imageID = imageID
+      if let name { server.name = name }
+      if let v4 { server.accessIPv4 = v4 }
+      if let v6 { server.accessIPv6 = v6 }
+      if let metadata { server.metadata = metadata }
+      if input.has("user_data") { server.userData = userData }
+      if input.has("description") { server.description = description }
+      if let hostname { server.hostname = hostname }
+      if input.has("key_name") {
+        let key = try keyName.flatMap { try KeypairStore.get($0, user: actor.userID, in: session) }
+        guard (key == nil) == (keyName == nil) else { throw APIError.badRequest("Invalid key_name provided.") }
+        server.keyName = keyName
+        server.publicKey = key?.publicKey
+      }
+      server.updatedAt = request.now
+      do {
+        try nova.conductor.rebuild(
+          server, by: Requester(actor, requestID: request.requestID), in: session)
+      } catch let error as ConductorError { throw APIError.conflict(error.description) }
+      return try ServerRoutes.shown(try Lookup.server(id, actor, session), view, session)
+    }
+    var answer = shown
+    answer["adminPass"] = .string(input.value("adminPass")?.string ?? String(Identifier.hex().prefix(12)))
+    if version.minor < 75 {
+      // The answer was shorter once.
+      let short: Set<String> = [
+        "id", "name", "status", "tenant_id", "user_id", "metadata", "hostId", "image", "flavor", "created", "updated",
+        "addresses", "accessIPv4", "accessIPv6", "links", "OS-DCF:diskConfig", "progress", "fault", "adminPass",
+        "locked", "description", "tags",
+      ]
+      for key in answer.keys where !short.contains(key) { answer[key] = nil }
+      if version.minor >= 54 { answer["key_name"] = shown["key_name"] }
+      if version.minor >= 57 { answer["user_data"] = JSON(userData) }
+      if version.minor >= 63 { answer["trusted_image_certificates"] = .null }
+      if version.minor >= 71 { answer["server_groups"] = shown["server_groups"] }
+      if version.minor >= 73 { answer["locked_reason"] = shown["locked_reason"] }
+    } else {
+      answer["user_data"] = JSON(input.has("user_data") ? userData : nil)
+    }
+    return APIResponse(
+      .accepted, json: ["server": .object(answer)],
+      headers: [.location: "\(request.serviceURL)/v2.1/servers/\(id)"])
+  }
+}
