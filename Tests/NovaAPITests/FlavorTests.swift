@@ -58,7 +58,7 @@ import Wire
     try await ComputeSite.run(isRunning: false) { site in
       let good: JSONObject = ["name": "x", "ram": 1, "vcpus": 1, "disk": 1]
       for (key, value) in [
-        ("ram", JSON.int(0)), ("ram", "x"), ("vcpus", -1), ("disk", 1 << 40), ("name", ""), ("name", "  "),
+        ("ram", JSON.int(0)), ("ram", "x"), ("vcpus", -1), ("disk", 1_099_511_627_776), ("name", ""), ("name", "  "),
         ("id", .string(String(repeating: "a", count: 256))), ("surprise", 1), ("swap", "1.5"), ("rxtx_factor", 0),
       ] as [(String, JSON)] {
         var flavor = good

@@ -74,7 +74,7 @@ import Wire
       let leased = try await site.enrol("n4", owner: "beta") { $0.lessee = "alpha" }
       let now = CrashSite.now()
       let lease = Lease(
-        projectID: "alpha", ownerID: "beta", resourceUUID: leased,
+        uuid: Identifier.uuid(), projectID: "alpha", ownerID: "beta", resourceUUID: leased,
         time: TimeRange(now - .seconds(60), now + .seconds(3600)),
         status: .active, createdAt: now)
       try await site.database.write { session in
