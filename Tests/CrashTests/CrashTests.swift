@@ -7,11 +7,16 @@ import Wire
 /// Kills a real server process (the conductor, the engine and the SQLite file that ship) at every point of every workflow.
 ///
 /// The quick run kills forward at every point, and in undo after the last step failed. `STEELYARD_CRASH=all` adds the undo
-/// of every step, and `STEELYARD_CRASH=pairs` samples second kills during the recovery.
+/// of every step, and `STEELYARD_CRASH=pairs` samples second kills during the recovery. `STEELYARD_CRASH_SCENARIOS` names those that are
+/// run, with commas between them; all when it is not set.
 @Suite(.serialized) struct CrashTests {
   static let mode = getenv("STEELYARD_CRASH").map { String(cString: $0) } ?? "quick"
+  static let scenarios: [Scenario] = {
+    guard let text = getenv("STEELYARD_CRASH_SCENARIOS") else { return Scenario.allCases }
+    return String(cString: text).split(separator: ",").compactMap { Scenario(rawValue: String($0)) }
+  }()
 
-  @Test(arguments: Scenario.allCases) func killedAnywhereAWorkflowStillEndsWhole(scenario: Scenario) async throws {
+  @Test(arguments: scenarios) func killedAnywhereAWorkflowStillEndsWhole(scenario: Scenario) async throws {
     let bench = try CrashBench(scenario)
     let clean = try await bench.life("clean", [])
     #expect(clean["state"]?.string == scenario.whole.rawValue)
@@ -28,7 +33,7 @@ import Wire
     bench.remove()
   }
 
-  @Test(arguments: Scenario.allCases) func everyStepRunTwiceEndsTheSame(scenario: Scenario) async throws {
+  @Test(arguments: scenarios) func everyStepRunTwiceEndsTheSame(scenario: Scenario) async throws {
     let bench = try CrashBench(scenario)
     let clean = try await bench.life("clean", [])
     let twice = try await bench.life("twice", ["twice"])
@@ -37,7 +42,7 @@ import Wire
   }
 
   /// A deletion while a server is built is two workflows, of which the first is undone in any case.
-  @Test(arguments: Scenario.allCases.filter { $0 != .deleteBuildingServer }) func killedInUndoAWorkflowStillEndsUndone(
+  @Test(arguments: scenarios.filter { $0 != .deleteBuildingServer }) func killedInUndoAWorkflowStillEndsUndone(
     scenario: Scenario
   ) async throws {
     let bench = try CrashBench(scenario)
@@ -61,7 +66,7 @@ import Wire
     bench.remove()
   }
 
-  @Test(.enabled(if: mode == "pairs"), arguments: Scenario.allCases)
+  @Test(.enabled(if: mode == "pairs"), arguments: scenarios)
   func killedAgainDuringRecoveryAWorkflowStillEndsWhole(scenario: Scenario) async throws {
     let bench = try CrashBench(scenario)
     let clean = try await bench.life("clean", [])
