@@ -243,6 +243,50 @@ import Testing
     }
   }
 
+  @Test func snapshotsThatComeAndGoDoNotAddUp() async throws {
+    try await VolumeBench.with { bench in
+      let volumes = try bench.local()
+      let (volume, kept) = (newID(), newID())
+      let export = bench.export(newID(), volume)
+      let machine = bench.initiator(export)
+      try await volumes.ensureVolume(volume, size: 256 * mebibyte, from: .blank)
+      _ = try await volumes.ensureExport(export)
+      try await machine.write(250, "0 256M")
+      func layers() -> Int { fileNames(in: "\(bench.folder)/v/layers").count }
+      let rounds = 30
+      for round in 0..<rounds {
+        // Half of them while the machine has the volume.
+        if round == rounds / 2 {
+          try await volumes.ensureSnapshot(kept, of: volume)
+          try await volumes.removeExport(export.attachment)
+        }
+        if round < rounds / 2 { try await machine.write(round + 1, "\(round)M 1M") }
+        let snapshot = newID()
+        try await volumes.ensureSnapshot(snapshot, of: volume)
+        try await volumes.removeSnapshot(snapshot, of: volume)
+        #expect(layers() < 12, "round \(round)")
+        // Killed while it merges.
+        if round % 6 == 5, let state = try await volumes.daemon(.volume(volume)).observe() {
+          kill(state.process, SIGKILL)
+          _ = try await volumes.ensureExport(export)
+        }
+      }
+      _ = try await volumes.ensureExport(export)
+      let copy = newID()
+      try await volumes.ensureVolume(copy, size: 256 * mebibyte, from: .snapshot(kept, of: volume))
+      let other = bench.export(newID(), copy)
+      _ = try await volumes.ensureExport(other)
+      for round in 0..<rounds / 2 {
+        #expect(try await machine.holds(round + 1, "\(round)M 1M"))
+        #expect(try await bench.initiator(other).holds(round + 1, "\(round)M 1M"))
+      }
+      #expect(try await machine.holds(250, "100M 156M"))
+      for layer in fileNames(in: "\(bench.folder)/v/layers") {
+        try await runChecked("qemu-img", ["check", "-q", "-U", "-f", "qcow2", "\(bench.folder)/v/layers/\(layer)"])
+      }
+    }
+  }
+
   @Test func foldersThatCannotBeUsedAreRefused() async throws {
     try await VolumeBench.with { bench in
       let long = "/tmp/" + String(repeating: "x", count: 60)

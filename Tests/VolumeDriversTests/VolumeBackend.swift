@@ -1,4 +1,5 @@
 import DriverInterfaces
+import Processes
 import Testing
 
 @testable import VolumeDrivers
@@ -8,6 +9,18 @@ enum VolumeBackend: String, CaseIterable, Sendable, CustomTestStringConvertible 
   case local, rbd
   var testDescription: String { rawValue }
   static var allCases: [VolumeBackend] { CephCluster.isWanted ? [.local, .rbd] : [.local] }
+
+  /// What the backend keeps on disk, whatever it is called.
+  func content(_ bench: VolumeBench, _ volumes: any VolumeInterface) async throws -> [String] {
+    switch self {
+    case .local: return fileNames(in: "\(bench.folder)/v/layers")
+    case .rbd:
+      let volumes = try #require(volumes as? RBDVolumes)
+      let images = try await volumes.rbd("ls", volumes.settings.pool).text
+      let trash = try await volumes.rbd("trash", "ls", volumes.settings.pool).text
+      return (images + trash).split(separator: "\n").map { String($0) }
+    }
+  }
 
   func with(_ body: (VolumeBench, any VolumeInterface) async throws -> Void) async throws {
     switch self {

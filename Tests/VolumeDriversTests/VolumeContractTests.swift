@@ -73,6 +73,36 @@ import Testing
   }
 
   @Test(arguments: VolumeBackend.allCases)
+  func sourcesGoBeforeWhatWasMadeFromThem(_ backend: VolumeBackend) async throws {
+    try await backend.with { bench, volumes in
+      let path = "\(bench.folder)/image.raw"
+      try await runChecked("qemu-img", ["create", "-q", "-f", "raw", path, "16M"])
+      try await runChecked("qemu-io", ["-f", "raw", "-c", "write -P 7 0 1M", path])
+      let image = RawImage(path: path, size: 16 * mebibyte, sha256: String(repeating: "c", count: 64))
+      let (first, second, third, snapshot) = (newID(), newID(), newID(), newID())
+      try await volumes.ensureVolume(first, size: 16 * mebibyte, from: .image(image, id: newID()))
+      try await volumes.ensureSnapshot(snapshot, of: first)
+      try await volumes.ensureVolume(second, size: 16 * mebibyte, from: .snapshot(snapshot, of: first))
+      try await volumes.ensureVolume(third, size: 32 * mebibyte, from: .volume(second))
+
+      unlink(path)
+      try await volumes.removeSnapshot(snapshot, of: first)
+      try await volumes.removeVolume(first)
+      try await volumes.removeVolume(second)
+
+      #expect(try await volumes.inventory() == VolumeInventory(volumes: [third]))
+      let export = bench.export(newID(), third)
+      _ = try await volumes.ensureExport(export)
+      #expect(try await bench.initiator(export).holds(7, "0 1M"))
+      try await bench.initiator(export).write(8, "0 64k")
+      try await volumes.removeExport(export.attachment)
+      try await volumes.removeVolume(third)
+      #expect(try await volumes.inventory() == VolumeInventory())
+      #expect(try await backend.content(bench, volumes) == [])
+    }
+  }
+
+  @Test(arguments: VolumeBackend.allCases)
   func aSnapshotIsTakenWhileAMachineWrites(_ backend: VolumeBackend) async throws {
     try await backend.with { bench, volumes in
       let volume = newID()

@@ -66,6 +66,7 @@ struct DiskDaemon: Sendable {
       let done: Void? = try self.withConnection { connection in
         let state = try self.state(connection)
         guard let name = overlay["node-name"]?.string, state.node != name else { return }
+        try Self.cancelJobs(connection)
         // Opened by one that was cut short here: then it is there already.
         if try Self.nodes(connection)[name] == nil { try connection.call("blockdev-add", overlay) }
         try connection.call("blockdev-snapshot", ["node": .string(state.node), "overlay": .string(name)])
@@ -78,8 +79,49 @@ struct DiskDaemon: Sendable {
   func resize(_ state: State, to size: Int) async throws {
     guard state.size <= size else { return }
     try await onThread("resize") {
+      _ = try self.withConnection { try Self.cancelJobs($0) }
       guard truncate(state.disk, off_t(size)) == 0 else { throw FileFailure("grow \(state.disk)") }
     }
+  }
+
+  /// Begins to take the content of some layers into the one below them, and returns; the layer above them then stands on that one.
+  /// A job that is cut short has changed nothing that can be seen: what it has copied is what the layers above it still hold.
+  /// - Parameters:
+  ///   - top: the highest of those that go.
+  ///   - base: what takes their content.
+  func merge(_ top: String, into base: String) async throws {
+    try await onThread("qmp") {
+      _ = try self.withConnection { connection in
+        let state = try self.state(connection)
+        guard try connection.call("query-block-jobs").array?.isEmpty ?? false else { return }
+        let nodes = try Self.nodes(connection)
+        func node(_ path: String) -> String? {
+          let name = Self.nodeName(path.split(separator: "/").last.map { String($0) } ?? path)
+          if nodes[name] != nil { return name }
+          return nodes.first { $0.value["format"] == "qcow2" && $0.value["filename"]?.string == path }?.key
+        }
+        guard let top = node(top), let below = node(base), top != state.node else { return }
+        try connection.call(
+          "block-commit",
+          [
+            "job-id": "merge", "device": .string(state.node), "top-node": .string(top), "base-node": .string(below),
+            "backing-file": JSON(base.split(separator: "/").last.map { String($0) }),
+          ])
+      }
+    }
+  }
+  /// What lays another layer over the top, or grows it, does not wait for a merge.
+  private static func cancelJobs(_ connection: QMPConnection) throws {
+    for attempt in 0..<500 {
+      let jobs = try connection.call("query-block-jobs").array ?? []
+      if jobs.isEmpty { return }
+      for job in jobs where attempt % 50 == 0 {
+        // One that has just ended by itself is not found.
+        _ = try? connection.call("block-job-cancel", ["device": job["device"] ?? .null])
+      }
+      usleep(10_000)
+    }
+    throw ControlError.refused("a merge of layers does not end")
   }
 
   /// Ends the daemon, if need be with SIGKILL, and takes its file away.

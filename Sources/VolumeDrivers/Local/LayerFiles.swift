@@ -94,6 +94,28 @@ final class LayerFiles: Sendable {
     return chain
   }
 
+  /// Layers below the top of a volume that no link leads to and on which only the next one stands: the highest and the
+  /// lowest of them, the names of those between included. Fewer than two: nil, there is nothing to merge.
+  func mergeable(_ volume: String) throws -> [String]? {
+    guard let top = layer(.volume(volume)) else { return nil }
+    let chain = try chain(from: top)
+    guard chain.count > 2 else { return nil }
+    var linked = Set(volumes.compactMap { layer(.volume($0)) })
+    linked.formUnion(snapshots.compactMap { layer(.snapshot($0.key, of: $0.value)) })
+    var above: [String: Int] = [:]
+    for name in fileNames(in: "\(folder)/layers") where name.hasSuffix(".qcow2") {
+      // One that is being made stands on something that has a link.
+      if let backing = try? header(name).backing { above[backing, default: 0] += 1 }
+    }
+    let run = chain.dropFirst().prefix { $0.hasSuffix(".qcow2") && !linked.contains($0) && above[$0] == 1 }
+    return run.count > 1 ? Array(run) : nil
+  }
+  /// Bytes on the disk.
+  func allocated(_ name: String) -> Int {
+    var information = stat()
+    return stat(path(ofLayer: name), &information) == 0 ? Int(information.st_blocks) * 512 : 0
+  }
+
   /// Keeps a layer that no link leads to yet from being collected, until `body` has ended.
   func making<T>(_ layer: String, _ body: () async throws -> T) async throws -> T {
     beingMade.withLock { $0[layer, default: 0] += 1 }

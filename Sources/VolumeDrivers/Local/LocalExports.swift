@@ -18,6 +18,8 @@ extension LocalVolumes {
         unit.isReadOnly = export.isReadOnly
         try await targets.ensure(export, unit)
         try afterEffect("target")
+        // What was too much to merge while nobody used the volume.
+        if try await onDisk({ try $0.chain(from: top).count }) > 8 { try await shorten(export.volume) }
         return targets.access(export.attachment)
       }
     }

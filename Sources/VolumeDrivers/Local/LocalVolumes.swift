@@ -178,7 +178,7 @@ public final class LocalVolumes: VolumeInterface, Sendable {
     try await runChecked("qemu-img", arguments + [files.path(ofLayer: layer), "\(size)"])
     try await settle(layer)
   }
-  private func settle(_ layer: String) async throws {
+  func settle(_ layer: String) async throws {
     try await onDisk { files in
       try files.links.sync(files.path(ofLayer: layer))
       try files.links.sync("\(files.folder)/layers")
