@@ -286,15 +286,21 @@ public final class RBDVolumes: VolumeInterface, Sendable {
       if result.status == Self.hasSnapshots { try await rbd("trash", "mv", image(base)) }
     }
   }
-  /// Removes what waits in the trash for copies that are gone now. The pool may be others' too: ours only.
+  /// Removes what waits in the trash for copies that are gone now, and then what waited for that. The pool may be others' too:
+  /// ours only.
   private func emptyTrash() async throws {
-    let result = try await rbd("trash", "ls", "--format", "json", settings.pool)
-    for entry in (try? JSON.parse(result.output))?.array ?? [] {
-      guard let id = entry["id"]?.string, let name = entry["name"]?.string,
-        name.hasPrefix("volume-") || name.hasPrefix("image-")
-      else { continue }
-      try await rbd(
-        "trash", "rm", "--no-progress", image(id), allowing: Self.notThere, Self.hasSnapshots, Self.isBusy)
+    var hasRemoved = true
+    while hasRemoved {
+      hasRemoved = false
+      let result = try await rbd("trash", "ls", "--format", "json", settings.pool)
+      for entry in (try? JSON.parse(result.output))?.array ?? [] {
+        guard let id = entry["id"]?.string, let name = entry["name"]?.string,
+          name.hasPrefix("volume-") || name.hasPrefix("image-")
+        else { continue }
+        let ending = try await rbd(
+          "trash", "rm", "--no-progress", image(id), allowing: Self.notThere, Self.hasSnapshots, Self.isBusy)
+        if ending.status == 0 { hasRemoved = true }
+      }
     }
   }
 
