@@ -40,6 +40,7 @@ import Testing
     Target 2: iqn.2026-11.org.steelyard:b
         System information:
             Driver: iscsi
+            State: offline
         I_T nexus information:
         LUN information:
         Account information:
@@ -58,7 +59,9 @@ import Testing
         == .init(
           size: "214748 MB", isReadOnly: true, store: "rdwr", path: "/v/disks/x/disk.1",
           scsiID: "aaaaaaaa11112222333344445555666"))
-    #expect(table.target(named: "iqn.2026-11.org.steelyard:b") == .init(number: 2, name: "iqn.2026-11.org.steelyard:b"))
+    #expect(
+      table.target(named: "iqn.2026-11.org.steelyard:b")
+        == .init(number: 2, name: "iqn.2026-11.org.steelyard:b", isReady: false))
     #expect(TargetTable("").targets.isEmpty)
   }
 

@@ -101,7 +101,8 @@ struct Initiator: Sendable {
   }
 
   /// Runs commands of qemu-io(1) in one session.
-  func io(_ commands: String...) async throws -> CommandResult {
+  func io(_ commands: String...) async throws -> CommandResult { try await io(commands) }
+  func io(_ commands: [String]) async throws -> CommandResult {
     var disk =
       "driver=raw,file.driver=iscsi,file.transport=tcp,file.portal=\(portal),file.target=\(target),file.lun=1,"
       + "file.initiator-name=\(name)"

@@ -220,9 +220,16 @@ import Testing
       _ = try await volumes.ensureExport(export)
       #expect(try await machine.capacity() == 128 * mebibyte)
       try await machine.write(1, "127M 1M")
+      // A session that writes meanwhile is cut and comes back: nothing that it wrote is lost, and it sees no error.
+      let pieces = (0..<200).map { "write -P 9 \($0 * 512)k 512k" }
+      async let writer = machine.io(pieces)
+      try await Task.sleep(for: .milliseconds(300))
 
       try await volumes.ensureSize(volume, gibibyte)
 
+      let written = try await writer
+      #expect(written.status == 0, "\(written.errorText)")
+      #expect(try await machine.holds(9, "0 100M"))
       #expect(try await machine.capacity() == gibibyte)
       #expect(try await machine.holds(1, "127M 1M"))
       try await machine.write(2, "1000M 1M")

@@ -93,6 +93,7 @@ public struct TargetDaemon: Sendable {
       // Only what is behind it is another: sessions are cut and find the new one when they come back.
       var same = found
       same.units[Self.unit] = Self.shown(unit)
+      same.isReady = true
       if Self.differences(same, export, unit).isEmpty, found.units[Self.unit]?.isReadOnly == unit.isReadOnly {
         try await renew(unit, of: found)
         return try await verify(export, unit)
@@ -120,7 +121,7 @@ public struct TargetDaemon: Sendable {
       guard let found = try await existing(attachment), let present = found.units[Self.unit] else { return }
       var unit = unit
       unit.isReadOnly = present.isReadOnly
-      if present == Self.shown(unit) { return }
+      if present == Self.shown(unit), found.isReady { return }
       try await renew(unit, of: found)
       guard try await existing(attachment)?.units[Self.unit] == Self.shown(unit) else {
         throw DriverError(.notInForce, device: Self.device, detail: "\(found.name) does not have the new logical unit")
@@ -210,6 +211,8 @@ public struct TargetDaemon: Sendable {
   /// is at work is an I/O error to it, and a cut session is not; the initiator comes back after its two seconds (RFC 7143,
   /// DefaultTime2Wait) and does again what was not answered.
   private func renew(_ unit: Unit, of target: TargetTable.Target) async throws {
+    // Nobody comes back before it is whole, to find a target without a disk.
+    try await setState("offline", of: target.number)
     if target.units[Self.unit] != nil {
       try await patiently("renew \(target.name)") {
         try await cutSessions(of: target.name)
@@ -220,6 +223,10 @@ public struct TargetDaemon: Sendable {
       }
     }
     try await make(unit, of: target.number)
+    try await setState("ready", of: target.number)
+  }
+  private func setState(_ state: String, of target: Int32) async throws {
+    try await call(.init(mode: .target, operation: .update, target: target, parameters: "state=\(state)"))
   }
 
   private func cutSessions(of name: String) async throws {
@@ -272,6 +279,7 @@ public struct TargetDaemon: Sendable {
   }
   static func differences(_ found: TargetTable.Target, _ export: VolumeExport, _ unit: Unit) -> [String] {
     var differences: [String] = []
+    if !found.isReady { differences.append("state") }
     if found.users != [export.userName] { differences.append("CHAP user") }
     if Set(found.accessList) != Set(export.initiators) { differences.append("access list") }
     if found.units[Self.unit] != shown(unit) { differences.append("logical unit") }

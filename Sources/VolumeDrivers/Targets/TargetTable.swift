@@ -3,6 +3,8 @@ struct TargetTable: Sendable, Equatable {
   struct Target: Sendable, Equatable {
     var number: Int32
     var name: String
+    /// Offline it refuses to let anybody in, in a way that initiators try again.
+    var isReady = true
     /// Sessions and the connection of each.
     var connections: [Connection] = []
     var units: [Int: Unit] = [:]
@@ -56,7 +58,7 @@ struct TargetTable: Sendable, Equatable {
       }
       let field = text.firstRange(of: ": ").map { (text[..<$0.lowerBound], String(text[$0.upperBound...])) }
       switch section {
-      case .system: break
+      case .system: if let field, field.0 == "State" { target?.isReady = field.1 == "ready" }
       case .users: target?.users.append(String(text))
       case .accessList: target?.accessList.append(String(text))
       case .nexus:
