@@ -233,6 +233,13 @@ import Testing
       #expect(try await machine.capacity() == gibibyte)
       #expect(try await machine.holds(1, "127M 1M"))
       try await machine.write(2, "1000M 1M")
+      // Left offline by a server that was killed meanwhile.
+      let table = try #require(try await bench.targets.tableIfRunning())
+      let target = try #require(table.targets.first)
+      try await bench.targets.call(
+        .init(mode: .target, operation: .update, target: target.number, parameters: "state=offline"))
+      #expect(try await !machine.canLogIn())
+      _ = try await volumes.ensureExport(export)
       // Smaller is nothing to do; the same again too.
       try await volumes.ensureSize(volume, 64 * mebibyte)
       _ = try await volumes.ensureExport(export)
