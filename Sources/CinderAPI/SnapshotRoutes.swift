@@ -53,11 +53,11 @@ struct SnapshotRoutes: Sendable {
     let body = try Reading.object(try await request.object(), "snapshot")
     // Upstream looks for the volume "None" there.
     guard let id = body["volume_id"]?.string else { throw APIError.notFound("Volume None could not be found.") }
-    // Since 3.66 the flag goes without saying.
-    let isForced = try Reading.bool(body["force"], "force") ?? false || view.version.minor >= 66
+    // Of a volume in use always, as since 3.66: clients drop the flag where the server speaks that.
+    _ = try Reading.bool(body["force"], "force")
     return try await cinder.database.write { session in
       let volume = try Lookup.ownVolume(id, actor, session)
-      guard volume.status == .available || (isForced && volume.status == .inUse) else {
+      guard [.available, .inUse].contains(volume.status) else {
         throw APIError.badRequest(
           "Invalid volume: Volume \(volume.id) status must be available, but current status is: \(volume.status.rawValue)."
         )
