@@ -39,6 +39,9 @@ public enum Scenario: String, Sendable, CaseIterable {
   case revertVolume = "revert-volume"
   case attachVolume = "attach-volume"
   case detachVolume = "detach-volume"
+  case backUpVolume = "back-up-volume"
+  case restoreVolume = "restore-volume"
+  case deleteBackup = "delete-backup"
   // Machines that boot from volumes.
   case deployVolume = "deploy-volume"
   case undeployVolume = "undeploy-volume"
@@ -47,7 +50,7 @@ public enum Scenario: String, Sendable, CaseIterable {
   public var isOfVolume: Bool {
     switch self {
     case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
-      .attachVolume, .detachVolume:
+      .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup:
       true
     default: false
     }
@@ -73,7 +76,7 @@ public enum Scenario: String, Sendable, CaseIterable {
     case .inspect, .provide, .manualClean, .inspectByDriver, .provideByDriver, .manualCleanByDriver: .manageable
     case .deploy, .deployByDriver, .startLease, .deployVolume, .createServer, .deleteBuildingServer: .available
     case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
-      .attachVolume, .detachVolume:
+      .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup:
       .available
     case .undeploy, .undeployVolume, .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot, .endLease, .rescue,
       .deleteServer:
@@ -90,7 +93,7 @@ public enum Scenario: String, Sendable, CaseIterable {
       .deleteBuildingServer:
       .available
     case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
-      .attachVolume, .detachVolume:
+      .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup:
       .available
     case .deploy, .deployByDriver, .deployVolume, .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot,
       .unrescue, .createServer:
@@ -106,7 +109,7 @@ public enum Scenario: String, Sendable, CaseIterable {
     case .provide, .provideByDriver, .manualClean, .manualCleanByDriver, .endLease: .cleanFailed
     case .startLease: .available
     case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
-      .attachVolume, .detachVolume:
+      .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup:
       .available
     case .deploy, .deployByDriver, .deployVolume, .createServer: .deployFailed
     case .undeploy, .undeployVolume, .deleteServer, .deleteBuildingServer: .error
@@ -212,6 +215,7 @@ public struct CrashSite: Sendable {
       switches: parts.switches?(worldSwitch) ?? worldSwitch, boot: parts.boot?(worldBoot) ?? worldBoot,
       images: try parts.images?(database) ?? worldImages, configDrives: parts.configDrives ?? worldImages,
       routing: parts.routing?(world), volumes: ["local": WorldVolumes(world)],
+      backups: WorldBackups(world),
       logger: complaints.logger, runnerSettings: runner,
       probe: { point in
         if let fill, point == "\(fill):after-effect" { fillDisk(of: folder, for: 1500) }
@@ -402,7 +406,7 @@ public struct CrashSite: Sendable {
       switch scenario {
       case .discover: break
       case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
-        .attachVolume, .detachVolume:
+        .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup:
         try beginVolume(scenario, at: now, in: session)
       case .deployVolume:
         try insertVolume(at: now, in: session)

@@ -9,6 +9,7 @@ extension CrashSite {
   static let volume = "77777777-7777-4777-8777-777777777777"
   static let clone = "77777777-7777-4777-8777-777777777778"
   static let snapshot = "88888888-8888-4888-8888-888888888888"
+  static let backup = "bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb"
   static let attachment = "99999999-9999-4999-8999-999999999999"
   private static let type = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa"
 
@@ -20,6 +21,9 @@ extension CrashSite {
     }
     for snapshot in try VolumeSnapshotStore.list(VolumeListing(.everything), in: session) {
       out["snapshot \(snapshot.id)"] = .string(snapshot.status.rawValue)
+    }
+    for backup in try VolumeBackupStore.list(VolumeListing(.everything), in: session) {
+      out["backup \(backup.id)"] = .string("\(backup.status.rawValue) \(backup.objectCount)")
     }
     // A new attachment has another id in each life.
     let attachments = try VolumeAttachmentStore.list(.everything, box: box, in: session)
@@ -37,6 +41,7 @@ extension CrashSite {
     if [.cloneVolume, .deleteSnapshot, .revertVolume, .deleteVolume].contains(scenario) {
       try world.ensure("snapshot/\(Self.snapshot)", "\(Self.volume) older")
     }
+    if [.restoreVolume, .deleteBackup].contains(scenario) { try world.ensure("backup/\(Self.backup)", "p") }
     if [.detachVolume, .undeployVolume].contains(scenario) {
       try world.ensure("export/\(Self.attachment)", "\(Self.volume) iqn.2026-11.test:one")
     }
@@ -57,6 +62,11 @@ extension CrashSite {
     snapshot.status = .available
     try VolumeSnapshotStore.insert(snapshot, in: session)
     return snapshot
+  }
+  private func backup(of volume: Volume, at now: Timestamp) -> VolumeBackup {
+    var backup = VolumeBackup(volumeID: volume.id, projectID: "p", userID: "u", size: 1, createdAt: now)
+    backup.id = Self.backup
+    return backup
   }
   func insertAttachment(at now: Timestamp, isOfNode: Bool, in session: any Session) throws {
     var attachment = VolumeAttachment(
@@ -110,6 +120,16 @@ extension CrashSite {
     case .revertVolume:
       let snapshot = try insertSnapshot(of: volume, at: now, in: session)
       try conductor.revertVolume(&volume, to: snapshot, by: .system, in: session)
+    case .backUpVolume: try conductor.backUp(&volume, as: backup(of: volume, at: now), by: .system, in: session)
+    case .restoreVolume, .deleteBackup:
+      var backup = backup(of: volume, at: now)
+      backup.status = .available
+      try VolumeBackupStore.insert(backup, in: session)
+      if scenario == .restoreVolume {
+        try conductor.restore(&backup, to: &volume, isNew: false, by: .system, in: session)
+      } else {
+        try conductor.deleteBackup(&backup, by: .system, in: session)
+      }
     case .attachVolume:
       // By a fixed name, so that each life makes the same target.
       try insertAttachment(at: now, isOfNode: false, in: session)

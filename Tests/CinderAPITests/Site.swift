@@ -42,12 +42,14 @@ struct Site: Sendable {
       let images = WorldImages(world)
       var settings = ConductorSettings()
       settings.dataFolder = folder
+      settings.volumeBoot = VolumeBootSettings(
+        server: "10.77.0.1", port: 8078, first: "10.77.0.2", last: "10.77.0.3", portals: ["10.77.0.1:3260"])
       var logger = Logger(label: "test")
       logger.logLevel = .critical
       let conductor = Conductor(
         database: database, settings: settings, hardwareTypes: [WorldHardware(world)], switches: WorldSwitch(world),
         boot: WorldBoot(world, machines: [:]), images: images, configDrives: images,
-        volumes: ["local": WorldVolumes(world)], logger: logger, clock: CrashSite.now)
+        volumes: ["local": WorldVolumes(world)], backups: WorldBackups(world), logger: logger, clock: CrashSite.now)
       let facade = CinderAPI(database: database, conductor: conductor)
       let app = Application(
         responder: APIResponder(services: [facade.service], authenticator: Names(), clock: CrashSite.now),

@@ -5,7 +5,7 @@ enum ForeignWords {
     "image", "lease", "offer", "domain", "limit", "access_rule", "stored_credential", "access",
     "portgroup", "connector", "target", "rbac_policy", "subnetpool", "address_scope", "trunk", "parent", "subport",
     "router", "floatingip", "forwarding", "security_group", "security_group_rule", "volume", "snapshot", "attached",
-    "attachment", "transfer", "staged", "filled", "task",
+    "attachment", "transfer", "backup", "staged", "filled", "task",
     "server", "server_group", "flavor", "machine",
   ]
   private static let words =

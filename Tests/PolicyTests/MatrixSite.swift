@@ -161,7 +161,7 @@ final class MatrixSite {
     let conductor = Conductor(
       database: database, settings: settings, hardwareTypes: [WorldHardware(world)], switches: WorldSwitch(world),
       boot: WorldBoot(world, machines: [:]), images: images, configDrives: images,
-      volumes: ["local": WorldVolumes(world)], logger: logger, clock: Self.now)
+      volumes: ["local": WorldVolumes(world)], backups: WorldBackups(world), logger: logger, clock: Self.now)
     let authority = TokenAuthority(keys: keys, clock: Self.now)
     try await database.read { try authority.load(in: $0) }
     // No workflow runs here: nobody waits for a target.

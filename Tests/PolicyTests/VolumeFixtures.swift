@@ -43,6 +43,11 @@ extension Fixtures {
         volumeID: other.id, sourceProjectID: project, keyHash: Digest.sha256Hex("key"), createdAt: now)
       transfer.id = MatrixSite.uuid("transfer-\(side)")
       try VolumeTransferStore.insert(transfer, in: session)
+      var backup = VolumeBackup(volumeID: volume.id, projectID: project, userID: user, size: 1, createdAt: now)
+      backup.id = MatrixSite.uuid("backup-\(side)")
+      backup.name = "b-\(side)"
+      backup.status = .available
+      try VolumeBackupStore.insert(backup, in: session)
     }
   }
 
@@ -56,7 +61,7 @@ extension Fixtures {
     default: nil
     }
   }
-  static let volumeKinds: Set<String> = ["volume", "snapshot", "attachment", "transfer", "project"]
+  static let volumeKinds: Set<String> = ["volume", "snapshot", "attachment", "transfer", "backup", "project"]
 
   static let volumeBodies: [String: JSON] = {
     let volume = "/v3/volumes/{volume}", snapshot = "/v3/snapshots/{snapshot}", type = "/v3/types/{type}"
@@ -81,6 +86,9 @@ extension Fixtures {
       // With the right key it is anybody's, as upstream.
       "POST /v3/volume-transfers/{transfer}/accept": ["accept": ["auth_key": "wrong"]],
       "POST /v3/os-volume-transfer/{transfer}/accept": ["accept": ["auth_key": "wrong"]],
+      "POST /v3/backups": ["backup": ["volume_id": .string(MatrixSite.uuid("volume-tenant"))]],
+      "PUT /v3/backups/{backup}": ["backup": ["name": "x"]], "POST /v3/backups/{backup}/restore": ["restore": [:]],
+      "POST /v3/backups/{backup}/action": ["os-reset_status": ["status": "available"]],
       "PUT /v3/os-quota-sets/{project}": ["quota_set": ["volumes": 5]],
     ]
     return bodies.reduce(into: [:]) { $0["cinder \($1.key)"] = $1.value }

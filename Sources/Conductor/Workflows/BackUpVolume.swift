@@ -83,7 +83,9 @@ extension Conductor {
 
   /// `restoring-backup`: a volume gets the content of a backup. The subject is the volume. Params: `backup`.
   static func restoreVolume(_ parts: Parts) -> WorkflowDefinition {
-    @Sendable func path(_ context: StepContext) -> String { "\(parts.settings.dataFolder)/restores/\(context.subject).raw" }
+    @Sendable func path(_ context: StepContext) -> String {
+      "\(parts.settings.dataFolder)/restores/\(context.subject).raw"
+    }
     return WorkflowDefinition(
       kind: "restore-volume",
       steps: [
