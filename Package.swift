@@ -89,11 +89,18 @@ let package = Package(
     library("VolumeDrivers", ["DriverInterfaces", "Cryptography", "Domain", "Wire", "Processes", "CLinux", logging]),
     library("BootServices", ["DriverInterfaces", "Domain", "Wire", "Processes", logging, lifecycle]),
 
-    // Those who are told what happens.
+    // What others' URLs lead to: those who are told what happens, and images from the web.
+    library(
+      "OutboundHTTP",
+      [
+        "DriverInterfaces", "Domain", "Processes", "CLinux",
+        .product(name: "AsyncHTTPClient", package: "async-http-client"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+      ] + nio),
     library(
       "Webhooks",
       [
-        "DriverInterfaces", "Processes", "CLinux", logging,
+        "OutboundHTTP", "DriverInterfaces", "Processes", logging,
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
       ] + nio),
@@ -146,7 +153,8 @@ let package = Package(
       dependencies: [
         "KeystoneAPI", "IronicAPI", "NeutronAPI", "GlanceAPI", "CinderAPI", "NovaAPI", "LeapAPI", "AgentAPI",
         "APISupport",
-        "Conductor", "Workflows", "Store", "Webhooks", "RedfishDriver", "IPMIDriver", "FakeDriver", "SwitchDrivers",
+        "Conductor", "Workflows", "Store", "Webhooks", "OutboundHTTP", "RedfishDriver", "IPMIDriver", "FakeDriver",
+        "SwitchDrivers",
         "VolumeDrivers",
         "BootServices",
         "DriverInterfaces", "Domain", "Wire", "Lab", "Processes", "Cryptography", "CLinux", arguments, logging,

@@ -8,12 +8,20 @@ import Wire
 public struct GlanceAPI: Sendable {
   let database: Database
   let folder: ImageFolder
+  /// What fetches images from the web; nil where that is not offered.
+  let downloads: ImageDownloads?
 
-  /// - Parameter folder: tidied up (``ImageFolder/prepare(_:)``) before the first request.
-  public init(database: Database, folder: ImageFolder) {
+  /// - Parameters:
+  ///   - folder: tidied up (``ImageFolder/prepare(_:)``) before the first request.
+  ///   - downloads: running; nil does not offer them.
+  public init(database: Database, folder: ImageFolder, downloads: ImageDownloads? = nil) {
     self.database = database
     self.folder = folder
+    self.downloads = downloads
   }
+  var intake: ImageIntake { ImageIntake(database: database, folder: folder) }
+  /// The ways of an import.
+  var importMethods: [String] { downloads == nil ? ["glance-direct"] : ["glance-direct", "web-download"] }
 
   public var service: Service {
     Service(

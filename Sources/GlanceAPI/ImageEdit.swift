@@ -9,7 +9,7 @@ struct ImageEdit {
 
   private static let mostProperties = 128
   private static let diskFormats = ImageContent.diskFormats
-  private static let containers: Set<String> = ["bare", "ami", "ari", "aki"]
+  private static let containers: Set<String> = ["bare", "compressed", "ami", "ari", "aki"]
 
   /// Sets an attribute or a property.
   mutating func set(_ name: String, _ value: JSON) throws {

@@ -2,9 +2,9 @@ import APISupport
 import Conductor
 import Domain
 import HTTPTypes
+import Hummingbird
 import NIOCore
 import Store
-import Synchronization
 import Wire
 
 /// `/v2/images/{image}/file` and `stage`: an image's content. Source: Glance API reference, "Image data" and "Stage binary image
@@ -25,7 +25,7 @@ struct ImageFileRoutes: Sendable {
     ]
   }
 
-  /// Pieces are gathered to this many bytes before they go to the disk's thread, and read in the same.
+  /// Content is read from the disk in pieces of this many bytes.
   private static let pieceLength = 1 << 20
 
   /// - Parameter status: what the image is when all of it is here.
@@ -36,152 +36,62 @@ struct ImageFileRoutes: Sendable {
       throw APIError(.unsupportedMediaType, "An image's content is sent as application/octet-stream.")
     }
     let uploadID = Identifier.uuid()
-    let settings = glance.folder.settings
+    let intake = glance.intake
     let underway = glance.folder.uploadsUnderway
     underway.begin(uploadID)
     defer { underway.end(uploadID) }
-    let (declared, limit) = try await glance.database.write { session -> (String, Int) in
-      // One whose end could not be written down must not keep its image from being uploaded.
-      _ = try ImageStore.resetUploads(besides: underway.ids, in: session)
-      var image = try ImageLookup.changeable(id, actor, verb: "upload data to", session)
-      guard image.status == .queued else {
-        let next = status == .active ? "saving" : "uploading"
-        throw APIError.conflict("Image status transition from \(image.status.rawValue) to \(next) is not allowed.")
-      }
-      guard let format = image.diskFormat, image.containerFormat != nil else {
-        throw APIError.badRequest("Properties disk_format, container_format must be set prior to saving data.")
-      }
-      guard try ImageStore.uploadsUnderway(owner: image.owner, in: session) < settings.mostUploadsAtOnce else {
-        throw APIError.conflict(
-          "The project has \(settings.mostUploadsAtOnce) uploads going on, which is the most; wait for one to end.")
-      }
-      let left = settings.largestPerProject - (try ImageStore.bytesUsed(owner: image.owner, in: session))
-      image.status = .saving
-      image.uploadID = uploadID
-      try ImageStore.update(image, in: session)
-      return (format, max(0, min(settings.largestImage, left)))
-    }
     do {
-      let facts = try await receive(request, id, uploadID, declared: declared, limit: limit)
-      try await finish(id, uploadID, facts, becoming: status, at: request.now)
-    } catch {
-      // Cut off, too large or refused: nothing of it is left, and the owner can upload again. The connection's task may be
-      // cancelled by now, and this must happen all the same.
-      await Task { await giveUp(id, uploadID) }.value
-      throw Self.apiError(error)
-    }
+      let content = try await glance.database.write { session in
+        // One whose end could not be written down must not keep its image from being uploaded.
+        _ = try ImageStore.resetUploads(besides: underway.ids, in: session)
+        var image = try ImageLookup.changeable(id, actor, verb: "upload data to", session)
+        guard image.status == .queued else {
+          let next = status == .active ? "saving" : "uploading"
+          throw APIError.conflict("Image status transition from \(image.status.rawValue) to \(next) is not allowed.")
+        }
+        guard let declared = image.declared else {
+          throw APIError.badRequest("Properties disk_format, container_format must be set prior to saving data.")
+        }
+        return try intake.admit(
+          &image, declared: declared, uploadID: uploadID, as: .saving, becoming: status, in: session)
+      }
+      let length = request.headers[.contentLength].flatMap { Int($0) }
+      try await intake.take(content, length: length, now: { request.now }) { upload, arrival in
+        try await Self.feed(request.stream, into: upload, arrival)
+      }
+    } catch { throw Self.apiError(error) }
     return .noContent
   }
 
-  private func receive(_ request: APIRequest, _ id: String, _ uploadID: String, declared: String, limit: Int)
-    async throws -> ImageFacts
-  {
-    let length = request.headers[.contentLength].flatMap { Int($0) }
-    if let length, length > limit { throw UploadError.tooLarge(limit: limit) }
-    let upload = try await glance.folder.upload(id, uploadID: uploadID, limit: limit)
+  /// Hands over a request's body.
+  private static func feed(_ body: RequestBody, into upload: ImageUpload, _ arrival: ImageIntake.Arrival) async throws {
     do {
-      try await take(request, into: upload)
-      let settings = glance.folder.settings
-      return try await upload.publish(declared: declared, length: length, largestDisk: settings.largestDisk)
-    } catch {
-      upload.discard()
-      throw error
-    }
-  }
-
-  /// Takes the whole body; a sender that stands still is cut off.
-  private func take(_ request: APIRequest, into upload: ImageUpload) async throws {
-    let patience = glance.folder.settings.uploadPatience
-    let arrival = Arrival()
-    try await withThrowingTaskGroup(of: Void.self) { group in
-      group.addTask {
-        var piece: [UInt8] = []
-        piece.reserveCapacity(Self.pieceLength + (64 << 10))
-        do {
-          for try await chunk in request.stream {
-            arrival.note()
-            piece.append(contentsOf: chunk.readableBytesView)
-            if piece.count >= Self.pieceLength {
-              try await upload.append(piece)
-              piece.removeAll(keepingCapacity: true)
-              arrival.note()
-            }
-          }
-        } catch let error as UploadError { throw error } catch {
-          // Nobody hears it; the log shows a client that left, not a fault of ours.
-          throw error is any APIErrorConvertible ? error : UploadError.cutOff
-        }
-        // A cancelled task sees the end of the body where there is none.
-        if Task.isCancelled { throw UploadError.cutOff }
-        if !piece.isEmpty { try await upload.append(piece) }
-      }
-      group.addTask {
-        while true {
-          try await Task.sleep(for: max(patience / 4, .milliseconds(50)))
-          if arrival.age > patience { throw UploadError.cutOff }
+      for try await var chunk in body {
+        arrival.note()
+        while chunk.readableBytes > 0 {
+          chunk.moveReaderIndex(forwardBy: chunk.withUnsafeReadableBytes { upload.fill($0) })
+          guard upload.isFull else { continue }
+          try await upload.flush()
+          arrival.note()
         }
       }
-      defer { group.cancelAll() }
-      try await group.next()
+    } catch let error as UploadError { throw error } catch {
+      // Nobody hears it; the log shows a client that left, not a fault of ours.
+      throw error is any APIErrorConvertible ? error : UploadError.cutOff
     }
+    // A cancelled task sees the end of the body where there is none.
+    if Task.isCancelled { throw UploadError.cutOff }
   }
 
-  private func finish(
-    _ id: String, _ uploadID: String, _ facts: ImageFacts, becoming status: Image.Status, at now: Timestamp
-  ) async throws {
-    let settings = glance.folder.settings
-    let isThere = try await glance.database.write { session in
-      guard var image = try ImageStore.get(id, in: session), image.uploadID == uploadID else { return false }
-      // Others of the project may have come to their end meanwhile.
-      let left = settings.largestPerProject - (try ImageStore.bytesUsed(owner: image.owner, in: session))
-      guard facts.size <= left else { throw UploadError.tooLarge(limit: max(0, left)) }
-      image.status = status
-      image.uploadID = nil
-      image.size = facts.size
-      image.virtualSize = facts.virtualSize
-      image.md5 = facts.md5
-      image.sha256 = facts.sha256
-      image.sha512 = facts.sha512
-      image.updatedAt = now
-      try ImageStore.update(image, in: session)
-      return true
-    }
-    guard isThere else {
-      glance.folder.removeContent(of: id)
-      throw APIError(.gone, "Image \(id) was deleted during the upload.")
-    }
-  }
-
-  private func giveUp(_ id: String, _ uploadID: String) async {
-    let folder = glance.folder
-    // A database that fails here has failed before (a full disk): the next upload, or the sweeper, puts the image back to
-    // queued, and the sweeper removes what is left of it.
-    try? await glance.database.write { session in
-      guard var image = try ImageStore.get(id, in: session), image.uploadID == uploadID else { return }
-      image.status = .queued
-      image.uploadID = nil
-      try ImageStore.update(image, in: session)
-      // It may have got its name before the database failed.
-      session.afterCommit { folder.removeContent(of: id) }
-    }
-  }
-
-  private static func apiError(_ error: any Error) -> any Error {
+  static func apiError(_ error: any Error) -> any Error {
     guard let error = error as? UploadError else { return error }
     switch error {
-    case .tooLarge(let limit):
-      return APIError(
-        .contentTooLarge,
-        "The image is larger than the \(limit) bytes that are left for it (the site's limit, or the project's).")
-    case .diskFull:
-      return APIError(
-        .contentTooLarge, "Image storage media is full: the administrator must free space. Nothing was kept.")
-    case .refused(let sentence): return APIError.badRequest(sentence)
-    case .cutOff:
-      return APIError.badRequest(
-        "The upload was cut off before its end, or stood still for too long; nothing of it was kept.")
+    case .tooMany(let sentence): return APIError.conflict(sentence)
+    case .tooLarge, .diskFull: return APIError(.contentTooLarge, error.description)
+    case .refused, .cutOff: return APIError.badRequest(error.description)
+    case .deleted: return APIError(.gone, error.description)
     case .storage: return error
-    case .missing: return APIError(.internalServerError, "The image's content is gone from the server's disk.")
+    case .missing: return APIError(.internalServerError, error.description)
     }
   }
 
@@ -243,11 +153,4 @@ struct ImageFileRoutes: Sendable {
     guard let last = halves[1].isEmpty ? Int.max : Int(halves[1]), last >= first else { return .whole }
     return first >= size ? .impossible : .part(first..<(min(size - 1, last) + 1))
   }
-}
-
-/// When the last piece came in.
-private final class Arrival: Sendable {
-  private let last = Mutex(ContinuousClock.now)
-  func note() { last.withLock { $0 = .now } }
-  var age: Duration { last.withLock { .now - $0 } }
 }

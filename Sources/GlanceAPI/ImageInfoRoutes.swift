@@ -12,7 +12,7 @@ struct ImageInfoRoutes: Sendable {
       Endpoint(.get, "/v2/info/import", .authenticated, "Lists ways to import") { _ in
         APIResponse(json: [
           "import-methods": [
-            "description": "Import methods available.", "type": "array", "value": JSON(ImageImportRoutes.methods),
+            "description": "Import methods available.", "type": "array", "value": JSON(glance.importMethods),
           ]
         ])
       },

@@ -156,7 +156,7 @@ struct ImageRoutes: Sendable {
       image, .created,
       headers: [
         .location: "\(request.serviceURL)/v2/images/\(image.id)",
-        .init(known: "OpenStack-image-import-methods"): ImageImportRoutes.methods.joined(separator: ","),
+        .init(known: "OpenStack-image-import-methods"): glance.importMethods.joined(separator: ","),
       ])
   }
 

@@ -94,20 +94,33 @@ public enum ImageStore {
     } ?? 0
   }
   public static func uploadsUnderway(owner: String, in session: any Session) throws -> Int {
-    try session.first("SELECT COUNT(*) FROM images WHERE owner = $1 AND status = 'saving'", [.text(owner)]) {
-      $0.int(0)
-    } ?? 0
+    try session.first(
+      "SELECT COUNT(*) FROM images WHERE owner = $1 AND status IN ('saving', 'importing')", [.text(owner)]
+    ) { $0.int(0) } ?? 0
+  }
+  /// Of all projects.
+  public static func downloadsUnderway(in session: any Session) throws -> Int {
+    try session.first("SELECT COUNT(*) FROM images WHERE status = 'importing'", []) { $0.int(0) } ?? 0
   }
   public static func count(owner: String, in session: any Session) throws -> Int {
     try session.first("SELECT COUNT(*) FROM images WHERE owner = $1", [.text(owner)]) { $0.int(0) } ?? 0
   }
-  /// Uploads that nobody sends any more: back to `queued`, so that the owner can upload again.
-  /// - Parameter live: the uploads that go on.
+  /// Uploads and downloads that go on no more: back to `queued`, so that the owner can begin again; the downloads' tasks fail.
+  /// - Parameter live: those that go on.
   /// - Returns: how many there were.
   public static func resetUploads(besides live: Set<String>, in session: any Session) throws -> Int {
-    var query = Query("UPDATE images SET status = 'queued', upload_id = NULL WHERE status = 'saving'")
-    if !live.isEmpty { query.appendIn("AND upload_id NOT IN", live.sorted().map { .text($0) }) }
-    return try session.execute(query)
+    func narrow(_ query: inout Query) {
+      if !live.isEmpty { query.appendIn("AND upload_id NOT IN", live.sorted().map { .text($0) }) }
+    }
+    var tasks = Query("UPDATE image_tasks SET status = 'failure', message =")
+    tasks.append("?", .text("The import broke off on the server's side; import again."))
+    tasks.append("WHERE status = 'processing' AND image_id IN (SELECT id FROM images WHERE status = 'importing'")
+    narrow(&tasks)
+    tasks.append(")")
+    _ = try session.execute(tasks)
+    var images = Query("UPDATE images SET status = 'queued', upload_id = NULL WHERE status IN ('saving', 'importing')")
+    narrow(&images)
+    return try session.execute(images)
   }
 
   // Members

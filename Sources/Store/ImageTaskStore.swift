@@ -1,4 +1,5 @@
 import Domain
+import Wire
 
 /// Imports of images. They go with their image.
 public enum ImageTaskStore {
@@ -35,5 +36,14 @@ public enum ImageTaskStore {
         Value(task.method), .text(task.status.rawValue), .text(task.message), Value(task.createdAt),
         Value(task.updatedAt),
       ])
+  }
+  /// Ends a task that is processing.
+  /// - Parameter message: why it failed; empty else.
+  public static func end(
+    _ id: String, _ status: ImageTask.Status, message: String, at now: Timestamp, in session: any Session
+  ) throws {
+    try session.execute(
+      "UPDATE image_tasks SET status = $1, message = $2, updated_at = $3 WHERE id = $4 AND status = 'processing'",
+      [.text(status.rawValue), .text(message), Value(now), .text(id)])
   }
 }

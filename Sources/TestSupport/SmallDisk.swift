@@ -41,6 +41,23 @@ public struct SmallDisk: Sendable {
     }
   }
 
+  /// The same in the mount namespace of the test, for what mounts parts of it elsewhere; a test that is killed leaves it.
+  public static func withMounted<T: Sendable>(
+    megabytes: Int, _ body: @escaping @Sendable (SmallDisk) async throws -> T
+  ) async throws -> T {
+    try await withFolder("disk") { folder in
+      try await runChecked("mount", ["-t", "tmpfs", "-o", "size=\(megabytes)m", "tmpfs", folder])
+      do {
+        let value = try await body(SmallDisk(path: folder, process: "self"))
+        try await runChecked("umount", ["--lazy", folder])
+        return value
+      } catch {
+        try await runChecked("umount", ["--lazy", folder])
+        throw error
+      }
+    }
+  }
+
   private static func read(_ path: String) -> String? {
     guard let file = fopen(path, "re") else { return nil }
     defer { fclose(file) }

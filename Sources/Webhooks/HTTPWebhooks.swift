@@ -3,6 +3,7 @@ import DriverInterfaces
 import Logging
 import NIOCore
 import NIOHTTP1
+import OutboundHTTP
 import Processes
 
 /// Webhooks over HTTP and HTTPS.
@@ -71,22 +72,21 @@ public struct HTTPWebhooks: WebhookInterface {
 
   /// - Throws: ``WebhookError`` for a name without an address, or one with an address on this machine or its links.
   private static func address(of host: String, _ webhook: Webhook) async throws -> String {
-    let found: Result<[(ReceiverAddress, ReceiverAddress.Kind)], WebhookError> = await withCheckedContinuation {
-      waiter in
+    let found: Result<[RemoteAddress], WebhookError> = await withCheckedContinuation { waiter in
       startThread("webhook name") {
-        do throws(ReceiverAddress.LookUpFailure) {
-          waiter.resume(returning: .success(try ReceiverAddress.lookUp(host)))
+        do throws(RemoteAddress.LookUpFailure) {
+          waiter.resume(returning: .success(try RemoteAddress.lookUp(host)))
         } catch {
           waiter.resume(returning: .failure(WebhookError("\(host): \(error.description)")))
         }
       }
     }
     let addresses = try found.get()
-    if !webhook.isLocalAllowed, let (local, _) = addresses.first(where: { $0.1 == .local }) {
+    if !webhook.isLocalAllowed, let local = addresses.first(where: { $0.kind == .local }) {
       throw WebhookError(
         "\(host) is \(local.text), which is this machine or its link: set allow_local if that is meant")
     }
-    guard let (first, _) = addresses.first else { throw WebhookError("\(host) has no address") }
+    guard let first = addresses.first else { throw WebhookError("\(host) has no address") }
     return first.text
   }
 

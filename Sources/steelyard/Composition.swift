@@ -17,6 +17,7 @@ import Logging
 import NIOSSL
 import NeutronAPI
 import NovaAPI
+import OutboundHTTP
 import RedfishDriver
 import ServiceLifecycle
 import Store
@@ -136,10 +137,15 @@ struct Composition {
       try conductor.detachVIF(
         networkPortID: port.id, node: &node, by: Requester(actor, requestID: requestID), in: session)
     }
+    let downloads = try configuration.webContent().map { rules in
+      ImageDownloads(
+        intake: ImageIntake(database: database, folder: parts.imageFolder), web: WebContent(rules),
+        logger: Logger(label: "images"), clock: systemClock)
+    }
     let others = [
       IronicAPI(database: database, conductor: conductor, longestPage: configuration.limits.page).service,
       neutron.service,
-      GlanceAPI(database: database, folder: parts.imageFolder).service,
+      GlanceAPI(database: database, folder: parts.imageFolder, downloads: downloads).service,
       CinderAPI(database: database, conductor: conductor).service,
       NovaAPI(
         database: database, conductor: conductor, networks: neutron, consoleURL: Self.consoleURL(configuration)
@@ -202,6 +208,7 @@ struct Composition {
           socket: try ListeningSocket.open(host: configuration.console.address, port: port), database: database,
           consoles: parts.consoles, tls: tls, logger: Logger(label: "console-proxy"), clock: systemClock))
     }
+    if let downloads { services.append(downloads) }
     let webhooks = try configuration.webhookReceivers()
     if !webhooks.isEmpty {
       services.append(

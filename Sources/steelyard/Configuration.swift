@@ -156,6 +156,14 @@ struct Configuration: Codable, Sendable {
       }
     }
   }
+  /// What images may be fetched from the web for tenants (`web-download`).
+  struct Images: Codable, Sendable {
+    var web_download = true
+    /// Names that may lead anywhere, networks beside the public Internet, ports beside 80 and 443.
+    var web_download_hosts: [String] = []
+    var web_download_networks: [String] = []
+    var web_download_ports: [Int] = []
+  }
   struct Limits: Codable, Sendable {
     /// Seconds from power on to the agent's call.
     var agent_patience = 900
@@ -211,6 +219,7 @@ struct Configuration: Codable, Sendable {
   var console = Console()
   /// "full" (every byte, read back) or "metadata".
   var erase = "full"
+  var images = Images()
   var limits = Limits()
   var leases = Leases()
   var webhooks: [WebhookEntry]?
@@ -264,6 +273,7 @@ struct Configuration: Codable, Sendable {
           try defaults(of: Identity()), ["password_pattern", "password_pattern_description"]
         ),
         "servers": (try defaults(of: Servers()), []),
+        "images": (try defaults(of: Images()), []),
         "limits": (try defaults(of: Limits()), []),
         "leases": (try defaults(of: Leases()), ["dummy_nodes"]), "webhooks": nil,
         "fake_hardware": (try defaults(of: FakeHardware()), ["driver_info"]),

@@ -44,7 +44,7 @@ import Wire
     {
       let upload = try await images.upload(id, uploadID: Identifier.uuid(), limit: 1 << 30)
       try await upload.append(bytes)
-      let facts = try await upload.publish(declared: format, length: nil, largestDisk: 1 << 40)
+      let facts = try await upload.publish(declared: .init(format: format), length: nil, largestDisk: 1 << 40)
       var image = Image(id: id, owner: "p", createdAt: Site.now)
       image.status = .active
       image.diskFormat = format
@@ -154,7 +154,7 @@ import Wire
   @Test(.enabled(if: geteuid() == 0, "a small disk needs root")) func aDiskThatFillsWhileAnImageIsUnpackedIsSaid()
     async throws
   {
-    try await SmallDisk.with(megabytes: 4) { disk in
+    try await SmallDisk.withMounted(megabytes: 4) { disk in
       try await Bench.run(imagesAt: "\(disk.path)/images") { bench in
         let id = Identifier.uuid()
         let site = try bench.site(image: id)

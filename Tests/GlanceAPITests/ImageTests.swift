@@ -179,7 +179,7 @@ import Wire
         (["op": "move", "path": "/name", "from": "/x"], 400), (["op": "add", "path": "name", "value": "x"], 400),
         (["op": "add", "path": "/tags/0", "value": "x"], 400), (["op": "add", "path": "/x", "value": ["y"]], 400),
         (["op": "add", "path": "/min_disk", "value": -1], 400),
-        (["op": "replace", "path": "/disk_format", "value": "vmdk"], 400),
+        (["op": "replace", "path": "/disk_format", "value": "vdi"], 400),
       ] as [(JSON, Int)] {
         #expect(try await site.patch(image, [operation]).status == status, "\(operation)")
       }
@@ -240,7 +240,7 @@ import Wire
   @Test func mistakesAreNamed() async throws {
     try await Site.run { site in
       for (body, status) in [
-        (["disk_format": "vmdk"], 400), (["container_format": "ova"], 400), (["visibility": "odd"], 400),
+        (["disk_format": "vdi"], 400), (["container_format": "ova"], 400), (["visibility": "odd"], 400),
         (["id": "x"], 400),
         (["min_ram": "lots"], 400), (["owner": "beta"], 403), (["size": 5], 403), (["status": "active"], 403),
         (["locations": [["url": "file:///etc/shadow"]]], 403), (["direct_url": "file:///dev/zero"], 403),

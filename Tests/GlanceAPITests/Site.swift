@@ -39,7 +39,7 @@ struct Site: Sendable {
   static let now = Timestamp(seconds: 1_800_000_000)
 
   static func run(
-    settings: ImageSettings = .init(), imagesAt place: String? = nil,
+    settings: ImageSettings = .init(), imagesAt place: String? = nil, web: (any WebContentInterface)? = nil,
     _ test: @escaping @Sendable (Site) async throws -> Void
   ) async throws {
     let path = "/tmp/steelyard-glance-\(Identifier.uuid())"
@@ -47,13 +47,24 @@ struct Site: Sendable {
     let database = try Database(path: path + "/site.db", secrets: SecretBox(key: [UInt8](repeating: 7, count: 32)))
     let folder = try ImageFolder(place ?? path + "/images", settings: settings)
     try await folder.prepare(database)
+    var logger = Logger(label: "test")
+    logger.logLevel = .critical
+    let downloads = web.map { web in
+      ImageDownloads(
+        intake: ImageIntake(database: database, folder: folder), web: web, logger: logger, clock: { now })
+    }
     let app = Application(
       responder: APIResponder(
-        services: [GlanceAPI(database: database, folder: folder).service], authenticator: Names(), clock: { now }),
+        services: [GlanceAPI(database: database, folder: folder, downloads: downloads).service],
+        authenticator: Names(), clock: { now }),
       configuration: .init(address: .hostname("127.0.0.1", port: 0)))
     do {
-      try await app.test(.live) { client in
-        try await test(Site(database: database, path: path, folder: folder, client: client))
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        if let downloads { group.addTask { try await downloads.run() } }
+        defer { group.cancelAll() }
+        try await app.test(.live) { client in
+          try await test(Site(database: database, path: path, folder: folder, client: client))
+        }
       }
     } catch {
       database.close()

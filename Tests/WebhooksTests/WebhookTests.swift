@@ -132,11 +132,4 @@ private final class Clock: Sendable {
     }
     #expect(error?.description.contains("is no URL of a receiver") == true)
   }
-  @Test func ordinaryAddressesAreOrdinary() {
-    for bytes: [UInt8] in [[10, 0, 0, 1], [192, 168, 1, 1], [172, 16, 0, 1], [198, 51, 100, 7], [128, 0, 0, 1]] {
-      #expect(ReceiverAddress.kind(v4: bytes) == .ordinary, "\(bytes)")
-    }
-    #expect(ReceiverAddress.kind(v6: [0x20, 1, 0x0d, 0xb8] + [UInt8](repeating: 0, count: 11) + [1]) == .ordinary)
-    #expect(ReceiverAddress.kind(v6: [0xfd] + [UInt8](repeating: 0, count: 14) + [1]) == .ordinary)
-  }
 }

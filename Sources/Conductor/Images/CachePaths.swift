@@ -26,6 +26,10 @@ struct CachePaths: Sendable {
   var part: String { "\(folder.cache)/\(imageID).raw.part" }
   /// The source under a name of the conversion's own.
   var source: String { "\(folder.cache)/\(imageID).source.part" }
+  /// What was compressed, unpacked.
+  var unpacked: String { "\(folder.cache)/\(imageID).unpacked.part" }
+  /// Removes what a conversion that failed has left.
+  func removeParts() { for path in [source, unpacked, part] { unlink(path) } }
 
   private var content: String { folder.content(of: imageID) }
   private func missing() -> DriverError {
@@ -36,7 +40,7 @@ struct CachePaths: Sendable {
 
   /// A second name for the content of a raw image; the content's own where the disk has no hard links.
   func linkContent() throws -> String {
-    guard Files.exists(content) else { throw missing() }
+    guard isRegular(content) else { throw missing() }
     for _ in 0..<2 {
       if link(content, raw) == 0 { return raw }
       guard errno == EEXIST else { return content }
@@ -49,6 +53,11 @@ struct CachePaths: Sendable {
     }
     return content
   }
+  /// A file, and not a way to somewhere else.
+  private func isRegular(_ path: String) -> Bool {
+    var information = stat()
+    return lstat(path, &information) == 0 && information.st_mode & S_IFMT == S_IFREG
+  }
   /// True when `path` is another name of the image's content.
   private func isContent(_ path: String) -> Bool {
     var (first, second) = (stat(), stat())
@@ -60,24 +69,42 @@ struct CachePaths: Sendable {
   func linkSource() throws -> String {
     unlink(source)
     unlink(part)
+    guard isRegular(content) else { throw missing() }
     if link(content, source) == 0 { return source }
     guard errno != ENOENT else { throw missing() }
     return content
   }
 
-  /// Looks at the source again: what is in the database was written long ago.
-  /// - Returns: bytes of the disk it describes; nil when it is no qcow2 at all.
-  func inspect(_ source: String) throws -> Int? {
-    let descriptor = try Files.open(source, O_RDONLY)
+  /// Makes an empty file to be written by a converter.
+  /// - Parameter size: bytes, all of them a hole.
+  func makeTarget(_ path: String, size: Int = 0) throws {
+    unlink(path)
+    let descriptor = try Files.open(path, O_WRONLY | O_CREAT | O_EXCL)
+    defer { close(descriptor) }
+    guard ftruncate(descriptor, off_t(size)) == 0 else { throw FileError("make \(path)") }
+  }
+
+  /// Looks at a file again: what is in the database was written long ago, and what was compressed was not looked at as a whole.
+  func inspect(_ path: String, declared format: String) throws -> ImageContent {
+    try look(path) { head, tail, size throws(ImageContent.Refusal) in
+      try ImageContent.inspect(declared: format, head: head, tail: tail, size: size)
+    }
+  }
+  /// How a file is compressed.
+  func compression(of path: String) throws -> String {
+    try look(path) { head, tail, _ throws(ImageContent.Refusal) in try ImageContent.compression(head: head, tail: tail)
+    }
+  }
+  private func look<T>(
+    _ path: String, _ body: (_ head: [UInt8], _ tail: [UInt8], _ size: Int) throws(ImageContent.Refusal) -> T
+  ) throws -> T {
+    let descriptor = try Files.open(path, O_RDONLY)
     defer { close(descriptor) }
     let size = try Files.size(descriptor)
-    let tail = max(0, size - ImageContent.tailLength)
-    do {
-      return try ImageContent.inspect(
-        declared: "qcow2", head: try Files.read(descriptor, at: 0, count: min(size, ImageContent.headLength)),
-        tail: try Files.read(descriptor, at: tail, count: size - tail), size: size
-      ).virtualSize
-    } catch let error as ImageContent.Refusal {
+    let start = max(0, size - ImageContent.tailLength)
+    let head = try Files.read(descriptor, at: 0, count: min(size, ImageContent.headLength))
+    let tail = try Files.read(descriptor, at: start, count: size - start)
+    do { return try body(head, tail, size) } catch {
       throw DriverError(.refused, device: .image(imageID), detail: error.description)
     }
   }

@@ -82,9 +82,15 @@ struct FileError: Error, Sendable, CustomStringConvertible {
 /// Blocking file operations: on a ``FileThread``.
 enum Files {
   static func open(_ path: String, _ flags: Int32, mode: mode_t = 0o600) throws -> Int32 {
-    // Never through a symbolic link that someone put there.
-    let descriptor = Glibc.open(path, flags | O_CLOEXEC | O_NOFOLLOW, mode)
+    // Never through a symbolic link that someone put there, and never a device or a pipe, which may have no end.
+    let descriptor = Glibc.open(path, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, mode)
     guard descriptor >= 0 else { throw FileError("open \(path)") }
+    var information = stat()
+    let kind = flags & O_DIRECTORY == 0 ? S_IFREG : S_IFDIR
+    guard fstat(descriptor, &information) == 0, information.st_mode & S_IFMT == kind else {
+      close(descriptor)
+      throw FileError("open \(path)", EINVAL)
+    }
     return descriptor
   }
   static func write(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) throws {
@@ -117,7 +123,6 @@ enum Files {
     guard fstat(descriptor, &information) == 0 else { throw FileError("look at a file") }
     return Int(information.st_size)
   }
-  static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
   /// Makes what was written in `folder` (names included) survive a power loss.
   static func syncFolder(_ folder: String) throws {

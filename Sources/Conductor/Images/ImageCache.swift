@@ -1,4 +1,3 @@
-import Cryptography
 import Domain
 import DriverInterfaces
 import Glibc
@@ -11,8 +10,9 @@ import Workflows
 /// Images in their raw form, ready to be streamed to machines.
 ///
 /// A raw image is used as it is, under a second name (a hard link), so that deleting the image does not cut a deployment
-/// short. A qcow2 is unpacked once by `qemu-img`, never before its content was compared with the checksum that was
-/// taken when it came in (CVE-2024-47211) and looked at again; the format is always named, so nothing is guessed.
+/// short. Others are unpacked and converted once, in confinement (``ConfinedProgram``), never before their content was compared with
+/// the checksum that was taken when it came in (CVE-2024-47211) and looked at again; the format is always named, so nothing is
+/// guessed.
 /// `cache/<image>.raw` counts only with its `cache/<image>.json`, which is written last.
 public actor ImageCache: ImageStoreInterface {
   public typealias Progress = @Sendable (ImageProgress) -> Void
@@ -79,12 +79,13 @@ public actor ImageCache: ImageStoreInterface {
     guard image.status != .deactivated else {
       throw refused(imageID, "The image is deactivated: `openstack image set --activate` before it is deployed.")
     }
-    guard image.status == .active, let sha256 = image.sha256, let size = image.size, let format = image.diskFormat
+    guard image.status == .active, let sha256 = image.sha256, let size = image.size, let declared = image.declared
     else {
       throw refused(imageID, "The image has no content yet (status \(image.status.rawValue)): upload it first.")
     }
+    guard size > 0 else { throw refused(imageID, "The image is empty: make it again with --file.") }
     let paths = CachePaths(folder: folder, imageID: imageID)
-    if format != "qcow2" {
+    if ImageContent.converted[declared.format] == nil, !declared.isCompressed {
       try await makeRoom(besides: imageID)
       let path = try await FileThread("image cache").run { try paths.linkContent() }
       return RawImage(path: path, size: size, sha256: sha256)
@@ -99,26 +100,39 @@ public actor ImageCache: ImageStoreInterface {
     await progress(ImageProgress(.checking, 0))
     do {
       let source = try await thread.run { try paths.linkSource() }
-      let raw = try await convert(image, from: source, sha256: sha256, paths, thread, progress)
+      try await check(image, source, sha256: sha256, thread, progress)
+      let raw = try await convert(declared, from: source, sha256: sha256, paths, thread, progress)
       await progress(ImageProgress(.hashing, 1))
       return raw
     } catch {
-      unlink(paths.source)
-      unlink(paths.part)
+      paths.removeParts()
+      if let error = error as? ConfinedImage.Failure {
+        logger.error("image \(imageID): \(error)")
+        throw refused(imageID, error.isDiskFull ? Self.fullDisk : Self.damaged(declared))
+      }
+      if let error = error as? CommandError, error.reason != .notFound {
+        logger.error("image \(imageID): \(error)")
+        throw refused(imageID, Self.damaged(declared))
+      }
       if let error = error as? FileError {
         logger.error("image \(imageID): \(error)")
         if error.isDiskFull {
-          throw refused(imageID, "The server's disk is full: the administrator must free space; then deploy again.")
+          throw refused(imageID, Self.fullDisk)
         }
       }
       throw error
     }
   }
+  private static let fullDisk = "The server's disk is full: the administrator must free space; then deploy again."
+  private static func damaged(_ declared: ImageContent.Declared) -> String {
+    let what = declared.isCompressed ? "compressed image" : "\(declared.format) image"
+    return "It cannot be unpacked: the \(what) is damaged. Check it with qemu-img check, and make the image again."
+  }
 
-  private func convert(
-    _ image: Image, from source: String, sha256: String, _ paths: CachePaths, _ thread: FileThread,
+  private func check(
+    _ image: Image, _ source: String, sha256: String, _ thread: FileThread,
     _ progress: @escaping @Sendable (ImageProgress) async -> Void
-  ) async throws -> RawImage {
+  ) async throws {
     let hash = Hashing()
     try await watched(progress, .checking, from: 0, to: 0.2, { hash.fraction }) {
       let found = try await thread.run { try hash.sha256(of: source) }
@@ -129,43 +143,38 @@ public actor ImageCache: ImageStoreInterface {
         )
       }
     }
-    let disk = try await thread.run { try paths.inspect(source) }
-    guard let disk else {
-      throw refused(
-        image.id,
-        "Its disk_format says qcow2, but the content is not a qcow2 image: make it again with the right --disk-format."
-      )
+  }
+
+  private func convert(
+    _ declared: ImageContent.Declared, from source: String, sha256: String, _ paths: CachePaths, _ thread: FileThread,
+    _ progress: @escaping @Sendable (ImageProgress) async -> Void
+  ) async throws -> RawImage {
+    var (image, begin) = (ConfinedImage(program: folder.confined, source: source), 0.2)
+    if declared.isCompressed {
+      image = try await unpack(image, paths, thread, progress)
+      begin = 0.45
     }
-    guard disk <= folder.settings.largestDisk else {
-      throw refused(
-        image.id,
-        "It describes a disk of \(disk) bytes; this site unpacks at most \(folder.settings.largestDisk): make it smaller (qemu-img resize --shrink)."
-      )
-    }
-    let patience = folder.settings.conversionPatience
-    try await watched(progress, .unpacking, from: 0.2, to: 0.7, { paths.partFraction(of: disk) }) {
-      // Limits of the child: 2 GiB of memory, no file larger than the disk, no core dump.
-      let arguments = [
-        "--as=2147483648", "--fsize=\(disk + (1 << 20))", "--core=0", "--", "qemu-img", "convert", "-f", "qcow2", "-O",
-        "raw",
-        "-S", "64k", "-m", "4", source, paths.part,
-      ]
-      let words: String
-      do {
-        let result = try await run("prlimit", arguments, timeout: patience)
-        if result.status == 0 { return }
-        words = result.errorText
-      } catch let error as CommandError where error.reason != .notFound { words = error.description }
-      await self.log("image \(image.id): qemu-img: \(words)")
-      if words.contains("No space left") {
-        throw await self.refused(
-          image.id, "The server's disk is full: the administrator must free space; then deploy again.")
+    let (path, format) = (image.source, declared.format)
+    let content = try await thread.run { try paths.inspect(path, declared: format) }
+    if let word = ImageContent.converted[format] {
+      guard content.isConverted else {
+        throw refused(
+          paths.imageID,
+          "Its disk_format says \(format), but the content is not a \(format) image: make it again with the right --disk-format."
+        )
       }
-      throw await self.refused(
-        image.id,
-        "It cannot be unpacked: the qcow2 image is damaged. Check it with qemu-img check, and make the image again.")
+      let disk = try await image.diskSize(word)
+      try checkSize(disk, paths.imageID)
+      try await thread.run { try paths.makeTarget(paths.part, size: disk) }
+      let (patience, confined) = (folder.settings.conversionPatience, image)
+      try await watched(progress, .unpacking, from: begin, to: 0.7, { paths.partFraction(of: disk) }) {
+        try await confined.convert(word, into: paths.part, disk: disk, patience: patience)
+      }
+    } else {
+      guard rename(path, paths.part) == 0 else { throw FileError("rename \(path)") }
     }
     unlink(paths.source)
+    unlink(paths.unpacked)
     let rawHash = Hashing()
     return try await watched(progress, .hashing, from: 0.7, to: 1, { rawHash.fraction }) {
       try await thread.run {
@@ -175,7 +184,30 @@ public actor ImageCache: ImageStoreInterface {
     }
   }
 
-  private func log(_ text: String) { logger.error("\(text)") }
+  /// - Returns: what was compressed, no larger than a disk may be.
+  private func unpack(
+    _ image: ConfinedImage, _ paths: CachePaths, _ thread: FileThread,
+    _ progress: @escaping @Sendable (ImageProgress) async -> Void
+  ) async throws -> ConfinedImage {
+    let compression = try await thread.run { try paths.compression(of: image.source) }
+    try await thread.run { try paths.makeTarget(paths.unpacked) }
+    let (limit, patience) = (folder.settings.largestDisk, folder.settings.conversionPatience)
+    let size = try await watched(progress, .unpacking, from: 0.2, to: 0.45, { 0 }) {
+      try await image.unpack(compression, into: paths.unpacked, limit: limit, patience: patience)
+    }
+    try checkSize(size, paths.imageID)
+    return ConfinedImage(program: folder.confined, source: paths.unpacked)
+  }
+
+  private func checkSize(_ disk: Int, _ imageID: String) throws {
+    let most = folder.settings.largestDisk
+    guard disk <= most else {
+      throw refused(
+        imageID,
+        "It unpacks to a disk of more than the \(most) bytes that this site takes: make it smaller (qemu-img resize --shrink)."
+      )
+    }
+  }
 
   /// Runs `body` and meanwhile tells how far it is.
   private func watched<T: Sendable>(
@@ -245,56 +277,5 @@ public actor ImageCache: ImageStoreInterface {
       try CachePaths.evict(folder, limit: limit, sparing: imageID, unusedFor: 3600, now: time(nil))
     }
     if !removed.isEmpty { logger.info("image cache: removed \(removed.joined(separator: ", "))") }
-  }
-}
-
-/// lseek(2): SEEK_DATA and SEEK_HOLE, which Glibc's module does not have.
-private let (seekData, seekHole): (Int32, Int32) = (3, 4)
-
-/// SHA-256 of a file, with holes skipped instead of read, and how far it is.
-final class Hashing: Sendable {
-  private let done = Atomic64()
-  private let total = Atomic64()
-
-  var fraction: Double { total.value == 0 ? 0 : Double(done.value) / Double(total.value) }
-
-  func sha256(of path: String) throws -> String {
-    let descriptor = try Files.open(path, O_RDONLY)
-    defer { close(descriptor) }
-    let size = try Files.size(descriptor)
-    total.value = size
-    var digest = DigestStream(.sha256)
-    let length = 1 << 20
-    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: length, alignment: 4096)
-    let zeros = UnsafeMutableRawBufferPointer.allocate(byteCount: length, alignment: 4096)
-    defer {
-      buffer.deallocate()
-      zeros.deallocate()
-    }
-    zeros.initializeMemory(as: UInt8.self, repeating: 0)
-    var offset = 0
-    while offset < size {
-      let data = lseek(descriptor, off_t(offset), seekData)
-      // ENXIO: nothing but a hole up to the end.
-      let dataStart = data < 0 ? (errno == ENXIO ? size : offset) : Int(data)
-      while offset < dataStart {
-        let count = min(length, dataStart - offset)
-        digest.update(UnsafeRawBufferPointer(rebasing: zeros[..<count]))
-        offset += count
-        done.value = offset
-      }
-      if offset >= size { break }
-      let hole = lseek(descriptor, off_t(offset), seekHole)
-      let end = hole < 0 ? size : min(size, Int(hole))
-      while offset < end {
-        let got = pread(descriptor, buffer.baseAddress, min(length, end - offset), off_t(offset))
-        if got < 0, errno == EINTR { continue }
-        guard got > 0 else { throw FileError("read \(path)", got == 0 ? EIO : errno) }
-        digest.update(UnsafeRawBufferPointer(rebasing: buffer[..<got]))
-        offset += got
-        done.value = offset
-      }
-    }
-    return Digest.hex(digest.finish())
   }
 }

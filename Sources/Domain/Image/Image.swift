@@ -9,6 +9,8 @@ public struct Image: Sendable, Equatable {
     case saving
     /// The content is here and waits for the import.
     case uploading
+    /// Content is fetched from the web.
+    case importing
     case active
     /// Its content is not given out, and not deployed.
     case deactivated
@@ -16,7 +18,7 @@ public struct Image: Sendable, Equatable {
     /// There is content on the disk.
     public var hasContent: Bool {
       switch self {
-      case .queued, .saving: false
+      case .queued, .saving, .importing: false
       case .uploading, .active, .deactivated: true
       }
     }
@@ -56,6 +58,12 @@ public struct Image: Sendable, Equatable {
   public var tags: [String]
   public var createdAt: Timestamp
   public var updatedAt: Timestamp
+
+  /// What its owner says that the content is; nil until both formats are said.
+  public var declared: ImageContent.Declared? {
+    guard let diskFormat, let containerFormat else { return nil }
+    return ImageContent.Declared(format: diskFormat, isCompressed: containerFormat == "compressed")
+  }
 
   public init(
     id: String = Identifier.uuid(), name: String? = nil, owner: String, visibility: Visibility = .shared,
