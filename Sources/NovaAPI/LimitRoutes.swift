@@ -22,7 +22,11 @@ struct LimitRoutes: Sendable {
       Endpoint(.get, project + "/defaults", .reader("quota_sets:defaults"), "Shows the site's quotas") { request in
         let id = try request.parameter("project")
         try requireSeen(id, request)
-        return APIResponse(json: ["quota_set": .object(shown([:], id: id, try nova.microversion(request)))])
+        let version = try nova.microversion(request)
+        let limits = try await nova.database.read {
+          try ComputeQuotaStore.limits(project: ComputeQuotaStore.everyone, in: $0)
+        }
+        return APIResponse(json: ["quota_set": .object(shown(limits, id: id, version))])
       },
       Endpoint(.put, project, .siteAdmin, "Sets a project's quotas", handler: update),
       Endpoint(.delete, project, .siteAdmin, "Resets a project's quotas") { request in
@@ -33,10 +37,12 @@ struct LimitRoutes: Sendable {
         }
         return .accepted
       },
-      Endpoint(.get, "/v2.1/os-quota-class-sets/{class}", .siteReader, "Shows the site's quotas") { request in
-        let name = try request.parameter("class")
-        return APIResponse(json: ["quota_class_set": .object(shown([:], id: name, try nova.microversion(request)))])
-      },
+      Endpoint(
+        .get, "/v2.1/os-quota-class-sets/{class}", .siteReader, "Shows the site's quotas", handler: showClass),
+      Endpoint(
+        .put, "/v2.1/os-quota-class-sets/{class}", .siteAdmin,
+        "Sets the quotas of projects that have none of their own",
+        handler: updateClass),
       Endpoint(.get, "/v2.1/os-simple-tenant-usage", .siteReader, "Lists what projects used", handler: listUsage),
       Endpoint(
         .get, "/v2.1/os-simple-tenant-usage/{project}", .reader("usage:show"), "Shows what a project used",
@@ -47,7 +53,8 @@ struct LimitRoutes: Sendable {
   // MARK: Quotas
 
   /// What can be limited, with the site's limit. Those from before 2.36 and 2.57 are not counted.
-  private func defaults(_ version: Microversion) -> [(String, Int)] {
+  /// - Parameter isClass: of the quota class, which lost them later.
+  private func defaults(_ version: Microversion, isClass: Bool = false) -> [(String, Int)] {
     let quotas = nova.quotas
     var all = [
       ("instances", quotas.instances), ("cores", quotas.cores), ("ram", quotas.ram),
@@ -57,14 +64,16 @@ struct LimitRoutes: Sendable {
     if version.minor < 57 {
       all += [("injected_files", 0), ("injected_file_content_bytes", 0), ("injected_file_path_bytes", 0)]
     }
-    if version.minor < 50 {
+    if version.minor < (isClass ? 50 : 36) {
       all += [("fixed_ips", -1), ("floating_ips", -1), ("security_groups", -1), ("security_group_rules", -1)]
     }
     return all
   }
-  private func shown(_ limits: [String: Int], id: String, _ version: Microversion) -> JSONObject {
+  private func shown(
+    _ limits: [String: Int], id: String, _ version: Microversion, isClass: Bool = false
+  ) -> JSONObject {
     var out: JSONObject = ["id": .string(id)]
-    for (name, limit) in defaults(version) { out[name] = .int(limits[name] ?? limit) }
+    for (name, limit) in defaults(version, isClass: isClass) { out[name] = .int(limits[name] ?? limit) }
     return out
   }
   private func requireSeen(_ id: String, _ request: APIRequest) throws {
@@ -122,6 +131,32 @@ struct LimitRoutes: Sendable {
       var out = shown(try ComputeQuotaStore.limits(project: id, in: session), id: id, version)
       out["id"] = nil
       return APIResponse(json: ["quota_set": .object(out)])
+    }
+  }
+
+  private func showClass(_ request: APIRequest) async throws -> APIResponse {
+    let (name, version) = (try request.parameter("class"), try nova.microversion(request))
+    let limits = try await nova.database.read {
+      try ComputeQuotaStore.limits(project: ComputeQuotaStore.everyone, in: $0)
+    }
+    return APIResponse(json: ["quota_class_set": .object(shown(limits, id: name, version, isClass: true))])
+  }
+  /// There is one class, `default`.
+  private func updateClass(_ request: APIRequest) async throws -> APIResponse {
+    let (name, version) = (try request.parameter("class"), try nova.microversion(request))
+    guard name == "default" else { throw APIError.badRequest("There is one quota class: default.") }
+    let input = try await ComputeInput(request, "quota_class_set")
+    let names = defaults(version, isClass: true).map(\.0)
+    try input.allow(Set(names))
+    var wanted: [(String, Int)] = []
+    for name in names { if let limit = try input.int(name, -1...Int(Int32.max)) { wanted.append((name, limit)) } }
+    return try await nova.database.write { [wanted] session in
+      let everyone = ComputeQuotaStore.everyone
+      for (name, limit) in wanted { try ComputeQuotaStore.set(name, limit, project: everyone, in: session) }
+      var out = shown(
+        try ComputeQuotaStore.limits(project: everyone, in: session), id: name, version, isClass: true)
+      out["id"] = nil
+      return APIResponse(json: ["quota_class_set": .object(out)])
     }
   }
 

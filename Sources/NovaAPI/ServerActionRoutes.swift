@@ -167,7 +167,7 @@ struct ServerActionRoutes: Sendable {
     _ row: ServerRow, _ value: JSON, _ version: Microversion, _ request: APIRequest, in session: any Session
   ) throws -> APIResponse {
     var row = row
-    if !value.isNull {
+    if !value.isNull, value.object?.isEmpty != true {
       guard version.minor >= 73, let object = value.object else {
         throw APIError.badRequest("Invalid input for field/attribute lock: null is expected.")
       }

@@ -58,10 +58,7 @@ struct ServerInterfaceRoutes: Sendable {
       var view = view
       let row = try Lookup.server(id, actor, session)
       try view.gather([row], in: session)
-      return view.addresses(row).reduce(into: JSONObject()) { out, network in
-        out[network.key] = .array(
-          (network.value.array ?? []).map { ["version": $0["version"] ?? 4, "addr": $0["addr"] ?? ""] })
-      }
+      return view.plainAddresses(row)
     }
   }
   private func ports(_ request: APIRequest) async throws -> (ServerRow, [NetworkPort]) {

@@ -46,10 +46,9 @@ struct ServerRebuild: Sendable {
     let hostname = try input.text("hostname", 2...255).map { try ServerDraft.hostname($0, input, version) }
     let keyName = try input.text("key_name", 1...255)
     let view = try ServerView(request, zone: nova.conductor.zone)
-    let shown = try await nova.database.write { session -> JSONObject in
+    let (shown, keyNameNow) = try await nova.database.write { session -> (JSONObject, String?) in
       var server = try Lookup.changeable(id, actor, session).server
-      let row = try Lookup.server(id, actor, session)
-      let condition = row.condition
+      let condition = try Lookup.server(id, actor, session).condition
       if let task = condition.taskState {
         throw APIError.conflict("Cannot 'rebuild' instance \(id) while it is in task_state \(task)")
       }
@@ -79,24 +78,18 @@ struct ServerRebuild: Sendable {
         try nova.conductor.rebuild(
           server, by: Requester(actor, requestID: request.requestID), in: session)
       } catch let error as ConductorError { throw APIError.conflict(error.description) }
-      return try ServerRoutes.shown(try Lookup.server(id, actor, session), view, session)
+      let row = try Lookup.server(id, actor, session)
+      return (
+        try ServerRoutes.shown(row, view, session, isShort: version.minor < 75), row.server.keyName
+      )
     }
     var answer = shown
     answer["adminPass"] = .string(input.value("adminPass")?.string ?? String(Identifier.hex().prefix(12)))
     if version.minor < 75 {
-      // The answer was shorter once.
-      let short: Set<String> = [
-        "id", "name", "status", "tenant_id", "user_id", "metadata", "hostId", "image", "flavor", "created", "updated",
-        "addresses", "accessIPv4", "accessIPv6", "links", "OS-DCF:diskConfig", "progress", "fault", "adminPass",
-        "locked", "description", "tags",
-      ]
-      for key in answer.keys where !short.contains(key) { answer[key] = nil }
-      if version.minor >= 54 { answer["key_name"] = shown["key_name"] }
+      if version.minor >= 54 { answer["key_name"] = JSON(keyNameNow) }
       if version.minor >= 57 { answer["user_data"] = JSON(userData) }
-      if version.minor >= 63 { answer["trusted_image_certificates"] = .null }
-      if version.minor >= 71 { answer["server_groups"] = shown["server_groups"] }
-      if version.minor >= 73 { answer["locked_reason"] = shown["locked_reason"] }
     } else {
+      answer["OS-EXT-SRV-ATTR:user_data"] = nil
       answer["user_data"] = JSON(input.has("user_data") ? userData : nil)
     }
     return APIResponse(

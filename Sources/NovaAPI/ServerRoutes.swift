@@ -45,10 +45,12 @@ struct ServerRoutes: Sendable {
       APIResponse(json: ["server": .object(try Self.shown(try Lookup.server(id, actor, session), view, session))])
     }
   }
-  static func shown(_ row: ServerRow, _ view: ServerView, _ session: any Session) throws -> JSONObject {
+  static func shown(
+    _ row: ServerRow, _ view: ServerView, _ session: any Session, isShort: Bool = false
+  ) throws -> JSONObject {
     var view = view
     try view.gather([row], in: session)
-    return view.whole(row, showsGroup: true)
+    return isShort ? view.short(row) : view.whole(row, showsGroup: true)
   }
 
   private func create(_ request: APIRequest) async throws -> APIResponse {
@@ -105,10 +107,7 @@ struct ServerRoutes: Sendable {
       if let hostname { row.server.hostname = hostname }
       row.server.updatedAt = now
       try ServerStore.update(row.server, in: session)
-      var shown = try Self.shown(row, view, session)
-      if version.minor < 75 {
-        for key in ["OS-EXT-AZ:availability_zone", "config_drive", "key_name"] { shown[key] = nil }
-      }
+      let shown = try Self.shown(row, view, session, isShort: version.minor < 75)
       return APIResponse(json: ["server": .object(shown)])
     }
   }

@@ -114,6 +114,26 @@ struct ServerView: Sendable {
     return out
   }
 
+  /// What the answers to changes had before 2.75.
+  func short(_ row: ServerRow) -> JSONObject {
+    let kept: Set<String> = [
+      "id", "name", "status", "tenant_id", "user_id", "metadata", "hostId", "image", "flavor", "created", "updated",
+      "addresses", "accessIPv4", "accessIPv6", "links", "OS-DCF:diskConfig", "progress", "fault", "locked",
+      "description", "tags", "trusted_image_certificates", "server_groups", "locked_reason",
+    ]
+    var out = whole(row, showsGroup: true)
+    for key in out.keys where !kept.contains(key) { out[key] = nil }
+    out["addresses"] = .object(plainAddresses(row))
+    return out
+  }
+  /// Without the kind of each address and the hardware's.
+  func plainAddresses(_ row: ServerRow) -> JSONObject {
+    addresses(row).reduce(into: JSONObject()) { out, network in
+      out[network.key] = .array(
+        (network.value.array ?? []).map { ["version": $0["version"] ?? 4, "addr": $0["addr"] ?? ""] })
+    }
+  }
+
   private func later(_ row: ServerRow, _ out: inout JSONObject, showsGroup: Bool) {
     let server = row.server
     if ComputePolicy.seesSite(actor) {

@@ -139,6 +139,18 @@ import Wire
       #expect(try await site.call(.get, "/v2.1/servers", version: "2.101").status == 406)
       #expect(try await site.call(.get, "/v2.1/servers", version: "3.1").status == 406)
       #expect(try await site.call(.get, "/v2.1/servers", version: "x").status == 400)
+      // Answers to changes were shorter before 2.75.
+      let renamed = try await site.call(.put, "/v2.1/servers/\(id)", ["server": ["name": "w2"]], version: "2.74").server
+      #expect(renamed["name"] == "w2" && renamed["OS-EXT-STS:vm_state"] == nil && renamed["locked"] == false)
+      let later = try await site.call(.put, "/v2.1/servers/\(id)", ["server": ["name": "w3"]], version: "2.75").server
+      #expect(later["OS-EXT-STS:vm_state"] != nil)
+      let quotas = "/v2.1/os-quota-sets/alpha"
+      #expect(try await site.call(.get, quotas, version: "2.35").body["quota_set"]?["fixed_ips"] == -1)
+      #expect(try await site.call(.get, quotas, version: "2.36").body["quota_set"]?["fixed_ips"] == nil)
+      let forAll = "/v2.1/os-quota-class-sets/default"
+      #expect(try await site.call(.put, forAll, ["quota_class_set": ["instances": 7]]).status == 403)
+      #expect(try await site.call(.put, forAll, ["quota_class_set": ["instances": 7]], as: "admin").status == 200)
+      #expect(try await site.call(.get, quotas).body["quota_set"]?["instances"] == 7)
       let root = try await site.call(.get, "/v2.1", version: "9.9")
       #expect(root.status == 200 && root.body["version"]?["version"] == "2.100")
       #expect(try await site.call(.get, "/v2.1/images", version: "2.36").status == 404)

@@ -92,6 +92,7 @@ extension Fixtures {
       "volumeAttachment": ["volumeId": .string(MatrixSite.uuid("nothing"))]
     ],
     "nova POST /v2.1/os-server-groups": ["server_group": ["name": "new", "policy": "anti-affinity"]],
+    "nova PUT /v2.1/os-quota-class-sets/{class}": ["quota_class_set": ["instances": 5]],
     "nova PUT /v2.1/os-quota-sets/{project}": ["quota_set": ["instances": 5]],
   ]
 }
