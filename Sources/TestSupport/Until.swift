@@ -1,6 +1,7 @@
 /// What a test waited for did not come.
 public struct Late: Error {
   public let what: String
+  public init(what: String) { self.what = what }
 }
 
 /// Waits for a condition, at most ten seconds.

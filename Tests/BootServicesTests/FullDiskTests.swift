@@ -66,6 +66,9 @@ import Wire
             try reservations.admit(macs, label: label)
             try await world.ensureAdmitted(macs, label: label)
           }
+          func ensureVolumeBoot(_ mac: MACAddress, address: String, label: String) async throws {
+            try await ensureAdmitted([mac], label: label)
+          }
           func ensureDenied(_ macs: [MACAddress]) async throws {
             try await world.ensureDenied(macs)
             try reservations.deny(macs)

@@ -1,6 +1,7 @@
 import Domain
 import DriverInterfaces
 import Processes
+import TestSupport
 import Testing
 
 @testable import SwitchDrivers
