@@ -243,6 +243,7 @@ let package = Package(
         "Conductor", "Store", "Domain", "Wire",
         "Cryptography", "TestSupport", "Processes", hummingbirdTesting,
       ], exclude: ["roles.txt", "uncovered.txt"]),
+    tests("OutboundHTTPTests", ["OutboundHTTP", "TestSupport", "DriverInterfaces", "Processes", "Domain", "Wire"]),
     tests(
       "WebhooksTests",
       [
