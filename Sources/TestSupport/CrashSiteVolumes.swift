@@ -37,6 +37,7 @@ extension CrashSite {
   /// What is outside before.
   func seedVolumes(_ scenario: Scenario) throws {
     guard scenario != .createVolume else { return }
+    if scenario == .deployVolume { try world.ensure("switch-filters", "yes") }
     try world.ensure("volume/\(Self.volume)", "\(1 << 30) first")
     if [.cloneVolume, .deleteSnapshot, .revertVolume, .deleteVolume].contains(scenario) {
       try world.ensure("snapshot/\(Self.snapshot)", "\(Self.volume) older")

@@ -1,4 +1,5 @@
 import DriverInterfaces
+import Glibc
 import Wire
 
 /// Volumes that live in a ``World``: "volume/ID" is "BYTES CONTENT", "snapshot/ID" "VOLUME CONTENT", "export/ATTACHMENT" the
@@ -29,7 +30,9 @@ public struct WorldVolumes: VolumeInterface {
     case .volume(let id):
       guard let (_, kept) = parts("volume/\(id)") else { throw refused("there is no volume \(id)") }
       content = kept
-    case .file(let path): content = path
+    case .file(let path):
+      guard access(path, R_OK) == 0 else { throw refused("there is no file \(path)") }
+      content = "file \(path.split(separator: "/").last ?? "")"
     }
     try world.ensure("volume/\(volume)", "\(size) \(content)")
   }

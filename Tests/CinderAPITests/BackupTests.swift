@@ -25,7 +25,7 @@ import Wire
       #expect(restored.status == 202)
       let volume = try #require(restored.json["restore"]?["volume_id"]?.string)
       try await site.become("available", "/v3/volumes/\(volume)", "volume")
-      #expect(site.world.value("volume/\(volume)")?.contains("restores/\(volume)") == true)
+      #expect(site.world.value("volume/\(volume)")?.hasSuffix("file \(volume).raw") == true)
       _ = try await site.snapshot(of: id)
       let onto = try await site.call(
         .post, "/v3/backups/\(backup)/restore", ["restore": ["volume_id": .string(id)]])

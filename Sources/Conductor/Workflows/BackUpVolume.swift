@@ -106,6 +106,12 @@ extension Conductor {
             // What it held before is given up: it was asked for.
             try await backend.removeVolume(volume.id)
             try await backend.ensureVolume(volume.id, size: volume.length, from: .file(path(context)))
+            return .done
+          }),
+        // A step of its own: the one before may be run again, and needs the file.
+        Step(
+          "remove-copy",
+          run: { context in
             unlink(path(context))
             return .done
           }),
