@@ -79,7 +79,7 @@ struct BackupRoutes: Sendable {
       request, .backups, isDetailed: isDetailed, zone: view.zone, longestPage: cinder.settings.longestPage)
     return try await cinder.database.read { session in
       if let marker = query.listing.marker { _ = try found(marker, actor, session) }
-      let backups = try VolumeBackupStore.list(query.reading, in: session)
+      let backups = try VolumeBackupStore.list(query.listing, in: session)
       let parents = isDetailed ? try VolumeBackupStore.parents(among: backups.map(\.id), in: session) : []
       let count = query.wantsCount ? try VolumeBackupStore.count(query.listing, in: session) : nil
       return query.answer(request, backups, count: count, id: \.id) {
@@ -149,7 +149,6 @@ struct BackupRoutes: Sendable {
     }
     var out = brief(backup, view)
     if view.version.minor >= 43 { out["metadata"] = .object(backup.metadata) }
-    out["volume_id"] = .string(backup.volumeID)
     return APIResponse(.accepted, json: ["backup": .object(out)])
   }
 

@@ -35,7 +35,7 @@ struct SnapshotRoutes: Sendable {
       request, .snapshots, isDetailed: isDetailed, zone: view.zone, longestPage: cinder.settings.longestPage)
     return try await cinder.database.read { session in
       if let marker = query.listing.marker { _ = try Lookup.snapshot(marker, actor, session) }
-      let snapshots = try VolumeSnapshotStore.list(query.reading, in: session)
+      let snapshots = try VolumeSnapshotStore.list(query.listing, in: session)
       let count = query.wantsCount ? try VolumeSnapshotStore.count(query.listing, in: session) : nil
       return query.answer(request, snapshots, count: count, id: \.id) { view.full($0, isDetailed: isDetailed) }
     }

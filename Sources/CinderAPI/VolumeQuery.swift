@@ -142,12 +142,6 @@ struct VolumeQuery: Sendable {
     }
   }
 
-  /// One more than the page, to know whether another follows.
-  var reading: VolumeListing {
-    var reading = listing
-    reading.limit = (listing.limit ?? 0) + 1
-    return reading
-  }
   /// The whole answer: the page, how to go on, and how many there are in all.
   func answer<Item>(
     _ request: APIRequest, _ items: [Item], count: Int?, id: (Item) -> String, _ shown: (Item) -> JSON
@@ -155,7 +149,8 @@ struct VolumeQuery: Sendable {
     let limit = listing.limit ?? items.count
     let page = items.prefix(limit)
     var out: JSONObject = [noun.rawValue: .array(page.map { shown($0) })]
-    if items.count > limit, let last = page.last {
+    // A full page names the next one, which may be empty, as upstream.
+    if limit > 0, page.count == limit, let last = page.last {
       let kept = request.query.items.filter { !["marker", "offset"].contains($0.name) } + [("marker", id(last))]
       let text = kept.map { "\(percentEncoded($0.name))=\(percentEncoded($0.value))" }.joined(separator: "&")
       let path = isDetailed ? "\(noun.rawValue)/detail" : noun.rawValue

@@ -43,7 +43,7 @@ struct VolumeRoutes: Sendable {
     let actor = try request.actor()
     return try await cinder.database.read { session in
       if let marker = query.listing.marker { _ = try Lookup.volume(marker, actor, session) }
-      let volumes = try VolumeStore.list(query.reading, in: session)
+      let volumes = try VolumeStore.list(query.listing, in: session)
       let count = query.wantsCount ? try VolumeStore.count(query.listing, in: session) : nil
       let full = isDetailed ? try shown(volumes, view, in: session) : nil
       return query.answer(request, volumes, count: count, id: \.id) { full?($0) ?? view.brief($0) }
