@@ -218,6 +218,8 @@ public protocol APIErrorConvertible: Error {
 
 extension HTTPField.Name {
   /// A header name of ours: it must be a valid token, which the tests check.
+  /// The microversion that a request asks for and an answer speaks.
+  public static let openstackVersion = HTTPField.Name(known: "OpenStack-API-Version")
   public init(known name: String) { self = HTTPField.Name(name) ?? .date }
 }
 let openstackRequestID = HTTPField.Name(known: "X-Openstack-Request-Id")

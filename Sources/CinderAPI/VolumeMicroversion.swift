@@ -50,7 +50,3 @@ struct VolumeMicroversion: Sendable, Comparable {
     }
   }
 }
-
-extension HTTPField.Name {
-  static let openstackVersion = HTTPField.Name(known: "OpenStack-API-Version")
-}

@@ -63,10 +63,9 @@ struct VolumeTypeRoutes: Sendable {
   private func list(_ request: APIRequest) async throws -> APIResponse {
     let (actor, query) = (try request.actor(), request.query)
     let view = try VolumeView(request, zone: cinder.settings.availabilityZone)
-    let now = request.now
-    let types = try await cinder.database.write { session in
-      _ = try VolumeTypeStore.ensureDefault(at: now, in: session)
-      return try VolumeTypeStore.list(visibleTo: actor.isSiteReader ? nil : actor.projectID ?? "", in: session)
+    _ = try await usualType(at: request.now)
+    let types = try await cinder.database.read { session in
+      try VolumeTypeStore.list(visibleTo: actor.isSiteReader ? nil : actor.projectID ?? "", in: session)
     }
     // "none": both kinds, for administrators; without the word they see what is public.
     let word = query["is_public"]?.lowercased()
@@ -79,11 +78,15 @@ struct VolumeTypeRoutes: Sendable {
     return APIResponse(json: ["volume_types": .array(shown.map { view.full($0) })])
   }
 
+  /// The type of those who name none; only the first look writes.
+  private func usualType(at now: Timestamp) async throws -> VolumeType {
+    let known = try await cinder.database.read { try VolumeTypeStore.named(VolumeType.defaultName, in: $0) }
+    if let known { return known }
+    return try await cinder.database.write { try VolumeTypeStore.ensureDefault(at: now, in: $0) }
+  }
   private func found(_ request: APIRequest) async throws -> VolumeType {
-    let (actor, ident, now) = (try request.actor(), try request.parameter("type"), request.now)
-    if ident == "default" {
-      return try await cinder.database.write { try VolumeTypeStore.ensureDefault(at: now, in: $0) }
-    }
+    let (actor, ident) = (try request.actor(), try request.parameter("type"))
+    if ident == "default" { return try await usualType(at: request.now) }
     return try await cinder.database.read { session in
       // By id only: clients look names up in the list.
       let type = try Lookup.type(ident, actor, session)

@@ -145,5 +145,4 @@ extension HTTPField.Name {
   static let ironicVersion = HTTPField.Name(known: "X-OpenStack-Ironic-API-Version")
   static let ironicMinimum = HTTPField.Name(known: "X-OpenStack-Ironic-API-Minimum-Version")
   static let ironicMaximum = HTTPField.Name(known: "X-OpenStack-Ironic-API-Maximum-Version")
-  static let openstackVersion = HTTPField.Name(known: "OpenStack-API-Version")
 }

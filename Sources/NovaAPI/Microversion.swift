@@ -74,5 +74,4 @@ struct Microversion: Sendable, Comparable {
 
 extension HTTPField.Name {
   static let novaVersion = HTTPField.Name(known: "X-OpenStack-Nova-API-Version")
-  static let openstackVersion = HTTPField.Name(known: "OpenStack-API-Version")
 }

@@ -37,17 +37,7 @@ struct Page: Sendable {
   /// The link to the page after the one that ends with `last`.
   static func next(_ request: APIRequest, after last: String) -> JSON {
     let kept = request.query.items.filter { $0.name != "marker" } + [(name: "marker", value: last)]
-    let text = kept.map { "\(encoded($0.name))=\(encoded($0.value))" }.joined(separator: "&")
+    let text = kept.map { "\(percentEncoded($0.name))=\(percentEncoded($0.value))" }.joined(separator: "&")
     return [["rel": "next", "href": .string("\(request.serviceURL)\(request.path)?\(text)")]]
-  }
-  private static func encoded(_ text: String) -> String {
-    var out = ""
-    for byte in text.utf8 {
-      switch byte {
-      case 48...57, 65...90, 97...122, 0x2d, 0x2e, 0x5f, 0x7e: out.unicodeScalars.append(Unicode.Scalar(byte))
-      default: out += (byte < 16 ? "%0" : "%") + String(byte, radix: 16, uppercase: true)
-      }
-    }
-    return out
   }
 }

@@ -23,8 +23,8 @@ extension Conductor {
         logger.error("attachment \(attachment.id): its target is not there: \(error)")
       }
       // Detached while it was looked after: what was brought back must not stay.
-      let isThere = try await database.read { try VolumeAttachmentStore.get(attachment.id, box: box, in: $0) != nil }
-      if !isThere { try await parts.endExport(current, volume) }
+      let now = try await database.read { try VolumeAttachmentStore.get(attachment.id, box: box, in: $0) }
+      if now?.status != .attached { try await parts.endExport(current, volume) }
     }
   }
 
@@ -36,11 +36,6 @@ extension Conductor {
         if inventory.exports.isEmpty && inventory.readings.isEmpty { try await backend.stop() }
       } catch { logger.warning("volumes \(name): \(error)") }
     }
-  }
-
-  /// Ends every backend's daemons and targets, whoever uses them: for the end of a site.
-  public func stopVolumes() async throws {
-    for backend in parts.volumes.values { try await backend.stop() }
   }
 
   /// What backends hold that no row knows.

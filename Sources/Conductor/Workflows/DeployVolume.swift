@@ -99,7 +99,12 @@ extension Parts {
     try await database.read { try VolumeBootStore.get(node: node, in: $0) }
   }
   func endExports(ofNode node: String) async throws {
-    for attachment in try await attachments(ofNode: node) {
+    let attachments = try await attachments(ofNode: node)
+    // Said first, so that nobody brings a target back that has just gone (``Conductor/keepExports()``).
+    try await database.write { session in
+      for attachment in attachments { try change(attachment: attachment.id, self, session) { $0.status = .detaching } }
+    }
+    for attachment in attachments {
       guard let (current, volume) = try await self.attachment(attachment.id) else { continue }
       try await endExport(current, volume)
     }

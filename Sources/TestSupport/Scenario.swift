@@ -1,0 +1,111 @@
+import Domain
+
+/// The workflows that the crash tests kill, each with what must be so before it.
+public enum Scenario: String, Sendable, CaseIterable {
+  case verify, inspect, provide, deploy, undeploy, attach, detach
+  // The same with a bond of two NICs.
+  case attachBond = "attach-bond"
+  case detachBond = "detach-bond"
+  case powerOff = "power-off"
+  case reboot
+  case startLease = "start-lease"
+  case endLease = "end-lease"
+  case manualClean = "manual-clean"
+  // The same with hardware that needs no agent.
+  case inspectByDriver = "inspect-by-driver"
+  case provideByDriver = "provide-by-driver"
+  case manualCleanByDriver = "manual-clean-by-driver"
+  case deployByDriver = "deploy-by-driver"
+  case rescue, unrescue
+  /// An unknown machine has booted the agent.
+  case discover
+  // Volumes, with no machine in them.
+  case createVolume = "create-volume"
+  case cloneVolume = "clone-volume"
+  case deleteVolume = "delete-volume"
+  case extendVolume = "extend-volume"
+  case snapshotVolume = "snapshot-volume"
+  case deleteSnapshot = "delete-snapshot"
+  case revertVolume = "revert-volume"
+  case attachVolume = "attach-volume"
+  case detachVolume = "detach-volume"
+  case backUpVolume = "back-up-volume"
+  case restoreVolume = "restore-volume"
+  case deleteBackup = "delete-backup"
+  // Machines that boot from volumes.
+  case deployVolume = "deploy-volume"
+  case undeployVolume = "undeploy-volume"
+
+  /// About a volume alone: the machine is as it was.
+  public var isOfVolume: Bool {
+    switch self {
+    case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
+      .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup:
+      true
+    default: false
+    }
+  }
+  // Servers, with a network port that they made.
+  case createServer = "create-server"
+  case deleteServer = "delete-server"
+  /// Deleted in the moment in which it is made.
+  case deleteBuildingServer = "delete-building-server"
+
+  var isOfServer: Bool { [.createServer, .deleteServer, .deleteBuildingServer].contains(self) }
+  /// The machine's two NICs are a port group.
+  var isBonded: Bool { [.attachBond, .detachBond].contains(self) }
+
+  var needsAgent: Bool {
+    ![.inspectByDriver, .provideByDriver, .manualCleanByDriver, .deployByDriver, .rescue, .unrescue].contains(self)
+  }
+
+  /// The node's state when the scenario begins.
+  var before: ProvisionState {
+    switch self {
+    case .verify, .discover: .enroll
+    case .inspect, .provide, .manualClean, .inspectByDriver, .provideByDriver, .manualCleanByDriver: .manageable
+    case .deploy, .deployByDriver, .startLease, .deployVolume, .createServer, .deleteBuildingServer: .available
+    case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
+      .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup:
+      .available
+    case .undeploy, .undeployVolume, .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot, .endLease, .rescue,
+      .deleteServer:
+      .active
+    case .unrescue: .rescue
+    }
+  }
+  /// The state when all went well.
+  public var whole: ProvisionState {
+    switch self {
+    case .discover: .enroll
+    case .verify, .inspect, .inspectByDriver, .manualClean, .manualCleanByDriver: .manageable
+    case .provide, .provideByDriver, .undeploy, .startLease, .endLease, .undeployVolume, .deleteServer,
+      .deleteBuildingServer:
+      .available
+    case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
+      .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup:
+      .available
+    case .deploy, .deployByDriver, .deployVolume, .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot,
+      .unrescue, .createServer:
+      .active
+    case .rescue: .rescue
+    }
+  }
+  /// The state after a step failed and everything was undone.
+  public var undone: ProvisionState {
+    switch self {
+    case .verify, .discover: .enroll
+    case .inspect, .inspectByDriver: .inspectFailed
+    case .provide, .provideByDriver, .manualClean, .manualCleanByDriver, .endLease: .cleanFailed
+    case .startLease: .available
+    case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
+      .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup:
+      .available
+    case .deploy, .deployByDriver, .deployVolume, .createServer: .deployFailed
+    case .undeploy, .undeployVolume, .deleteServer, .deleteBuildingServer: .error
+    case .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot: .active
+    case .rescue: .rescueFailed
+    case .unrescue: .unrescueFailed
+    }
+  }
+}
