@@ -86,7 +86,12 @@ let package = Package(
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
       ] + nio),
-    library("VolumeDrivers", ["DriverInterfaces", "Cryptography", "Domain", "Wire", "Processes", "CLinux", logging]),
+    library(
+      "VolumeDrivers",
+      [
+        "DriverInterfaces", "Cryptography", "Domain", "Wire", "Processes", "CLinux", logging,
+        .product(name: "AsyncHTTPClient", package: "async-http-client"),
+      ]),
     library("BootServices", ["DriverInterfaces", "Domain", "Wire", "Processes", logging, lifecycle]),
 
     // What others' URLs lead to: those who are told what happens, and images from the web.

@@ -1,3 +1,4 @@
+import APISupport
 import AsyncHTTPClient
 import Cryptography
 import NIOCore
@@ -117,7 +118,9 @@ struct CloudClient {
     /// An error in the service's own words.
     var fault: String {
       let inner = json["error_message"]?.string.flatMap { try? JSON(parsing: $0) }
-      return inner?["faultstring"]?.string ?? "HTTP status \(status)"
+      // Compute and block storage: {"itemNotFound": {"code", "message"}}.
+      let other = json.object?.map(\.value).first?["message"]?.string
+      return inner?["faultstring"]?.string ?? other ?? "HTTP status \(status)"
     }
   }
   /// Asks a service for something that is not long.

@@ -266,7 +266,10 @@ struct Configuration: Codable, Sendable {
         "discovery": (try defaults(of: Discovery()), []),
         "switches": nil, "ovn": ([:], ["northbound", "southbound", "chassis", "physical_networks"]),
         "networks": (try defaults(of: Networks()), []),
-        "volumes": (try defaults(of: Volumes()), ["folder", "portals", "namespace", "backups"]),
+        "volumes": (
+          try defaults(of: Volumes()),
+          ["folder", "portals", "namespace", "backups", "backup_credentials", "backup_authority"]
+        ),
         "console": (try defaults(of: Console()), ["public_host", "websocket_port"]),
         "erase": nil,
         "identity": (

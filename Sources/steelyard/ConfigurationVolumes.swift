@@ -14,13 +14,26 @@ extension Configuration {
     var portals: [String]?
     /// The network namespace of the portals; absent for that of `provisioning`.
     var namespace: String?
-    /// Where backups are kept, best on another disk; absent for `backups` in the data folder.
+    /// Where backups are kept: a folder, best on another disk, or an S3-compatible bucket (`https://HOST/BUCKET[/PREFIX]`); absent for
+    /// `backups` in the data folder.
     var backups: String?
+    /// The bucket's keys: a shared credentials file, as AWS's own programs read it.
+    var backup_credentials: String?
+    /// Certificates to trust for the bucket instead of the system's: a PEM file.
+    var backup_authority: String?
   }
 
-  /// - Throws: ``DriverError`` when the folder cannot be made.
+  /// - Throws: ``DriverError`` when the folder cannot be made, or the bucket cannot be meant.
   func backupStore(data: String) throws -> (any BackupInterface)? {
-    volumes.enabled ? try BackupFolder(folder: volumes.backups ?? "\(data)/backups") : nil
+    guard volumes.enabled else { return nil }
+    let place = volumes.backups ?? "\(data)/backups"
+    guard place.contains("://") else { return try BackupPieces(folder: place) }
+    guard let file = volumes.backup_credentials else {
+      throw Failure("volumes.backups is a bucket: volumes.backup_credentials must name the file with its keys")
+    }
+    return BackupPieces(
+      bucket: try S3Bucket(
+        url: place, credentials: .init(parsing: readFile(file)), authority: volumes.backup_authority))
   }
 
   /// Where initiators come to.

@@ -1,27 +1,21 @@
+import APISupport
 import ArgumentParser
 import Wire
 
 struct SensorsCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "sensors", abstract: "Shows what a node's sensors measure now.",
-    discussion:
-      "For the node's owner and administrators. Credentials are those of the openstack client: OS_CLOUD, or OS_AUTH_URL and so on."
-  )
+    discussion: "For the node's owner and administrators. \(cloudCredentialsHelp)")
   @Argument(help: "The node's name or UUID.") var node: String
   @Flag(help: "JSON, as the API has it.") var json = false
 
   func run() async throws {
-    let client = try await CloudClient.login()
-    do {
+    try await CloudClient.session { client in
       let url = try client.endpoint("baremetal") + "/v1/nodes/\(percentEncoded(node))/sensors"
       let answer = try await client.send("GET", url)
       guard answer.status == 200 else { throw Failure(answer.fault) }
       if json { print(answer.json) } else { print(table(answer.json["sensors"]?.object ?? [:])) }
-    } catch {
-      await client.close()
-      throw error
     }
-    await client.close()
   }
 
   /// What is measured, and its unit where it has a member of its own; drivers name it differently.
@@ -40,9 +34,6 @@ struct SensorsCommand: AsyncParsableCommand {
         rows.append([type.key, sensor.key, unit.isEmpty ? value : "\(value) \(unit)", state])
       }
     }
-    let widths = (0..<3).map { column in rows.map { $0[column].count }.max() ?? 0 }
-    return rows.map { row in
-      zip(row, widths + [0]).map { $0 + String(repeating: " ", count: max(0, $1 - $0.count)) }.joined(separator: "  ")
-    }.joined(separator: "\n")
+    return textTable(rows)
   }
 }

@@ -6,7 +6,7 @@ import Testing
 
 @testable import VolumeDrivers
 
-@Suite struct BackupFolderTests {
+@Suite struct BackupPiecesTests {
   private static let (one, two) = ("11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222")
 
   /// A sparse file of so many MiB, with a word at the beginning of some.
@@ -25,7 +25,7 @@ import Testing
 
   @Test func aSecondBackupStoresWhatIsNewAndBothComeBack() async throws {
     try await withFolder("backups") { folder in
-      let store = try BackupFolder(folder: "\(folder)/store")
+      let store = try BackupPieces(folder: "\(folder)/store")
       try file("\(folder)/a", 9, [0: "first", 4: "same", 8: "end"])
       try file("\(folder)/b", 9, [0: "second", 4: "same", 8: "end"])
       #expect(try await store.ensureBackup(Self.one, project: "p", of: "\(folder)/a") == 3)
@@ -53,7 +53,7 @@ import Testing
 
   @Test func aDamagedPieceIsFoundAndAForeignNameRefused() async throws {
     try await withFolder("backups") { folder in
-      let store = try BackupFolder(folder: "\(folder)/store")
+      let store = try BackupPieces(folder: "\(folder)/store")
       try file("\(folder)/a", 2, [0: "first"])
       _ = try await store.ensureBackup(Self.one, project: "p", of: "\(folder)/a")
       let piece = try await runChecked("find", ["\(folder)/store/p/pieces", "-type", "f"]).text.split(separator: "\n")
