@@ -14,6 +14,7 @@ extension Conductor {
     findings += try await examineSwitches()
     findings += try await examineControllers()
     findings += try await examineRouting()
+    findings += try await examineVolumes()
     return findings
   }
 

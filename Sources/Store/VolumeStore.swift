@@ -83,6 +83,14 @@ public enum VolumeStore {
     Set(try session.query("SELECT id FROM volumes WHERE backend = $1", [.text(backend)]) { $0.text(0) })
   }
 
+  /// Backends that volumes are on, and how many.
+  public static func backends(in session: any Session) throws -> [String: Int] {
+    let rows: [(String, Int)] = try session.query("SELECT backend, COUNT(*) FROM volumes GROUP BY backend", []) {
+      ($0.text(0), $0.int(1))
+    }
+    return Dictionary(rows) { $1 }
+  }
+
   // MARK: Quota
 
   /// How much of a resource a project has.

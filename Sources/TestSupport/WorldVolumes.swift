@@ -81,7 +81,8 @@ public struct WorldVolumes: VolumeInterface {
   }
   public func removeReading(_ reader: String) async throws { try world.ensure("reading/\(reader)", nil) }
   public func inventory() async throws -> VolumeInventory {
-    VolumeInventory(
+    try world.fail("inventory", .volumes("world"))
+    return VolumeInventory(
       volumes: Set(world.values(prefix: "volume/").keys),
       snapshots: world.values(prefix: "snapshot/").mapValues { String($0.prefix { $0 != " " }) },
       exports: Set(world.values(prefix: "export/").keys), readings: Set(world.values(prefix: "reading/").keys))
@@ -89,5 +90,8 @@ public struct WorldVolumes: VolumeInterface {
   public func stop() async throws {
     for name in world.values(prefix: "export/").keys { try world.ensure("export/\(name)", nil) }
   }
-  public func capacity() async throws -> (total: Int, free: Int) { (100 << 30, 60 << 30) }
+  public func capacity() async throws -> (total: Int, free: Int) {
+    try world.fail("capacity", .volumes("world"))
+    return (100 << 30, 60 << 30)
+  }
 }

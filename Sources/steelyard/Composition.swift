@@ -91,6 +91,7 @@ struct Composition {
     try configuration.checkLeases()
     try configuration.checkDiscovery(parts.conductor.hardwareTypes.map(\.name))
     let database = parts.database, conductor = parts.conductor
+    for sentence in try await conductor.missingVolumeBackends() { logger.warning("\(sentence)") }
     // Uploads and conversions that a stopped server left half done.
     try await parts.imageFolder.prepare(database)
 

@@ -268,7 +268,7 @@ struct Configuration: Codable, Sendable {
         "networks": (try defaults(of: Networks()), []),
         "volumes": (
           try defaults(of: Volumes()),
-          ["folder", "portals", "namespace", "backups", "backup_credentials", "backup_authority"]
+          ["folder", "portals", "namespace", "backups", "backup_credentials", "backup_authority", "backends"]
         ),
         "console": (try defaults(of: Console()), ["public_host", "websocket_port"]),
         "erase": nil,
@@ -295,6 +295,7 @@ struct Configuration: Codable, Sendable {
       settings.agentServer = "http://\(provisioning.address):\(provisioning.port)"
     }
     settings.volumeBoot = try? volumeBoot
+    settings.usualVolumeBackend = volumes.backends?.first?.name
     if discovery.enabled {
       var found = DiscoverySettings()
       found.driver = discovery.driver

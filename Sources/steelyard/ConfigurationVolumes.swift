@@ -21,6 +21,8 @@ extension Configuration {
     var backup_credentials: String?
     /// Certificates to trust for the bucket instead of the system's: a PEM file.
     var backup_authority: String?
+    /// The first has the volumes whose type names none; absent for one on this machine, "local".
+    var backends: [VolumeBackend]?
   }
 
   /// - Throws: ``DriverError`` when the folder cannot be made, or the bucket cannot be meant.
@@ -36,8 +38,17 @@ extension Configuration {
         url: place, credentials: .init(parsing: readFile(file)), authority: volumes.backup_authority))
   }
 
-  /// Where initiators come to.
-  var volumePortals: [String] { volumes.portals ?? ["\(provisioning?.address ?? "127.0.0.1"):3260"] }
+  /// Where initiators come to: the portals of all backends.
+  var volumePortals: [String] {
+    let backends = volumes.backends ?? []
+    let own = backends.compactMap(\.portals).flatMap { $0 }
+    // Nobody is at the common ones when every backend has its own.
+    return !backends.isEmpty && backends.allSatisfy { $0.portals != nil } ? own : commonPortals + own
+  }
+  /// Those of the backends that have none of their own.
+  var commonPortals: [String] { volumes.portals ?? ["\(provisioning?.address ?? "127.0.0.1"):3260"] }
+  /// The network namespace in which `tgtd` listens.
+  var portalNamespace: String? { volumes.namespace ?? (volumes.portals == nil ? provisioning?.namespace : nil) }
 
   /// How machines boot from volumes; nil where none do.
   /// - Throws: ``Failure`` for addresses that cannot be meant.
@@ -64,18 +75,18 @@ extension Configuration {
   }
 
   /// The backends by name.
-  /// - Throws: ``DriverError`` `.misconfigured` when the file names a folder or portals that cannot be used.
+  /// - Throws: ``Failure`` or ``DriverError`` `.misconfigured` when the file names what cannot be used.
   func volumeBackends(data: String, _ logger: Logger) throws -> [String: any VolumeInterface] {
     guard volumes.enabled else { return [:] }
     let folder = volumes.folder ?? "\(data)/volumes"
     do {
       let targets = try TargetDaemon(
-        .init(
-          folder: "\(folder)/targets",
-          namespace: volumes.namespace ?? (volumes.portals == nil ? provisioning?.namespace : nil),
-          portals: volumePortals))
-      return ["local": try LocalVolumes(folder: folder, targets: targets)]
-    } catch let error as DriverError where volumes.folder == nil && volumes.portals == nil {
+        .init(folder: "\(folder)/targets", namespace: portalNamespace, portals: commonPortals))
+      guard let backends = volumes.backends else {
+        return ["local": try LocalVolumes(folder: folder, targets: targets)]
+      }
+      return try volumeBackends(backends, in: folder, targets)
+    } catch let error as DriverError where volumes.folder == nil && volumes.portals == nil && volumes.backends == nil {
       // Nobody asked for it: a site whose folder has a long name works without.
       logger.warning("no volumes are kept: \(error); name another folder in `volumes.folder`")
       return [:]

@@ -18,6 +18,8 @@ import Workflows
 struct Site: Sendable {
   let database: Database
   let world: World
+  /// Of the backend "ceph".
+  let second: World
   let conductor: Conductor
   let client: any TestClientProtocol
 
@@ -35,10 +37,12 @@ struct Site: Sendable {
     }
   }
 
-  static func run(_ test: @escaping @Sendable (Site) async throws -> Void) async throws {
+  /// - Parameter hasTwoBackends: whether there is "ceph" beside "local".
+  static func run(hasTwoBackends: Bool = false, _ test: @escaping @Sendable (Site) async throws -> Void) async throws {
     try await withFolder("cinder") { folder in
       let database = try Database(path: folder + "/site.db", secrets: SecretBox(key: [UInt8](repeating: 7, count: 32)))
       let world = try World("\(folder)/world.db")
+      let second = try World("\(folder)/second.db")
       let images = WorldImages(world)
       var settings = ConductorSettings()
       settings.dataFolder = folder
@@ -49,7 +53,8 @@ struct Site: Sendable {
       let conductor = Conductor(
         database: database, settings: settings, hardwareTypes: [WorldHardware(world)], switches: WorldSwitch(world),
         boot: WorldBoot(world, machines: [:]), images: images, configDrives: images,
-        volumes: ["local": WorldVolumes(world)], backups: WorldBackups(world), logger: logger, clock: CrashSite.now)
+        volumes: ["local": WorldVolumes(world)].merging(hasTwoBackends ? ["ceph": WorldVolumes(second)] : [:]) { $1 },
+        backups: WorldBackups(world), logger: logger, clock: CrashSite.now)
       let facade = CinderAPI(database: database, conductor: conductor)
       let app = Application(
         responder: APIResponder(services: [facade.service], authenticator: Names(), clock: CrashSite.now),
@@ -60,7 +65,7 @@ struct Site: Sendable {
         database.close()
       }
       try await app.test(.live) { client in
-        try await test(Site(database: database, world: world, conductor: conductor, client: client))
+        try await test(Site(database: database, world: world, second: second, conductor: conductor, client: client))
       }
     }
   }

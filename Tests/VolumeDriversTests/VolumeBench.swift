@@ -53,7 +53,10 @@ final class VolumeBench: Sendable {
   }
 
   private func end(keepingNamespace: Bool) async {
-    do { try await local().stop() } catch { Issue.record("the end: \(error)") }
+    do {
+      try await local().stop()
+      try await targets.stop()
+    } catch { Issue.record("the end: \(error)") }
     if !keepingNamespace { _ = try? await run("ip", ["netns", "del", namespace]) }
   }
 

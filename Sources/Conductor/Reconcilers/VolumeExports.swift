@@ -6,16 +6,24 @@ import Wire
 extension Conductor {
   static let exportsName = "volume-exports"
 
-  /// Brings back the targets of every attachment: after a restart of the machine, or the end of a daemon. One at a time is
-  /// enough, because each costs a look.
+  /// Brings back the targets of every attachment: after a restart of the machine, or the end of a daemon. One of a backend at a
+  /// time is enough, because each costs a look; a backend that does not answer keeps no other waiting.
   func keepExports() async throws {
     let box = database.secrets
     let attached = try await database.read { session in
-      try VolumeAttachmentStore.list(.everything, box: box, in: session).filter {
+      let all = try VolumeAttachmentStore.list(.everything, box: box, in: session).filter {
         $0.status == .attached && !$0.access.isEmpty
       }
+      return try Dictionary(grouping: all) { try VolumeStore.get($0.volumeID, in: session)?.backend ?? "" }
     }
-    for attachment in attached {
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for attachments in attached.values { group.addTask { try await self.keep(attachments) } }
+      try await group.waitForAll()
+    }
+  }
+  private func keep(_ attachments: [VolumeAttachment]) async throws {
+    let box = database.secrets
+    for attachment in attachments {
       guard let (current, volume) = try await parts.attachment(attachment.id), current.status == .attached else {
         continue
       }
@@ -38,12 +46,16 @@ extension Conductor {
     }
   }
 
-  /// What backends hold that no row knows.
+  /// What backends hold that no row knows; of one that does not answer nothing is known.
   func volumeLeftovers() async throws -> [Leftover] {
     var found: [Leftover] = []
     for (name, backend) in parts.volumes.sorted(by: { $0.key < $1.key }) {
       // The backend first: what is stored is then at least as new as what was found.
-      let inventory = try await backend.inventory()
+      let inventory: VolumeInventory
+      do { inventory = try await backend.inventory() } catch let error as DriverError {
+        logger.error("volumes \(name): not swept: \(error)")
+        continue
+      }
       // A backup that is being made has a snapshot of its own, and reads it.
       let (volumes, snapshots, attachments) = try await database.read { session in
         (

@@ -9,7 +9,8 @@ import Workflows
 extension Conductor {
   /// Names of the backends that the configuration has, the usual one first.
   public var volumeBackends: [String] {
-    parts.volumes.keys.sorted { $0 == "local" ? true : $1 == "local" ? false : $0 < $1 }
+    let usual = settings.usualVolumeBackend ?? "local"
+    return parts.volumes.keys.sorted { ($0 == usual ? 0 : 1, $0) < ($1 == usual ? 0 : 1, $1) }
   }
 
   /// How much room a backend has, in bytes.

@@ -107,8 +107,7 @@ extension LocalVolumes {
   public func inventory() async throws -> VolumeInventory {
     try await verb {
       let used = try await uses.all()
-      let disks = "\(folder)/disks/"
-      let targets = try await targets.attachments { $0.store == "rdwr" && $0.path.hasPrefix(disks) }
+      let targets = try await targets.attachments(where: isOurs)
       return try await onDisk { files in
         VolumeInventory(
           volumes: Set(files.volumes), snapshots: files.snapshots, exports: Set(used.attachments + targets),
@@ -117,11 +116,15 @@ extension LocalVolumes {
     }
   }
 
-  /// Ends every daemon of this backend and removes all targets; the volumes stay. For the end of a site or a lab: a server that
+  private func isOurs(_ unit: TargetTable.Unit) -> Bool {
+    unit.store == "rdwr" && unit.path.hasPrefix("\(folder)/disks/")
+  }
+
+  /// Ends every daemon of this backend and removes its targets; the volumes stay. For the end of a site or a lab: a server that
   /// ends leaves them running, because machines run from them.
   public func stop() async throws {
     try await verb {
-      try await targets.stop()
+      try await targets.stop(where: isOurs)
       for name in fileNames(in: "\(folder)/disks") {
         try await DiskDaemon(folder: "\(folder)/disks/\(name)").end()
       }

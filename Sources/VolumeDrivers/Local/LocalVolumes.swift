@@ -18,16 +18,22 @@ public final class LocalVolumes: VolumeInterface, Sendable {
   let uses: VolumeUses
   let targets: TargetDaemon
   let turns = Turns()
-  let device = DriverError.Device.volumes("local")
+  let device: DriverError.Device
   /// Called after each effect with its name, so that tests can end a verb there.
   let afterEffect: @Sendable (String) throws -> Void
 
-  /// - Parameter folder: for this backend alone, on the disk that keeps the volumes; made when it is not there.
+  /// - Parameters:
+  ///   - name: the backend's, as errors call it.
+  ///   - folder: for this backend alone, on the disk that keeps the volumes; made when it is not there.
   /// - Throws: ``DriverError`` `.misconfigured`.
-  public convenience init(folder: String, targets: TargetDaemon) throws {
-    try self.init(folder: folder, targets: targets, afterEffect: { _ in })
+  public convenience init(name: String = "local", folder: String, targets: TargetDaemon) throws {
+    try self.init(name: name, folder: folder, targets: targets, afterEffect: { _ in })
   }
-  init(folder: String, targets: TargetDaemon, afterEffect: @escaping @Sendable (String) throws -> Void) throws {
+  init(
+    name: String = "local", folder: String, targets: TargetDaemon,
+    afterEffect: @escaping @Sendable (String) throws -> Void
+  ) throws {
+    device = .volumes(name)
     self.folder = folder
     self.targets = targets
     self.afterEffect = afterEffect

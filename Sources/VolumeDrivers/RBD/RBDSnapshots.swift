@@ -145,8 +145,7 @@ extension RBDVolumes {
   public func inventory() async throws -> VolumeInventory {
     try await verb {
       let used = try await uses.all()
-      let prefix = image("volume-")
-      let targets = try await targets.attachments { $0.store == "rbd" && $0.path.hasPrefix(prefix) }
+      let targets = try await targets.attachments(where: isOurs)
       var inventory = VolumeInventory(exports: Set(used.attachments + targets), readings: Set(used.readers))
       let listing = try await rbd("ls", "--long", "--format", "json", settings.pool, timeout: .seconds(600))
       for entry in (try? JSON.parse(listing.output))?.array ?? [] {
@@ -162,10 +161,12 @@ extension RBDVolumes {
     }
   }
 
+  private func isOurs(_ unit: TargetTable.Unit) -> Bool { unit.store == "rbd" && unit.path.hasPrefix(image("volume-")) }
+
   /// As ``LocalVolumes/stop()``.
   public func stop() async throws {
     try await verb {
-      try await targets.stop()
+      try await targets.stop(where: isOurs)
       for name in fileNames(in: "\(settings.folder)/disks") {
         try await DiskDaemon(folder: "\(settings.folder)/disks/\(name)").end()
       }

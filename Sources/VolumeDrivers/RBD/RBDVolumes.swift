@@ -10,6 +10,8 @@ import Wire
 /// removed for that reason waits in the pool's trash. Source: rbd(8) of Ceph 16.2.
 public final class RBDVolumes: VolumeInterface, Sendable {
   public struct Settings: Sendable, Equatable {
+    /// The backend's, as errors call it.
+    public var name: String
     public var pool: String
     /// The cluster's configuration file, which also names the keyring.
     public var configuration: String
@@ -20,8 +22,10 @@ public final class RBDVolumes: VolumeInterface, Sendable {
     /// Network namespace from which the cluster is reached; nil is the server's own.
     public var namespace: String?
     public init(
-      pool: String, configuration: String, user: String = "admin", folder: String, namespace: String? = nil
+      name: String = "rbd", pool: String, configuration: String, user: String = "admin", folder: String,
+      namespace: String? = nil
     ) {
+      self.name = name
       self.pool = pool
       self.configuration = configuration
       self.user = user
@@ -33,12 +37,13 @@ public final class RBDVolumes: VolumeInterface, Sendable {
   let targets: TargetDaemon
   let uses: VolumeUses
   let turns = Turns()
-  let device = DriverError.Device.volumes("rbd")
+  let device: DriverError.Device
 
   /// - Throws: ``DriverError`` `.misconfigured`.
   public init(_ settings: Settings, targets: TargetDaemon) throws {
     self.settings = settings
     self.targets = targets
+    device = .volumes(settings.name)
     uses = VolumeUses(folder: settings.folder)
     func refuse(_ what: String) -> DriverError { DriverError(.misconfigured, device: device, detail: what) }
     guard settings.folder.hasPrefix("/"), settings.folder.utf8.count <= 58, settings.configuration.hasPrefix("/"),
@@ -60,6 +65,11 @@ public final class RBDVolumes: VolumeInterface, Sendable {
     }
     return try await reporting(device, daemon: "qemu-storage-daemon", body)
   }
+  private var silence: DriverError {
+    DriverError(
+      .unreachable, device: device,
+      detail: "the cluster of \(settings.configuration) does not answer: are its monitors up, and reached from here?")
+  }
   func refusal(_ detail: String) -> DriverError { DriverError(.refused, device: device, detail: detail) }
 
   // MARK: The rbd command
@@ -67,10 +77,16 @@ public final class RBDVolumes: VolumeInterface, Sendable {
   static let notThere = Int(ENOENT)
   static let isThere = Int(EEXIST)
   static let isBusy = Int(EBUSY)
+  static let noAnswer = Int(ETIMEDOUT)
   static let hasSnapshots = Int(ENOTEMPTY)
 
   func image(_ name: String) -> String { "\(settings.pool)/\(name)" }
   func image(ofVolume volume: String) -> String { image("volume-\(volume)") }
+
+  /// What leads Ceph's programs to the cluster. A cluster that does not answer is given up after 20 s: their own limit is 5 min.
+  private var access: [String] {
+    ["--conf", settings.configuration, "--id", settings.user, "--client-mount-timeout", "20"]
+  }
 
   /// Runs `rbd`; it ends with the errno of what failed.
   /// - Parameter allowed: endings that are no failure.
@@ -79,9 +95,9 @@ public final class RBDVolumes: VolumeInterface, Sendable {
     -> CommandResult
   {
     let result = try await run(
-      "rbd", ["--conf", settings.configuration, "--id", settings.user] + arguments, namespace: settings.namespace,
-      timeout: timeout, outputLimit: 64 << 20)
+      "rbd", access + arguments, namespace: settings.namespace, timeout: timeout, outputLimit: 64 << 20)
     if result.status == 0 || allowed.contains(result.status) { return result }
+    if result.status == Self.noAnswer { throw silence }
     throw CommandError(
       program: "rbd \(arguments[0])", reason: .failed(status: result.status, detail: result.lastErrorLine))
   }
@@ -306,13 +322,25 @@ public final class RBDVolumes: VolumeInterface, Sendable {
 
   public func capacity() async throws -> (total: Int, free: Int) {
     try await verb {
-      let result = try await runChecked(
-        "ceph", ["--conf", settings.configuration, "--id", settings.user, "df", "--format", "json"],
+      let result = try await run(
+        "ceph",
+        ["--conf", settings.configuration, "--id", settings.user, "--connect-timeout", "20", "df", "--format", "json"],
         namespace: settings.namespace)
+      guard result.status == 0 else {
+        // `ceph` ends with 1 when the time is over.
+        if result.errorText.contains("timed out") { throw silence }
+        throw CommandError(
+          program: "ceph df", reason: .failed(status: result.status, detail: result.lastErrorLine))
+      }
       let pools = (try? JSON.parse(result.output))?["pools"]?.array ?? []
       guard let stats = pools.first(where: { $0["name"]?.string == settings.pool })?["stats"],
         let free = stats["max_avail"]?.int
-      else { throw ControlError.badReply("ceph df tells nothing of pool \(settings.pool)") }
+      else {
+        throw DriverError(
+          .misconfigured, device: device,
+          detail: "the cluster has no pool \(settings.pool): make it with `rbd pool init`, or correct the configuration"
+        )
+      }
       return (free + (stats["stored"]?.int ?? 0), free)
     }
   }

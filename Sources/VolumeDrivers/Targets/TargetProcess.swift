@@ -68,13 +68,14 @@ extension TargetDaemon {
     if stat(log, &information) == 0, information.st_size > Self.logLimit { rename(log, "\(log).1") }
   }
 
-  /// Removes every target and ends the daemon. For the end of the whole site, not of this server.
-  public func stop() async throws {
-    try await turns.take("daemon") { try await reporting(Self.device, daemon: "tgtd") { try await end() } }
+  /// Removes a backend's targets, and ends the daemon when no other backend has one. For the end of the whole site, not of this
+  /// server.
+  func stop(where isOurs: (TargetTable.Unit) -> Bool = { _ in true }) async throws {
+    try await turns.take("daemon") { try await reporting(Self.device, daemon: "tgtd") { try await end(isOurs) } }
   }
-  private func end() async throws {
-    for attachment in try await attachments(where: { _ in true }) { try await remove(attachment) }
-    guard try await tableIfRunning() != nil else { return }
+  private func end(_ isOurs: (TargetTable.Unit) -> Bool) async throws {
+    for attachment in try await attachments(where: isOurs) { try await remove(attachment) }
+    guard let left = try await tableIfRunning(), left.targets.isEmpty else { return }
     let control = control
     try await onThread("tgt") {
       let process = try ControlSocket(control.socketPath, limit: .seconds(5)).peer
