@@ -19,13 +19,16 @@ public struct DnsmasqConfiguration: Sendable, Equatable {
   public var strangers: AddressRange?
   /// Where machines that boot from volumes ask; nil where none do.
   public var volumeServer: BootServer?
+  /// What those machines have, one each; at most ``mostVolumeAddresses``.
+  public var volumeAddresses: AddressRange?
   /// Folder of dnsmasq's files: reservations, leases, TFTP root, log.
   public var folder: String
 
   /// - Throws: ``DnsmasqConfigurationError`` naming the value that cannot be used.
   public init(
     interface: String, namespace: String? = nil, server: BootServer, first: String, last: String, prefix: Int,
-    strangers: AddressRange? = nil, volumeServer: BootServer? = nil, folder: String
+    strangers: AddressRange? = nil, volumeServer: BootServer? = nil, volumeAddresses: AddressRange? = nil,
+    folder: String
   ) throws {
     func check(_ isGood: Bool, _ what: String) throws {
       if !isGood { throw DnsmasqConfigurationError(description: "provisioning: \(what)") }
@@ -34,7 +37,7 @@ public struct DnsmasqConfiguration: Sendable, Equatable {
     let isName = !interface.isEmpty && interface.utf8.count < 16 && interface.utf8.allSatisfy { Self.isPlain($0) }
     try check(isName && !interface.hasPrefix("-"), "'\(interface)' is not the name of an interface")
     try check((8...30).contains(prefix), "a prefix of \(prefix) is not between 8 and 30")
-    for address in [first, last] + (strangers.map { [$0.first, $0.last] } ?? []) {
+    for address in [first, last] + [strangers, volumeAddresses].compactMap({ $0 }).flatMap({ [$0.first, $0.last] }) {
       guard let parsed = IPAddress(address), parsed.version == 4, let own = IPAddress(server.address) else {
         throw DnsmasqConfigurationError(description: "provisioning: '\(address)' is not an IPv4 address")
       }
@@ -52,6 +55,14 @@ public struct DnsmasqConfiguration: Sendable, Equatable {
       try check(lowest <= highest, "the range from \(strangers.first) to \(strangers.last) is empty")
       try check(to < lowest || highest < from, "the ranges of known and of unknown machines overlap")
     }
+    if let volumeAddresses, let lowest = IPAddress(volumeAddresses.first),
+      let highest = IPAddress(volumeAddresses.last)
+    {
+      try check(lowest <= highest, "the range from \(volumeAddresses.first) to \(volumeAddresses.last) is empty")
+      try check(
+        highest.value - lowest.value < UInt128(Self.mostVolumeAddresses),
+        "\(volumeAddresses.first) to \(volumeAddresses.last) are more than \(Self.mostVolumeAddresses) addresses")
+    }
     let isPath =
       folder.hasPrefix("/") && folder.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7f && !"\"\\#,".utf8.contains($0) }
     try check(isPath, "the folder '\(folder)' is not an absolute path, or has a character that dnsmasq cannot take")
@@ -63,6 +74,7 @@ public struct DnsmasqConfiguration: Sendable, Equatable {
     self.prefix = prefix
     self.strangers = strangers
     self.volumeServer = volumeServer
+    self.volumeAddresses = volumeAddresses
     self.folder = folder
   }
 
@@ -81,17 +93,32 @@ public struct DnsmasqConfiguration: Sendable, Equatable {
     return [24, 16, 8, 0].map { String(mask >> UInt32($0) & 255) }.joined(separator: ".")
   }
 
+  static let mostVolumeAddresses = 4096
+
+  /// The tag of a machine that has one address alone. dnsmasq never forgets a reservation of an address while it runs and refuses
+  /// a second one, so each address is a range of its own, for those who have its tag now.
+  static func tag(of address: IPAddress) -> String { "at\(address.value)" }
+
+  private var volumeRanges: String {
+    guard let volumeAddresses, let first = IPAddress(volumeAddresses.first), let last = IPAddress(volumeAddresses.last)
+    else { return "" }
+    return (first.value...last.value).map { value in
+      let address = IPAddress(version: 4, value: value)
+      return "\ndhcp-range=tag:\(Self.tag(of: address)),\(address),\(address),\(netmask),10m"
+    }.joined()
+  }
+
   /// Who is answered, and from which addresses.
   private var ranges: String {
     guard let strangers else {
       return """
-        dhcp-range=\(first),\(last),\(netmask),10m
+        dhcp-range=tag:!volume,\(first),\(last),\(netmask),10m
         # Only machines that a workflow wants in the ramdisk get an answer.
         dhcp-ignore=tag:!admitted
         """
     }
     return """
-      dhcp-range=tag:admitted,\(first),\(last),\(netmask),10m
+      dhcp-range=tag:admitted,tag:!volume,\(first),\(last),\(netmask),10m
       # Machines that nobody knows are discovered; those that were sent off get no answer.
       dhcp-range=tag:!admitted,\(strangers.first),\(strangers.last),\(netmask),2m
       """
@@ -107,7 +134,7 @@ public struct DnsmasqConfiguration: Sendable, Equatable {
     user=root
     no-ping
     dhcp-authoritative
-    \(ranges)
+    \(ranges)\(volumeRanges)
     dhcp-hostsdir=\(hostsFolder)
     dhcp-leasefile=\(folder)/leases
     log-dhcp

@@ -37,7 +37,8 @@ final class Reservations: Sendable {
   }
 
   private func line(_ mac: MACAddress, _ address: IPAddress?) -> String {
-    address.map { "\(mac),set:admitted,set:volume,\($0)\n" } ?? "\(mac),set:admitted\n"
+    address.map { "\(mac),set:admitted,set:volume,set:\(DnsmasqConfiguration.tag(of: $0))\n" }
+      ?? "\(mac),set:admitted\n"
   }
 
   func deny(_ macs: [MACAddress]) throws {

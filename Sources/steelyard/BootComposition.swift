@@ -23,6 +23,7 @@ extension Composition {
         strangers: configuration.discovery.enabled
           ? AddressRange(configuration.discovery.first, configuration.discovery.last) : nil,
         volumeServer: try configuration.volumeBoot.flatMap { BootServer(address: $0.server, port: $0.port) },
+        volumeAddresses: try configuration.volumeBoot.map { AddressRange($0.first, $0.last) },
         folder: "\(site.data)/dhcp"
       ))
     return Boot(interface: dnsmasq, services: [dnsmasq])

@@ -53,6 +53,35 @@ import Testing
     }
   }
 
+  @Test func aMachineOfAVolumeHasItsAddressAgainAndAgain() async throws {
+    try await ProvisioningNetwork.with { network in
+      let (one, other) = (try Self.mac(1), try Self.mac(2))
+      @Sendable func take(_ mac: MACAddress, _ expected: String) async throws {
+        let offer = try #require(try await network.machines.discover(mac), "no offer of \(expected)")
+        #expect(offer.address.description == expected)
+        #expect(try await network.machines.request(offer, mac)?.kind == .acknowledge)
+      }
+      try await network.serve { boot in
+        for _ in 0..<3 {
+          try await boot.ensureVolumeBoot(one, address: "172.30.0.52", label: "node-1")
+          try await take(one, "172.30.0.52")
+          try await boot.ensureDenied([one])
+          #expect(try await network.machines.discover(one, within: Self.silence) == nil)
+          // cleaned: an address that has nothing of a volume
+          try await boot.ensureAdmitted([one], label: "workflow-1")
+          let clean = try #require(try await network.machines.discover(one))
+          #expect(clean.address.description.hasPrefix("172.30.0.1"))
+          try await boot.ensureDenied([one])
+        }
+        try await boot.ensureVolumeBoot(one, address: "172.30.0.53", label: "node-1")
+        try await take(one, "172.30.0.53")
+        try await boot.ensureVolumeBoot(other, address: "172.30.0.54", label: "node-2")
+        try await take(other, "172.30.0.54")
+        #expect(boot.supervision.starts == 1, "dnsmasq died on the way")
+      }
+    }
+  }
+
   @Test func strangersHaveAddressesOfTheirOwn() async throws {
     try await ProvisioningNetwork.with { network in
       try await network.serve(last: "172.30.0.101", strangers: AddressRange("172.30.0.10", "172.30.0.11")) { boot in

@@ -41,7 +41,8 @@ struct ProvisioningNetwork: Sendable {
   func configuration(last: String = "172.30.0.199", strangers: AddressRange? = nil) throws -> DnsmasqConfiguration {
     try DnsmasqConfiguration(
       interface: "prov0", namespace: namespace, server: #require(BootServer(address: Self.server, port: 8081)),
-      first: "172.30.0.100", last: last, prefix: 24, strangers: strangers, folder: folder)
+      first: "172.30.0.100", last: last, prefix: 24, strangers: strangers,
+      volumeAddresses: AddressRange("172.30.0.50", "172.30.0.59"), folder: folder)
   }
 
   /// Runs the boot services while `body` runs.

@@ -88,7 +88,7 @@ extension Conductor {
     }
     let taken = Set(try VolumeBootStore.all(in: session).map(\.address))
     guard let first = IPAddress(site.first), let last = IPAddress(site.last),
-      let address = Self.firstFree(first, last, taken)
+      let address = Self.free(first, last, taken, for: mac)
     else {
       throw ConductorError(
         .conflict,
@@ -98,14 +98,14 @@ extension Conductor {
     try VolumeBootStore.insert(
       VolumeBoot(nodeID: node.uuid, mac: mac, address: address, attachmentID: attachment.id), in: session)
   }
-  private static func firstFree(_ first: IPAddress, _ last: IPAddress, _ taken: Set<String>) -> String? {
-    var value = first.value
-    while value <= last.value {
-      let address = IPAddress(version: 4, value: value).description
-      if !taken.contains(address) { return address }
-      value += 1
-    }
-    return nil
+  /// A free address, the same one for the same NIC where it can be: another's DHCP lease may still hold one that was just left.
+  private static func free(_ first: IPAddress, _ last: IPAddress, _ taken: Set<String>, for mac: MACAddress) -> String?
+  {
+    let count = last.value - first.value + 1
+    let start = mac.description.utf8.reduce(0) { ($0 &* 31 &+ UInt32($1)) }
+    return (0..<count).lazy.map { step in
+      IPAddress(version: 4, value: first.value + (step + UInt128(start)) % count).description
+    }.first { !taken.contains($0) }
   }
 
   /// What a NIC needs to boot from its volume.
