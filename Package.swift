@@ -54,14 +54,20 @@ let package = Package(
     .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
     .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CCrypt", pkgConfig: "libcrypt", providers: [.apt(["libcrypt-dev"])]),
+    .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .target(name: "CLinux"),
+    // Disks as blocks with a digest each: the agent and the server speak of them in one form.
+    library("BlockMaps", ["CZstd"]),
     library("Cryptography", ["COpenSSL", "CCrypt", "Wire"]),
     library("Processes", ["CLinux"]),
     library("Store", ["CSQLite", "Cryptography", "Domain", "Wire"]),
     library("Workflows", ["Store", "Wire", logging]),
     library(
       "Conductor",
-      ["Workflows", "Store", "DriverInterfaces", "Domain", "Wire", "Cryptography", "Processes", logging, lifecycle]),
+      [
+        "Workflows", "Store", "DriverInterfaces", "BlockMaps", "Domain", "Wire", "Cryptography", "Processes", logging,
+        lifecycle,
+      ]),
 
     // Drivers: the only targets that touch hardware.
     library(
@@ -169,7 +175,7 @@ let package = Package(
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
       ] + nio,
       swiftSettings: strict, linkerSettings: lld),
-    library("Agent", ["Wire", "CLinux"]),
+    library("Agent", ["Wire", "BlockMaps", "CLinux"]),
     .executableTarget(
       name: "steelyard-agent", dependencies: ["Agent"], swiftSettings: strict, linkerSettings: lld),
 
@@ -219,7 +225,8 @@ let package = Package(
     tests("FakeDriverTests", ["FakeDriver", "DriverInterfaces", "Domain", "Wire"]),
     tests("IPMIDriverTests", ["IPMIDriver", "Conductor", "TestSupport", "Processes"]),
     tests("BootServicesTests", ["BootServices", "TestSupport", "DriverInterfaces", "Domain", "Processes", "CLinux"]),
-    tests("AgentTests", ["Agent", "Wire"]),
+    tests("AgentTests", ["Agent", "BlockMaps", "Wire"]),
+    tests("BlockMapsTests", ["BlockMaps"]),
     tests("APISupportTests", ["APISupport", "Store", "Domain", "Wire", "Cryptography"]),
     tests(
       "KeystoneAPITests",
