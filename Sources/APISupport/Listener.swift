@@ -48,6 +48,9 @@ public struct Listener: ServiceLifecycle.Service {
       .childChannelOption(.socketOption(.so_reuseaddr), value: 1)
       .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
       .childChannelOption(.maxMessagesPerRead, value: 1)
+      // Grows with what a connection sends: an image comes in fewer pieces, and a connection that says little costs little.
+      .childChannelOption(
+        .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 64, initial: 2048, maximum: 256 << 10))
       .childChannelOption(.allowRemoteHalfClosure, value: true)
       .bind(socket.descriptor) { channel in child.setup(channel: channel, logger: logger) }
     await cancelWhenGracefulShutdown {
