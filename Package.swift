@@ -268,7 +268,8 @@ let package = Package(
     tests(
       "NovaAPITests",
       [
-        "NovaAPI", "NeutronAPI", "APISupport", "Conductor", "FakeDriver", "TestSupport", "Store", "Workflows", "Domain",
+        "NovaAPI", "NeutronAPI", "CinderAPI", "APISupport", "Conductor", "FakeDriver", "TestSupport", "Store",
+        "Workflows", "Domain",
         "Wire", "Cryptography", hummingbirdTesting,
       ]),
     tests("GlanceAPITests", ["GlanceAPI", "TestSupport", "Processes", "Cryptography", hummingbirdTesting]),

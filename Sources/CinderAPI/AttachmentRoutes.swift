@@ -74,6 +74,8 @@ struct AttachmentRoutes: Sendable {
       "auth_password": .string(attachment.password),
       "access_mode": attachment.isReadOnly ? "ro" : "rw", "encrypted": false, "qos_specs": nil, "discard": true,
     ]
+    // What os-brick knows already: the name by which the machine must log in.
+    if let initiator = attachment.initiators.first { out["initiator"] = .string(initiator) }
     if portals.count > 1 {
       out["target_portals"] = JSON(portals)
       out["target_iqns"] = JSON(portals.map { _ in target })
@@ -214,11 +216,21 @@ struct AttachmentRoutes: Sendable {
     return .noContent
   }
 
+  /// A volume is not cut off behind the back of the server that has it. Source: Cinder, `attachment_deletion_allowed`.
+  static func requireNoServer(_ attachment: VolumeAttachment, in session: any Session) throws {
+    guard let server = attachment.instanceID,
+      try ServerVolumeStore.get(server: server, volume: attachment.volumeID, in: session) != nil
+    else { return }
+    throw APIError.conflict(
+      "Detach volume from instance \(server) using the Compute API (openstack server remove volume).")
+  }
+
   private func delete(_ request: APIRequest) async throws -> APIResponse {
     try VolumeMicroversion.require(27, request)
     let (actor, id) = (try request.actor(), try request.parameter("attachment"))
     let remaining = try await cinder.database.write { session in
       var attachment = try own(id, actor, session)
+      try Self.requireNoServer(attachment, in: session)
       guard attachment.status != .attaching else {
         throw APIError.conflict("The attachment is being made: wait until it is.")
       }

@@ -254,7 +254,7 @@ struct VolumeActionRoutes: Sendable {
     }
     let named = try Reading.id(value["attachment_id"], "attachment_id")
     try await cinder.database.write { session in
-      let volume = try Lookup.ownVolume(id, actor, session)
+      var volume = try Lookup.ownVolume(id, actor, session)
       let attachments =
         try VolumeAttachmentStore.list(
           ofVolumes: [volume.id], box: cinder.database.secrets, in: session)[volume.id] ?? []
@@ -266,7 +266,14 @@ struct VolumeActionRoutes: Sendable {
           "Invalid volume: Unable to detach volume. Volume status must be 'in-use' and attach_status must be 'attached' to detach."
         )
       }
+      try AttachmentRoutes.requireNoServer(attachment, in: session)
       try cinder.conductor.detachVolume(&attachment, by: Requester(actor, requestID: request.requestID), in: session)
+      // Whatever it was said to be, it is free when its target is gone.
+      if isForced {
+        volume.status = .detaching
+        volume.fault = nil
+        try VolumeStore.update(volume, in: session)
+      }
     }
     return .accepted
   }

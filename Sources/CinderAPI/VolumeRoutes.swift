@@ -155,9 +155,6 @@ struct VolumeRoutes: Sendable {
     if let other = body.keys.first(where: { !Self.members.contains($0) }) {
       throw APIError.badRequest("Additional properties are not allowed ('\(other.prefix(80))' was unexpected).")
     }
-    guard let project = actor.projectID else {
-      throw APIError.badRequest("The token has no project: a volume belongs to one.")
-    }
     if try Reading.bool(body["multiattach"], "multiattach") == true {
       throw APIError.badRequest("A volume of several machines at once (multiattach) is not offered here.")
     }
@@ -168,29 +165,40 @@ struct VolumeRoutes: Sendable {
       throw APIError.badRequest("Groups of volumes are not offered here: leave \(name) out.")
     }
     return try await cinder.database.write { session in
-      let source = try Source(body, actor, session)
-      let type = try type(body["volume_type"], source, actor, at: now, session)
-      let size = try size(body["size"], source)
-      try cinder.requireRoom(volumes: 1, gigabytes: size, size: size, project: project, in: session)
-      var volume = Volume(projectID: project, userID: actor.userID, size: size, typeID: type.id, createdAt: now)
-      volume.name = try Reading.text(body["name"] ?? body["display_name"], "name")
-      volume.description = try Reading.text(body["description"] ?? body["display_description"], "description")
-      volume.metadata = try Reading.metadata(body["metadata"])
-      volume.snapshotID = source.snapshot?.id
-      volume.sourceVolumeID = source.volume?.id
-      if let image = source.image {
-        volume.isBootable = true
-        volume.imageMetadata = Self.metadata(of: image)
-      } else if let parent = source.parent {
-        volume.isBootable = parent.isBootable
-        volume.imageMetadata = parent.imageMetadata
-      }
-      try cinder.conductor.createVolume(
-        &volume, type: type, image: source.image?.id, by: Requester(actor, requestID: request.requestID), in: session)
+      let (volume, type) = try make(
+        body, for: actor, by: Requester(actor, requestID: request.requestID), at: now, in: session)
       return APIResponse(
         .accepted, json: ["volume": view.full(volume, type: type.name, attachments: [], isBrief: true)],
         headers: [.location: "\(request.serviceURL)/v3/volumes/\(volume.id)"])
     }
+  }
+
+  /// Makes a volume of the caller's project; its content comes by a workflow.
+  func make(
+    _ body: JSONObject, for actor: Actor, by requester: Requester, at now: Timestamp, in session: any Session
+  ) throws -> (volume: Volume, type: VolumeType) {
+    guard let project = actor.projectID else {
+      throw APIError.badRequest("The token has no project: a volume belongs to one.")
+    }
+    let source = try Source(body, actor, session)
+    let type = try type(body["volume_type"], source, actor, at: now, session)
+    let size = try size(body["size"], source)
+    try cinder.requireRoom(volumes: 1, gigabytes: size, size: size, project: project, in: session)
+    var volume = Volume(projectID: project, userID: actor.userID, size: size, typeID: type.id, createdAt: now)
+    volume.name = try Reading.text(body["name"] ?? body["display_name"], "name")
+    volume.description = try Reading.text(body["description"] ?? body["display_description"], "description")
+    volume.metadata = try Reading.metadata(body["metadata"])
+    volume.snapshotID = source.snapshot?.id
+    volume.sourceVolumeID = source.volume?.id
+    if let image = source.image {
+      volume.isBootable = true
+      volume.imageMetadata = Self.metadata(of: image)
+    } else if let parent = source.parent {
+      volume.isBootable = parent.isBootable
+      volume.imageMetadata = parent.imageMetadata
+    }
+    try cinder.conductor.createVolume(&volume, type: type, image: source.image?.id, by: requester, in: session)
+    return (volume, type)
   }
 
   /// What a new volume is made from: one thing at most.

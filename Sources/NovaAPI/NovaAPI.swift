@@ -21,17 +21,20 @@ public struct NovaAPI: Sendable {
   let database: Database
   let conductor: Conductor
   let networks: any ServerNetworks
+  /// Nil where the site keeps no volumes.
+  let volumes: (any ServerVolumes)?
   let quotas: Quotas
   /// Where console tokens are taken: "ws://host:port"; nil without a proxy.
   let consoleURL: String?
 
   public init(
-    database: Database, conductor: Conductor, networks: any ServerNetworks, quotas: Quotas = Quotas(),
-    consoleURL: String? = nil
+    database: Database, conductor: Conductor, networks: any ServerNetworks, volumes: (any ServerVolumes)? = nil,
+    quotas: Quotas = Quotas(), consoleURL: String? = nil
   ) {
     self.database = database
     self.conductor = conductor
     self.networks = networks
+    self.volumes = volumes
     self.quotas = quotas
     self.consoleURL = consoleURL
   }
@@ -50,6 +53,10 @@ public struct NovaAPI: Sendable {
         + OldRoutes(nova: self).endpoints)
   }
 
+  func requireVolumes() throws -> any ServerVolumes {
+    guard let volumes else { throw APIError.conflict("This site keeps no volumes: ask the administrator.") }
+    return volumes
+  }
   func microversion(_ request: APIRequest) throws -> Microversion { try Microversion(request.headers) }
 }
 
@@ -92,8 +99,8 @@ extension APIError {
   static func flavorNotFound(_ id: String) -> APIError { .notFound("Flavor \(id.prefix(80)) could not be found.") }
   /// What another service's checks said, in this one's words.
   func asCompute() -> APIError {
-    // Nova has no 404 for what a request names in its body.
-    APIError(status == .notFound ? .badRequest : status, message)
+    // Nova has no 404 for what a request names in its body, and says 403 where a quota is full.
+    APIError(status == .notFound ? .badRequest : status == .contentTooLarge ? .forbidden : status, message)
   }
 }
 

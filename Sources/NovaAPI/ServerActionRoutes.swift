@@ -155,6 +155,10 @@ struct ServerActionRoutes: Sendable {
       }
     }
     try require(row, [.active, .shutoff, .error], "rescue")
+    guard row.server.imageID != nil || row.server.nodeUUID == nil else {
+      throw APIError.badRequest(
+        "Cannot rescue a volume-backed instance: stop the server, and attach its volume to another machine.")
+    }
     var node = try nova.conductor.machine(of: row.server, in: session)
     let password = value["adminPass"]?.string ?? String(Identifier.hex().prefix(12))
     node.instanceInfo["rescue_password"] = .string(password)

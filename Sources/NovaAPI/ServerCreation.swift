@@ -15,11 +15,14 @@ struct ServerCreation: Sendable {
     let project = actor.projectID ?? ""
     let flavor = try flavor(in: session)
     let imageID = try image(flavor, in: session)
+    for order in draft.volumes { try nova.requireVolumes().check(order, for: actor, in: session) }
     let key = try keypair(in: session)
     let hints = try Hints(draft.hints, actor, request.now, in: session)
     try requireQuota(project, flavor, hints, in: session)
     var demands = flavor.demands
     demands.node = draft.node
+    // Nothing is written on the machine's own disk.
+    if imageID == nil { demands.disk = 0 }
     demands.until = try hints.until ?? Self.time(draft.metadata["lease_until"], "metadata lease_until")
     var servers: [Server] = []
     // Those beyond the least that is wanted are made as far as there are machines.
@@ -31,6 +34,7 @@ struct ServerCreation: Sendable {
       if let first = servers.first { server.reservationID = first.reservationID }
       server.launchIndex = index
       server.imageID = imageID
+      server.hasConfigDrive = imageID != nil
       server.description = draft.description
       if let hostname = draft.hostname {
         server.hostname = draft.counts.upperBound > 1 ? "\(hostname)-\(index + 1)" : hostname
@@ -50,8 +54,15 @@ struct ServerCreation: Sendable {
         demands.chassisInUse = try crowded(group, in: session)
       }
       let ports = try ports(in: session)
+      var order = Conductor.ServerOrder(server, demands: demands, ports: ports, isSiteAdmins: actor.isSiteAdmin)
+      order.volumes = draft.volumes
+      order.makeVolume = { [nova, actor, requestID = request.requestID, now = request.now] volume, session in
+        try translating {
+          try nova.requireVolumes().makeVolume(volume, for: actor, requestID: requestID, at: now, in: session)
+        }
+      }
       let made = try nova.conductor.createServer(
-        Conductor.ServerOrder(server, demands: demands, ports: ports, isSiteAdmins: actor.isSiteAdmin),
+        order,
         by: Requester(actor, requestID: request.requestID), in: session)
       if made.nodeUUID == nil, index >= draft.counts.lowerBound {
         // There is no machine for more: the extra one never was.

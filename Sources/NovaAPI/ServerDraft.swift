@@ -10,7 +10,9 @@ import Wire
 struct ServerDraft: Sendable {
   var name: String
   var flavorRef: String
+  /// Of the machine's disk; nil for a server that boots from a volume.
   var imageRef: String?
+  var volumes: [ServerVolumeOrder]
   var description: String?
   var hostname: String?
   var keyName: String?
@@ -89,11 +91,17 @@ struct ServerDraft: Sendable {
     }
     counts = try Self.counts(input)
     givesReservation = try input.bool("return_reservation_id") ?? false
-    imageRef = try Self.image(input)
+    let devices = try BlockDevices(input, image: try Self.image(input), version)
+    imageRef = devices.imageID
+    volumes = devices.volumes
     if counts.upperBound > 1, case .list(let places) = networks,
       places.contains(where: { $0.portID != nil || $0.fixedIP != nil })
     {
       throw APIError.badRequest("A port or an address is for one server, and more than one is asked for.")
+    }
+    if counts.upperBound > 1, volumes.contains(where: { if case .volume = $0.source { true } else { false } }) {
+      throw APIError.badRequest(
+        "A volume is for one server, and more than one is asked for: use a snapshot or an image.")
     }
   }
 
@@ -104,50 +112,13 @@ struct ServerDraft: Sendable {
     return (least ?? (input.has("max_count") ? 1 : 1))...most
   }
 
-  /// The image that goes to the disk: `imageRef`, or a block device mapping of an image to the local disk.
+  /// The id in `imageRef`.
   private static func image(_ input: ComputeInput) throws -> String? {
-    var image = try input.text("imageRef", 0...255).flatMap { $0.isEmpty ? nil : $0 }
-    if let text = image {
-      let id = text.split(separator: "/").last.map { String($0) } ?? text
-      guard let uuid = ComputeInput.uuid(id) else { throw APIError.badRequest("Invalid imageRef provided.") }
-      image = uuid
-    }
-    guard try input.objects("block_device_mapping")?.isEmpty != false else { throw noVolumes }
-    for mapping in try input.objects("block_device_mapping_v2") ?? [] {
-      let device = ComputeInput(mapping)
-      try device.allow([
-        "boot_index", "delete_on_termination", "destination_type", "device_name", "device_type", "disk_bus",
-        "guest_format", "no_device", "source_type", "tag", "uuid", "volume_size", "volume_type", "snapshot_id",
-        "volume_id", "virtual_name", "connection_info",
-      ])
-      let source = try device.text("source_type") ?? ""
-      guard ["image", "volume", "snapshot", "blank"].contains(source) else {
-        throw APIError.badRequest("Block Device Mapping is Invalid: source_type is image, volume, snapshot or blank.")
-      }
-      let target = try device.text("destination_type") ?? (source == "image" ? "local" : "volume")
-      guard let index = try device.int("boot_index", -1...1000) ?? (source == "image" ? 0 : -1) as Int? else {
-        continue
-      }
-      guard source == "image", target == "local" else { throw noVolumes }
-      guard index == 0 else {
-        throw APIError.badRequest("Block Device Mapping is Invalid: a machine has one system, with boot_index 0.")
-      }
-      guard let uuid = try device.uuid("uuid") ?? image else {
-        throw APIError.badRequest("Block Device Mapping is Invalid: the image has no uuid.")
-      }
-      guard image == nil || image == uuid else {
-        throw APIError.badRequest("Block Device Mapping is Invalid: it names another image than imageRef.")
-      }
-      image = uuid
-    }
-    guard let image else {
-      throw APIError.badRequest(
-        "Invalid imageRef provided: a server needs an image for its disk; volumes to boot from are not offered yet.")
-    }
-    return image
+    guard let text = try input.text("imageRef", 0...255), !text.isEmpty else { return nil }
+    let id = text.split(separator: "/").last.map { String($0) } ?? text
+    guard let uuid = ComputeInput.uuid(id) else { throw APIError.badRequest("Invalid imageRef provided.") }
+    return uuid
   }
-  private static let noVolumes = APIError.badRequest(
-    "Block Device Mapping is Invalid: volumes are not offered to servers yet; an image goes to the machine's own disk.")
 
   static func tags(_ value: JSON?) throws -> [String] {
     guard let value, !value.isNull else { return [] }

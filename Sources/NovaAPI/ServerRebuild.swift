@@ -55,6 +55,11 @@ struct ServerRebuild: Sendable {
       guard [.active, .shutoff, .error].contains(condition.status) else {
         throw APIError.conflict("Cannot 'rebuild' instance \(id) while it is in vm_state \(condition.vmState)")
       }
+      guard server.imageID != nil else {
+        throw APIError.badRequest(
+          "Unable to rebuild a server that boots from a volume: revert its volume to a snapshot, or make another server from the image."
+        )
+      }
       let member = try actor.projectID.flatMap { try ImageStore.member($0, of: imageID, in: session) }
       guard let image = try ImageStore.get(imageID, in: session), ImagePolicy.sees(image, member: member, actor),
         image.status == .active

@@ -18,6 +18,7 @@ struct ServerView: Sendable {
   var floating: [String: [FloatingIP]] = [:]
   var groups: [String: String] = [:]
   var images: [String: Image] = [:]
+  var volumes: [String: [ServerVolume]] = [:]
 
   init(_ request: APIRequest, zone: String) throws {
     self.request = request
@@ -43,6 +44,7 @@ struct ServerView: Sendable {
         groups = try SecurityGroupStore.list(ids: ids.sorted(), in: session).reduce(into: [:]) { $0[$1.id] = $1.name }
       }
     }
+    volumes = try ServerVolumeStore.list(ofServers: rows.map(\.server.id), in: session)
     if version.minor >= 98 {
       let ids = Set(rows.compactMap(\.server.imageID)).sorted()
       if !ids.isEmpty {
@@ -104,7 +106,7 @@ struct ServerView: Sendable {
       "OS-SRV-USG:launched_at": JSON(server.launchedAt?.iso8601Fraction),
       "OS-SRV-USG:terminated_at": JSON(server.deletedAt?.iso8601Fraction),
       "OS-EXT-STS:task_state": JSON(condition.taskState), "OS-EXT-STS:vm_state": .string(condition.vmState),
-      "OS-EXT-STS:power_state": .int(condition.powerState), "os-extended-volumes:volumes_attached": [],
+      "OS-EXT-STS:power_state": .int(condition.powerState), "os-extended-volumes:volumes_attached": attached(server),
     ]
     if [.active, .build, .rebuild].contains(condition.status) { out["progress"] = .int(condition.progress) }
     if condition.status == .error { out["fault"] = fault(row, condition) }
@@ -167,6 +169,14 @@ struct ServerView: Sendable {
   private func hostID(_ row: ServerRow) -> String {
     guard let node = row.machine?.uuid else { return "" }
     return String(Digest.sha256Hex(row.server.projectID + node).prefix(56))
+  }
+  private func attached(_ server: Server) -> JSON {
+    .array(
+      (volumes[server.id] ?? []).map { volume in
+        version.minor < 3
+          ? ["id": .string(volume.volumeID)]
+          : ["id": .string(volume.volumeID), "delete_on_termination": .bool(volume.deletesOnTermination)]
+      })
   }
   private func image(_ server: Server) -> JSON {
     guard let id = server.imageID else { return "" }

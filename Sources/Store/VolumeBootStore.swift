@@ -1,14 +1,14 @@
 import Domain
 import Wire
 
-/// The machines that boot from volumes.
+/// The machines that boot from volumes, or have a NIC for them.
 public enum VolumeBootStore {
   private static func list(in session: any Session, _ narrow: (inout Query) -> Void) throws -> [VolumeBoot] {
     var query = Query("SELECT node_id, mac, address, attachment_id FROM volume_boots")
     narrow(&query)
     return try session.query(query) { row -> VolumeBoot? in
       guard let mac = MACAddress(row.text(1)) else { return nil }
-      return VolumeBoot(nodeID: row.text(0), mac: mac, address: row.text(2), attachmentID: row.text(3))
+      return VolumeBoot(nodeID: row.text(0), mac: mac, address: row.text(2), attachmentID: row.optionalText(3))
     }.compactMap { $0 }
   }
   public static func all(in session: any Session) throws -> [VolumeBoot] { try list(in: session) { _ in } }
@@ -23,7 +23,7 @@ public enum VolumeBootStore {
   public static func insert(_ boot: VolumeBoot, in session: any Session) throws {
     try session.execute(
       "INSERT INTO volume_boots (node_id, mac, address, attachment_id) VALUES ($1, $2, $3, $4)",
-      [.text(boot.nodeID), .text("\(boot.mac)"), .text(boot.address), .text(boot.attachmentID)])
+      [.text(boot.nodeID), .text("\(boot.mac)"), .text(boot.address), Value(boot.attachmentID)])
   }
   public static func delete(node: String, in session: any Session) throws {
     try session.execute("DELETE FROM volume_boots WHERE node_id = $1", [.text(node)])

@@ -163,7 +163,7 @@ public struct CrashSite: Sendable {
         try await conductor.deleteServers()
         open = try await database.read { session in
           try WorkflowStore.open(in: session).filter { $0.state != .stuck }.count
-            + ServerStore.deletionsAsked(in: session).count
+            + ServerStore.deletionsAsked(in: session).count + ServerVolumeStore.leaving(in: session).count
         }
         if ContinuousClock.now > limit { throw Injected() }
       }
@@ -191,10 +191,9 @@ public struct CrashSite: Sendable {
       "workflows": JSON(workflows.map { "\($0.kind) \($0.state.rawValue)" }),
       "leftovers": JSON(try await conductor.leftovers().map(\.description)),
       "world": .object(
-        world.values(prefix: "").sorted { $0.key < $1.key }.reduce(into: JSONObject()) {
-          // A new target has another name in each life.
-          $0[$1.key.hasPrefix("export/") ? "export/of \($1.value)" : $1.key] = .string($1.value)
-        }),
+        // A new target has another name in each life.
+        world.values(prefix: "").map { ($0.key.hasPrefix("export/") ? "export/of \($0.value)" : $0.key, $0.value) }
+          .sorted { $0.0 < $1.0 }.reduce(into: JSONObject()) { $0[$1.0] = .string($1.1) }),
       "volumes": volumes, "lease": JSON(lease?.status.rawValue), "lessee": JSON(node?.lessee),
       "vif": JSON(vif.map { "\($0.status.rawValue) \($0.bindingHostID)" }), "ledger": JSON(world.ledger()),
       "server": JSON(server.map { "\($0.condition.status.rawValue) \($0.condition.taskState ?? "")" }),
@@ -243,7 +242,7 @@ public struct CrashSite: Sendable {
 
   private func begin(_ scenario: Scenario) async throws {
     if scenario == .discover { return try await beginDiscovery() }
-    if [.undeployVolume, .detachVolume].contains(scenario) || scenario.isOfVolume || scenario == .deployVolume {
+    if scenario.isOfVolume || scenario.isOfVolumeServer || [.undeployVolume, .deployVolume].contains(scenario) {
       try seedVolumes(scenario)
     }
     let now = Self.now(), database = database, conductor = conductor, parts = parts
@@ -348,6 +347,8 @@ public struct CrashSite: Sendable {
         }
       case .reboot: try conductor.setPower(.reboot, node: &node, timeout: nil, by: .system, in: session)
       case .createServer, .deleteServer, .deleteBuildingServer: try begin(scenario, &node, at: now, in: session)
+      case .createVolumeServer, .deleteVolumeServer, .attachServerVolume, .detachServerVolume:
+        try beginVolumeServer(scenario, &node, at: now, in: session)
       }
     }
     points.reach("begun")

@@ -28,6 +28,10 @@ extension CrashSite {
     // A new attachment has another id in each life.
     let attachments = try VolumeAttachmentStore.list(.everything, box: box, in: session)
     out["attachments"] = JSON(attachments.map { "\($0.status.rawValue) \($0.access.isEmpty ? "" : "exported")" })
+    out["of servers"] = JSON(
+      try ServerVolumeStore.list(of: Self.server, in: session).map {
+        "\($0.volumeID) \($0.bootIndex ?? -1) \($0.deletesOnTermination) \($0.device ?? "")"
+      })
     out["boots"] = JSON(try VolumeBootStore.all(in: session).map { "\($0.mac) \($0.address)" })
     let used = try VolumeResource.allCases.map { try VolumeStore.used($0, project: "p", in: session) }
     out["quota"] = .array(used.map { .int($0) })
@@ -37,16 +41,18 @@ extension CrashSite {
   /// What is outside before.
   func seedVolumes(_ scenario: Scenario) throws {
     guard scenario != .createVolume else { return }
-    if scenario == .deployVolume { try world.ensure("switch-filters", "yes") }
+    if scenario == .deployVolume || scenario.isOfVolumeServer { try world.ensure("switch-filters", "yes") }
     try world.ensure("volume/\(Self.volume)", "\(1 << 30) first")
     if [.cloneVolume, .deleteSnapshot, .revertVolume, .deleteVolume].contains(scenario) {
       try world.ensure("snapshot/\(Self.snapshot)", "\(Self.volume) older")
     }
     if [.restoreVolume, .deleteBackup].contains(scenario) { try world.ensure("backup/\(Self.backup)", "p") }
-    if [.detachVolume, .undeployVolume].contains(scenario) {
+    if [.detachVolume, .undeployVolume, .deleteVolumeServer, .detachServerVolume].contains(scenario) {
       try world.ensure("export/\(Self.attachment)", "\(Self.volume) iqn.2026-11.test:one")
     }
-    if scenario == .undeployVolume { try world.ensure("dhcp/n1", VolumeBoot.label(node: Self.node)) }
+    if [.undeployVolume, .deleteVolumeServer, .detachServerVolume].contains(scenario) {
+      try world.ensure("dhcp/n1", VolumeBoot.label(node: Self.node))
+    }
   }
 
   @discardableResult
@@ -90,6 +96,62 @@ extension CrashSite {
     target.volumeType = "iscsi"
     target.volumeID = Self.volume
     try VolumeTargetStore.insert(target, box: database.secrets, in: session)
+  }
+
+  /// Servers with volumes. The one that is made boots from a volume that is made with it, and has the other one beside; the others
+  /// have the one of ``volume``: what is deleted boots from it.
+  func beginVolumeServer(_ scenario: Scenario, _ node: inout Node, at now: Timestamp, in session: any Session) throws {
+    var server = Server(
+      id: Self.server, projectID: "p", userID: "u", name: "s1", flavor: ["id": "f", "ram": 0, "vcpus": 0, "disk": 0],
+      createdAt: now)
+    let requester = Requester(projectID: "p", userID: nil, requestID: nil)
+    try insertVolume(at: now, in: session)
+    if scenario == .createVolumeServer {
+      var order = Conductor.ServerOrder(server, demands: MachineDemands(), ports: [], isSiteAdmins: false)
+      var boot = ServerVolumeOrder(.image("new"))
+      boot.bootIndex = 0
+      boot.deletesOnTermination = true
+      order.volumes = [boot, ServerVolumeOrder(.volume(Self.volume))]
+      order.makeVolume = { [conductor] _, session in
+        var made = Volume(id: Self.clone, projectID: "p", userID: "u", size: 2, typeID: Self.type, createdAt: now)
+        guard let type = try VolumeTypeStore.get(Self.type, in: session) else { return made }
+        try conductor.createVolume(&made, type: type, image: "new", by: requester, in: session)
+        return made
+      }
+      server = try conductor.createServer(order, by: requester, in: session)
+      guard server.nodeUUID != nil else { throw Injected() }
+      return
+    }
+    server.nodeUUID = node.uuid
+    server.launchedAt = now
+    node.instanceUUID = server.id
+    try NodeStore.update(node, in: session)
+    try ServerStore.insert(server, in: session)
+    var item = ServerVolume(serverID: server.id, volumeID: Self.volume, createdAt: now)
+    if scenario == .attachServerVolume {
+      _ = try conductor.attach(item, to: server, by: requester, in: session)
+      return
+    }
+    try insertAttachment(at: now, isOfNode: true, in: session)
+    guard var attachment = try VolumeAttachmentStore.get(Self.attachment, box: database.secrets, in: session) else {
+      return
+    }
+    attachment.instanceID = server.id
+    try VolumeAttachmentStore.update(attachment, in: session)
+    if scenario == .deleteVolumeServer {
+      item.bootIndex = 0
+      item.deletesOnTermination = true
+      try ServerVolumeStore.insert(item, in: session)
+      return try conductor.deleteServer(server, by: requester, in: session)
+    }
+    try ServerVolumeStore.insert(item, in: session)
+    // Its NIC is there for data alone.
+    if let nic = try VolumeBootStore.get(node: node.uuid, in: session) {
+      try VolumeBootStore.delete(node: node.uuid, in: session)
+      try VolumeBootStore.insert(
+        VolumeBoot(nodeID: nic.nodeID, mac: nic.mac, address: nic.address, attachmentID: nil), in: session)
+    }
+    try conductor.detach(item, from: server, by: requester, in: session)
   }
 
   func beginVolume(_ scenario: Scenario, at now: Timestamp, in session: any Session) throws {

@@ -50,8 +50,18 @@ public enum Scenario: String, Sendable, CaseIterable {
   case deleteServer = "delete-server"
   /// Deleted in the moment in which it is made.
   case deleteBuildingServer = "delete-building-server"
+  /// One that boots from a volume made with it, and has another one.
+  case createVolumeServer = "create-volume-server"
+  /// Its own volume goes with it.
+  case deleteVolumeServer = "delete-volume-server"
+  /// A running server is given a volume, or loses it.
+  case attachServerVolume = "attach-server-volume"
+  case detachServerVolume = "detach-server-volume"
 
-  var isOfServer: Bool { [.createServer, .deleteServer, .deleteBuildingServer].contains(self) }
+  var isOfServer: Bool { [.createServer, .deleteServer, .deleteBuildingServer].contains(self) || isOfVolumeServer }
+  var isOfVolumeServer: Bool {
+    [.createVolumeServer, .deleteVolumeServer, .attachServerVolume, .detachServerVolume].contains(self)
+  }
   /// The machine's two NICs are a port group.
   var isBonded: Bool { [.attachBond, .detachBond].contains(self) }
 
@@ -64,12 +74,14 @@ public enum Scenario: String, Sendable, CaseIterable {
     switch self {
     case .verify, .discover: .enroll
     case .inspect, .provide, .manualClean, .inspectByDriver, .provideByDriver, .manualCleanByDriver: .manageable
-    case .deploy, .deployByDriver, .startLease, .deployVolume, .createServer, .deleteBuildingServer: .available
+    case .deploy, .deployByDriver, .startLease, .deployVolume, .createServer, .deleteBuildingServer,
+      .createVolumeServer:
+      .available
     case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
       .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup:
       .available
     case .undeploy, .undeployVolume, .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot, .endLease, .rescue,
-      .deleteServer:
+      .deleteServer, .deleteVolumeServer, .attachServerVolume, .detachServerVolume:
       .active
     case .unrescue: .rescue
     }
@@ -80,13 +92,13 @@ public enum Scenario: String, Sendable, CaseIterable {
     case .discover: .enroll
     case .verify, .inspect, .inspectByDriver, .manualClean, .manualCleanByDriver: .manageable
     case .provide, .provideByDriver, .undeploy, .startLease, .endLease, .undeployVolume, .deleteServer,
-      .deleteBuildingServer:
+      .deleteBuildingServer, .deleteVolumeServer:
       .available
     case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
       .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup:
       .available
     case .deploy, .deployByDriver, .deployVolume, .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot,
-      .unrescue, .createServer:
+      .unrescue, .createServer, .createVolumeServer, .attachServerVolume, .detachServerVolume:
       .active
     case .rescue: .rescue
     }
@@ -101,9 +113,10 @@ public enum Scenario: String, Sendable, CaseIterable {
     case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
       .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup:
       .available
-    case .deploy, .deployByDriver, .deployVolume, .createServer: .deployFailed
-    case .undeploy, .undeployVolume, .deleteServer, .deleteBuildingServer: .error
-    case .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot: .active
+    case .deploy, .deployByDriver, .deployVolume, .createServer, .createVolumeServer: .deployFailed
+    case .undeploy, .undeployVolume, .deleteServer, .deleteBuildingServer, .deleteVolumeServer: .error
+    case .attachServerVolume, .detachServerVolume, .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot:
+      .active
     case .rescue: .rescueFailed
     case .unrescue: .unrescueFailed
     }

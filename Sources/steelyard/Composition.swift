@@ -143,13 +143,16 @@ struct Composition {
         intake: ImageIntake(database: database, folder: parts.imageFolder), web: WebContent(rules),
         logger: Logger(label: "images"), clock: systemClock)
     }
+    let cinder = CinderAPI(database: database, conductor: conductor)
     let others = [
       IronicAPI(database: database, conductor: conductor, longestPage: configuration.limits.page).service,
       neutron.service,
       GlanceAPI(database: database, folder: parts.imageFolder, downloads: downloads).service,
-      CinderAPI(database: database, conductor: conductor).service,
+      cinder.service,
       NovaAPI(
-        database: database, conductor: conductor, networks: neutron, consoleURL: Self.consoleURL(configuration)
+        database: database, conductor: conductor, networks: neutron,
+        volumes: conductor.volumeBackends.isEmpty ? nil : cinder,
+        consoleURL: Self.consoleURL(configuration)
       ).service,
       LeapAPI(
         database: database, conductor: conductor, settings: configuration.leaseSettings,

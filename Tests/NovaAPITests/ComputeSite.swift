@@ -1,4 +1,5 @@
 import APISupport
+import CinderAPI
 import Conductor
 import Cryptography
 import Domain
@@ -21,6 +22,7 @@ struct ComputeSite: Sendable {
   let database: Database
   let conductor: Conductor
   let folder: String
+  let world: World
   private let responder: APIResponder
 
   /// Tokens are names: "admin", "watcher" (reads in alpha), "alice" in alpha, "bob" in beta.
@@ -54,16 +56,19 @@ struct ComputeSite: Sendable {
       let conductor = Conductor(
         database: database, settings: settings, hardwareTypes: [try FakeHardware(file: nil)],
         switches: WorldSwitch(world), boot: WorldBoot(world, machines: [:]), images: images, configDrives: images,
-        logger: logger, clock: CrashSite.now)
+        volumes: ["local": WorldVolumes(world)], logger: logger, clock: CrashSite.now)
       let neutron = NeutronAPI(
         database: database, rewire: { ports, session in try conductor.networksChanged(ports, in: session) },
         segmentsChanged: { _ in }, retag: { _, _, _ in }
       ) { _, _, _, _ in }
+      let cinder = CinderAPI(database: database, conductor: conductor)
       let nova = NovaAPI(
-        database: database, conductor: conductor, networks: neutron, quotas: quotas, consoleURL: "ws://console.example")
+        database: database, conductor: conductor, networks: neutron, volumes: cinder, quotas: quotas,
+        consoleURL: "ws://console.example")
       let responder = APIResponder(
-        services: [nova.service, neutron.service], authenticator: Names(), clock: CrashSite.now)
-      let site = ComputeSite(database: database, conductor: conductor, folder: folder, responder: responder)
+        services: [nova.service, neutron.service, cinder.service], authenticator: Names(), clock: CrashSite.now)
+      let site = ComputeSite(
+        database: database, conductor: conductor, folder: folder, world: world, responder: responder)
       try await site.furnish()
       let runner = Task {
         guard isRunning else { return }
@@ -169,7 +174,8 @@ struct ComputeSite: Sendable {
   ) async throws -> Answer {
     var headers: HTTPFields = [:]
     if let token { headers[authToken] = token }
-    headers[HTTPField.Name(known: "OpenStack-API-Version")] = "compute \(version)"
+    headers[HTTPField.Name(known: "OpenStack-API-Version")] =
+      service == "/volume" ? "volume 3.71" : "compute \(version)"
     let fields = headers
     var logger = Logger(label: "test")
     logger.logLevel = .critical

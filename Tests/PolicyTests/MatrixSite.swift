@@ -167,6 +167,7 @@ final class MatrixSite {
     // No workflow runs here: nobody waits for a target.
     var impatient = CinderAPI.Settings()
     impatient.attachPatience = .zero
+    let cinder = CinderAPI(database: database, conductor: conductor, settings: impatient)
     let neutron = NeutronAPI(
       database: database, rewire: { _, _ in }, segmentsChanged: { _ in }, retag: { _, _, _ in },
       unplug: { _, _, _, _ in })
@@ -174,8 +175,10 @@ final class MatrixSite {
       IronicAPI(database: database, conductor: conductor).service,
       neutron.service,
       try GlanceAPI(database: database, folder: ImageFolder("\(folder)/images")).service,
-      CinderAPI(database: database, conductor: conductor, settings: impatient).service,
-      NovaAPI(database: database, conductor: conductor, networks: neutron, consoleURL: "ws://console").service,
+      cinder.service,
+      NovaAPI(
+        database: database, conductor: conductor, networks: neutron, volumes: cinder, consoleURL: "ws://console"
+      ).service,
       LeapAPI(database: database, conductor: conductor).service,
     ]
     let keystone = KeystoneFacade(

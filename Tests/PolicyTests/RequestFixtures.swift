@@ -121,6 +121,7 @@ extension Fixtures {
     case ("cinder", let name) where volumeKinds.contains(name): name
     case ("nova", "image"): "image"
     case ("nova", "server"), ("nova", "flavor"), ("nova", "project"): name
+    case ("nova", "volume"): "attached"
     case ("nova", "group"): "server_group"
     case ("nova", "network"): path.contains("os-tenant-networks") ? "network" : nil
     case ("esi-leap", "lease"): "lease"

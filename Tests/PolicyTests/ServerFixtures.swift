@@ -39,6 +39,9 @@ extension Fixtures {
       server.tags = ["blue"]
       server.launchedAt = now - .seconds(60)
       try ServerStore.insert(server, in: session)
+      var item = ServerVolume(serverID: server.id, volumeID: MatrixSite.uuid("attached-\(side)"), createdAt: now)
+      item.device = "/dev/sdb"
+      try ServerVolumeStore.insert(item, in: session)
       var action = ServerAction("create", of: server.id, requestID: "req-x", startedAt: now)
       action.projectID = project
       try ServerActionStore.insert(action, in: session)
@@ -54,7 +57,7 @@ extension Fixtures {
     case "request": "req-x"
     case "class": "default"
     case "alias": "os-keypairs"
-    case "hypervisor", "volume", "port": MatrixSite.uuid("nothing")
+    case "hypervisor", "port": MatrixSite.uuid("nothing")
     case "network" where path.contains("/ips/"): "net"
     default: nil
     }
@@ -89,7 +92,10 @@ extension Fixtures {
     ],
     "nova POST /v2.1/servers/{server}/remote-consoles": ["remote_console": ["protocol": "serial", "type": "serial"]],
     "nova POST /v2.1/servers/{server}/os-volume_attachments": [
-      "volumeAttachment": ["volumeId": .string(MatrixSite.uuid("nothing"))]
+      "volumeAttachment": ["volumeId": .string(MatrixSite.uuid("volume-tenant"))]
+    ],
+    "nova PUT /v2.1/servers/{server}/os-volume_attachments/{volume}": [
+      "volumeAttachment": ["volumeId": .string(MatrixSite.uuid("attached-tenant"))]
     ],
     "nova POST /v2.1/os-server-groups": ["server_group": ["name": "new", "policy": "anti-affinity"]],
     "nova PUT /v2.1/os-quota-class-sets/{class}": ["quota_class_set": ["instances": 5]],

@@ -7,6 +7,7 @@ extension Conductor {
   /// Goes on with servers whose owner wants them gone and whose machine was held by a workflow then: as soon as it is free, it is
   /// given back. The wish is a row, so a server that is killed goes on with it.
   public func deleteServers() async throws {
+    try await deleteLeavingVolumes()
     let waiting = try await database.read { try ServerStore.deletionsAsked(in: $0) }
     for row in waiting where row.machine?.isReserved != true {
       let id = row.server.id

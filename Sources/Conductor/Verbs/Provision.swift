@@ -54,7 +54,7 @@ extension Conductor {
       // Without an image, from the volume that is named.
       let isFromVolume =
         try verb == .active && (node.instanceInfo["image_source"]?.string ?? "").isEmpty
-        && reserveVolumes(of: node, by: requester, in: session)
+        && (reserveServerVolumes(of: node, in: session) || reserveVolumes(of: node, by: requester, in: session))
       let params = isFromVolume ? [:] : try deployment(node, parameters, in: session)
       try begin(
         isFromVolume ? "deploy-volume" : "deploy-node", verb == .active ? .deploy : .rebuild, "active", &node, params,

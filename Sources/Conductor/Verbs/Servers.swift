@@ -11,6 +11,9 @@ extension Conductor {
     public var demands: MachineDemands
     /// Network ports of the project, in the order of the NICs; they are attached to nothing.
     public var ports: [ServerPort]
+    public var volumes: [ServerVolumeOrder] = []
+    /// Makes a volume that an order wants made; called once a machine was found.
+    public var makeVolume: (@Sendable (ServerVolumeOrder, any Session) throws -> Volume)?
     /// The administrator may name any machine.
     public var isSiteAdmins: Bool
     public init(_ server: Server, demands: MachineDemands, ports: [ServerPort], isSiteAdmins: Bool) {
@@ -31,11 +34,12 @@ extension Conductor {
     let candidates = try candidates(for: order, in: session)
     let (fitting, unfit) = Scheduling.sort(candidates, for: demands)
     var rejected = unfit
+    let volumes = fitting.isEmpty ? [] : try volumes(of: order, in: session)
     for node in fitting {
       do {
         server.nodeUUID = node.uuid
         try ServerStore.insert(server, in: session)
-        try deploy(server, order.ports, on: node, by: requester, in: session)
+        try deploy(server, order.ports, volumes, on: node, by: requester, in: session)
         return server
       } catch let error as ConductorError {
         // What stands in the way of this machine does not of the next one.
@@ -48,6 +52,8 @@ extension Conductor {
     server.fault = Server.Fault(
       message: Scheduling.explanation(rejected, foreign: max(0, all - candidates.count)), at: clock())
     try ServerStore.insert(server, in: session)
+    // Those that were made go with it, if they are to.
+    for volume in volumes where volume.deletesOnTermination { try ServerVolumeStore.insert(volume, in: session) }
     for port in order.ports where port.isMade { try NetworkPortStore.delete(port.portID, in: session) }
     var action = ServerAction("create", of: server.id, requestID: requester.requestID ?? "", startedAt: clock())
     action.userID = requester.userID
@@ -80,16 +86,20 @@ extension Conductor {
   }
 
   private func deploy(
-    _ server: Server, _ ports: [ServerPort], on node: Node, by requester: Requester, in session: any Session
+    _ server: Server, _ ports: [ServerPort], _ volumes: [ServerVolume], on node: Node, by requester: Requester,
+    in session: any Session
   ) throws {
     var node = node
+    node.instanceUUID = server.id
+    for volume in volumes { try ServerVolumeStore.insert(volume, in: session) }
+    // Before the networks: not every NIC can boot.
+    let isFromVolume = try reserveServerVolumes(of: node, in: session)
     for port in ports {
       try recordVIF(port.portID, on: node, at: .anyFree, in: session)
       try NetworkPortStore.setDevice(
         server.id, owner: "compute:\(zone)", of: port.portID, at: clock(), in: session)
       try ServerStore.addPort(port, to: server.id, in: session)
     }
-    node.instanceUUID = server.id
     node.instanceInfo = [
       "image_source": JSON(server.imageID), "display_name": .string(server.name),
       "nova_host_id": .string(zone), "vcpus": server.flavor["vcpus"] ?? 0, "memory_mb": server.flavor["ram"] ?? 0,
@@ -98,6 +108,7 @@ extension Conductor {
     try provision(
       .active, node: &node, parameters: ["configdrive": try configDrive(server, in: session)], by: requester,
       in: session)
+    if !isFromVolume { try attachLater(volumes, to: server, on: node, by: requester, in: session) }
     try record("create", server.id, node.reservation, by: requester, in: session)
   }
   /// Takes back what ``deploy(_:_:on:by:in:)`` did before it threw.
@@ -109,6 +120,7 @@ extension Conductor {
       }
       try NetworkPortStore.setDevice("", owner: "", of: port.portID, at: clock(), in: session)
     }
+    try Self.forgetAttachments(ofNode: node.uuid, parts, at: clock(), session)
     try ServerStore.delete(server.id, in: session)
   }
 
@@ -195,7 +207,8 @@ extension Conductor {
     server.updatedAt = clock()
     try ServerStore.update(server, in: session)
     if let holder = node.reservation {
-      if try WorkflowStore.get(holder, in: session)?.kind == "deploy-node" {
+      let kind = try WorkflowStore.get(holder, in: session)?.kind
+      if kind == "deploy-node" || kind == "deploy-volume" {
         try cancel(holder, reason: "the server is deleted", in: session)
       }
       if !isRepeated { try record("delete", server.id, nil, by: requester, in: session) }
@@ -219,6 +232,7 @@ extension Parts {
     let others = try SecurityGroupStore.attachedPorts(naming: Set(groups), in: session)
     for port in others { try NetworkPortStore.setStatus(.build, of: port, at: now, in: session) }
     if !others.isEmpty { session.afterCommit { wakeups.signal(Conductor.rewiringName) } }
+    session.afterCommit { wakeups.signal(Conductor.serversName) }
   }
 }
 
@@ -226,6 +240,7 @@ func concludeServer(_ server: Server, at now: Timestamp, in session: any Session
   for port in try ServerStore.ports(of: server.id, in: session) {
     try letGo(port, at: now, in: session)
   }
+  try ServerVolumeStore.releaseKept(of: server.id, in: session)
   var server = server
   server.deletedAt = now
   server.updatedAt = now

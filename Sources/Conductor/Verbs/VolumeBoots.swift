@@ -33,9 +33,10 @@ extension Conductor {
   }
 
   /// An attachment of a volume to a node.
-  /// - Throws: ``ConductorError`` `.conflict` unless the volume is available.
+  /// - Throws: ``ConductorError`` `.conflict` unless the volume is available, or being made.
   func reserve(_ volume: Volume, for node: Node, in session: any Session) throws -> VolumeAttachment {
-    guard volume.status == .available else {
+    let isBeingMade = volume.status == .creating
+    guard volume.status == .available || isBeingMade else {
       throw ConductorError(
         .conflict, "Volume \(volume.id) is \(volume.status.rawValue): it must be available to be attached to a machine."
       )
@@ -49,7 +50,7 @@ extension Conductor {
     ]
     attachment.status = .attaching
     try VolumeAttachmentStore.update(attachment, in: session)
-    volume.status = .attaching
+    volume.status = isBeingMade ? .creating : .attaching
     volume.updatedAt = clock()
     try VolumeStore.update(volume, in: session)
     return attachment
@@ -70,20 +71,35 @@ extension Conductor {
   }
 
   /// The NIC and the address by which the machine reaches its boot volume.
-  private func reserveBoot(of node: Node, _ attachment: VolumeAttachment, in session: any Session) throws {
-    guard hardwareType(named: node.driver)?.needsAgent != false else { return }
+  func reserveBoot(of node: Node, _ attachment: VolumeAttachment, in session: any Session) throws {
+    try reserveNIC(of: node, attachment, in: session)
+  }
+  /// The NIC and the address by which the machine reaches its volumes: nothing but those. One that is there is kept.
+  /// - Parameter boot: of the volume that it boots from; nil for one that boots from its disk.
+  /// - Returns: whether a NIC was taken: hardware that no switch or agent of ours serves reaches them by itself.
+  @discardableResult
+  func reserveNIC(of node: Node, _ boot: VolumeAttachment?, in session: any Session) throws -> Bool {
+    guard hardwareType(named: node.driver)?.needsAgent != false, boot != nil || parts.isWired(node),
+      try VolumeBootStore.get(node: node.uuid, in: session) == nil
+    else { return false }
     guard let site = settings.volumeBoot else {
       throw ConductorError(
         .conflict,
-        "This site boots no machines from volumes: its configuration has no addresses for them (provisioning.volume_first). Ask the administrator."
+        "Machines of this site reach no volumes: its configuration has no addresses for them (provisioning.volume_first). Ask the administrator."
       )
     }
-    let nics = try PortStore.list(node: node.uuid, in: session).filter { $0.isPXEEnabled && $0.portGroupUUID == nil }
-    // One without a network first: the NIC carries the volume's network alone.
-    guard let nic = nics.first(where: { $0.vifPortID == nil }), let mac = MACAddress(nic.address) else {
+    let free = try PortStore.list(node: node.uuid, in: session).filter {
+      $0.vifPortID == nil && $0.portGroupUUID == nil && (boot == nil ? $0.switchPort != nil : $0.isPXEEnabled)
+    }
+    // The NIC carries the volume's network alone. For data, one that the deployment does not use is better.
+    guard let nic = free.first(where: { boot != nil || !$0.isPXEEnabled }) ?? free.first,
+      let mac = MACAddress(nic.address)
+    else {
       throw ConductorError(
         .conflict,
-        "Node \(node.uuid) has no NIC left to reach a volume by: one that may boot over the network must have no network attached. Detach one, or attach it to another NIC."
+        boot == nil
+          ? "Node \(node.uuid) has no NIC left to reach a volume by: one must have no network attached, because it carries the volume alone. Detach a network, or use a machine with another NIC."
+          : "Node \(node.uuid) has no NIC left to reach a volume by: one that may boot over the network must have no network attached. Detach one, or attach it to another NIC."
       )
     }
     let taken = Set(try VolumeBootStore.all(in: session).map(\.address))
@@ -96,7 +112,8 @@ extension Conductor {
       )
     }
     try VolumeBootStore.insert(
-      VolumeBoot(nodeID: node.uuid, mac: mac, address: address, attachmentID: attachment.id), in: session)
+      VolumeBoot(nodeID: node.uuid, mac: mac, address: address, attachmentID: boot?.id), in: session)
+    return true
   }
   /// A free address, the same one for the same NIC where it can be: another's DHCP lease may still hold one that was just left.
   private static func free(_ first: IPAddress, _ last: IPAddress, _ taken: Set<String>, for mac: MACAddress) -> String?
@@ -123,7 +140,7 @@ extension Conductor {
     let box = database.secrets
     return try await database.read { session in
       guard let boot = try VolumeBootStore.get(mac: mac, address: address, in: session),
-        let attachment = try VolumeAttachmentStore.get(boot.attachmentID, box: box, in: session),
+        let id = boot.attachmentID, let attachment = try VolumeAttachmentStore.get(id, box: box, in: session),
         let initiator = attachment.initiators.first, let target = attachment.access["target_iqn"]?.string
       else { return nil }
       return VolumeBootRequest(

@@ -146,6 +146,13 @@ extension Conductor {
   public func detachVolume(_ attachment: inout VolumeAttachment, by requester: Requester, in session: any Session)
     throws
   {
+    try detachVolume(&attachment, id: Identifier.uuid(), params: [:], by: requester, in: session)
+  }
+  /// - Parameter params: `node`, which the workflow holds, when its NIC for volumes is to be given back.
+  func detachVolume(
+    _ attachment: inout VolumeAttachment, id: String, params: JSONObject, by requester: Requester,
+    in session: any Session
+  ) throws {
     attachment.status = .detaching
     try VolumeAttachmentStore.update(attachment, in: session)
     try change(volume: attachment.volumeID, session) { volume in
@@ -154,9 +161,9 @@ extension Conductor {
         volume.updatedAt = clock()
       }
     }
-    _ = try start(
-      "detach-volume", subject: attachment.id, params: ["volume": .string(attachment.volumeID)], by: requester,
-      in: session)
+    var params = params
+    params["volume"] = .string(attachment.volumeID)
+    _ = try start("detach-volume", id: id, subject: attachment.id, params: params, by: requester, in: session)
   }
   /// Waits until an attachment is what it was asked to become, or `limit` is over.
   /// - Returns: nil when it is gone.

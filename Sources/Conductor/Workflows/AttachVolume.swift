@@ -6,15 +6,34 @@ import Workflows
 
 extension Conductor {
   /// `attaching`: a target that one machine may log in to. The subject is the attachment.
+  ///
+  /// Params, for a server's: `node`; `wires` when the workflow holds the node, because a NIC is taken for its volumes; `awaits` when the
+  /// server is being made, and the volume perhaps with it.
   static func attachVolume(_ parts: Parts) -> WorkflowDefinition {
     WorkflowDefinition(
       kind: "attach-volume",
       steps: [
         Step(
+          "await-server", when: { $0["awaits"] != nil },
+          run: { context in
+            guard let (attachment, volume) = try await parts.attachment(context.subject) else { return .done }
+            if case .wait(let until, let event) = try await parts.awaitVolumes([volume.id]) {
+              return .wait(until: until, on: event)
+            }
+            return try await parts.awaitDeployment(of: attachment)
+          }),
+        Step(
           "export-volume",
           run: { context in
             guard let (attachment, volume) = try await parts.attachment(context.subject) else { return .done }
-            return .done(.object(try await parts.export(attachment, volume)))
+            let access = try await parts.export(attachment, volume)
+            // The server went meanwhile: its volumes ended before this one began.
+            let now = try await parts.attachment(context.subject)?.0
+            guard let now, now.status != .detaching else {
+              try await parts.endExport(attachment, volume)
+              return .done
+            }
+            return .done(.object(access))
           },
           commit: { context, access, session in
             try change(attachment: context.subject, parts, session) { attachment in
@@ -27,20 +46,31 @@ extension Conductor {
           },
           uncommit: { context, session in
             try change(attachment: context.subject, parts, session) { $0.access = [:] }
-          })
+          }), reachVolume(parts),
       ],
       done: { context, session in
         try change(attachment: context.subject, parts, session) { attachment in
+          guard attachment.status == .attaching else { return }
           attachment.status = .attached
           attachment.attachedAt = context.now
         }
+        try freeNode(context.params["node"]?.string, context, session)
         try settleVolume(of: context.subject, parts, at: context.now, session)
         parts.told(attachment: context.subject, session)
       },
       undone: { context, session in
-        try change(attachment: context.subject, parts, session) { $0.status = .error }
-        try settleVolume(of: context.subject, parts, at: context.now, session)
+        if let node = context.params["node"]?.string {
+          // A server has no attachments that failed: the volume is free again.
+          try dropAttachment(context, parts, session)
+          try freeNode(node, context, session)
+        } else {
+          try change(attachment: context.subject, parts, session) { $0.status = .error }
+          try settleVolume(of: context.subject, parts, at: context.now, session)
+        }
         parts.told(attachment: context.subject, session)
+      },
+      stuck: { context, reason, session in
+        try freeNode(context.params["node"]?.string, context, session)
       })
   }
 
@@ -55,12 +85,19 @@ extension Conductor {
             guard let (attachment, volume) = try await parts.attachment(context.subject) else { return .done }
             try await parts.endExport(attachment, volume)
             return .done
-          })
+          }),
+        freeVolumeNIC(parts),
       ],
       done: { context, session in
-        let volume = try VolumeAttachmentStore.get(context.subject, box: parts.database.secrets, in: session)?.volumeID
+        let found = try VolumeAttachmentStore.get(context.subject, box: parts.database.secrets, in: session)
         try VolumeAttachmentStore.delete(context.subject, in: session)
-        if let volume { try settle(volume: volume, parts, at: context.now, session) }
+        if let found {
+          if let server = found.instanceID {
+            try ServerVolumeStore.delete(server: server, volume: found.volumeID, in: session)
+          }
+          try settle(volume: found.volumeID, parts, at: context.now, session)
+        }
+        try freeNode(context.params["node"]?.string, context, session)
         parts.told(attachment: context.subject, session)
       },
       undone: { context, session in
@@ -68,6 +105,7 @@ extension Conductor {
         try change(attachment: context.subject, parts, session) { $0.status = .error }
         try change(volume: context.params["volume"]?.string ?? "", session) { $0.fault = context.failure }
         try settleVolume(of: context.subject, parts, at: context.now, session)
+        try freeNode(context.params["node"]?.string, context, session)
         parts.told(attachment: context.subject, session)
       })
   }

@@ -31,6 +31,8 @@ extension Conductor {
           volume.status = .available
           volume.updatedAt = context.now
         }
+        // A machine may wait for it.
+        try settle(volume: context.subject, parts, at: context.now, session)
       },
       undone: { context, session in try failVolume(context, .error, session) })
   }

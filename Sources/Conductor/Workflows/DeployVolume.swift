@@ -14,6 +14,11 @@ extension Conductor {
       kind: "deploy-volume",
       steps: [
         Step(
+          "await-volumes",
+          run: { context in
+            try await parts.awaitVolumes(try await parts.attachments(ofNode: context.subject).map(\.volumeID))
+          }),
+        Step(
           "export-volumes",
           run: { context in
             var output = JSONObject()
@@ -66,10 +71,14 @@ extension Conductor {
           node.powerState = .on
           if node.instanceUUID == nil { node.instanceUUID = context.workflow }
         }
+        try ServerStore.launched(node: context.subject, at: context.now, in: session)
+        session.afterCommit { parts.wakeups.signal(serversName) }
       },
       undone: { context, session in
         try forgetAttachments(ofNode: context.subject, parts, at: context.now, session)
         try finish(context, session, .fail, context.failure)
+        // A server that was deleted meanwhile waited for this.
+        session.afterCommit { parts.wakeups.signal(serversName) }
       },
       stuck: giveToOperator)
   }
@@ -94,6 +103,25 @@ extension Parts {
   func attachments(ofNode node: String) async throws -> [VolumeAttachment] {
     let box = database.secrets
     return try await database.read { try VolumeAttachmentStore.list(ofNode: node, box: box, in: $0) }
+  }
+  /// Waits until volumes have their content.
+  /// - Throws: ``ConductorError`` when one could not be made.
+  func awaitVolumes(_ ids: [String]) async throws -> StepOutcome {
+    let work = try await database.read { session -> String? in
+      for id in ids {
+        guard let volume = try VolumeStore.get(id, in: session) else { continue }
+        if volume.status == .error {
+          throw ConductorError(
+            .conflict, "Volume \(id) could not be made: \(volume.fault?.sentence ?? "its status is error").")
+        }
+        if volume.status == .creating {
+          return try WorkflowStore.open(subject: id, in: session).first?.id ?? ""
+        }
+      }
+      return nil
+    }
+    guard let work else { return .done }
+    return .wait(until: clock() + .seconds(2), on: "workflow/\(work)")
   }
   func volumeBoot(_ node: String) async throws -> VolumeBoot? {
     try await database.read { try VolumeBootStore.get(node: node, in: $0) }

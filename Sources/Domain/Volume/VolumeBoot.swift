@@ -1,17 +1,19 @@
 import Wire
 
-/// A machine that boots from a volume: by which NIC, with which address on the provisioning network, from which attachment.
+/// A machine that boots from a volume, or reaches volumes beside its own disk: by which NIC, with which address on the provisioning
+/// network, from which attachment.
 ///
-/// The NIC stays there as long as the machine runs from the volume, and may talk to the volumes' portals and the boot server
+/// The NIC stays there as long as the machine has the volume, and may talk to the volumes' portals and the boot server
 /// alone: its switch port filters by its MAC and this address, and the boot server gives the volume's secret to nobody else.
 public struct VolumeBoot: Sendable, Equatable {
   public var nodeID: String
   public var mac: MACAddress
   /// Four numbers with dots.
   public var address: String
-  public var attachmentID: String
+  /// Of the volume that it boots from; nil for one that boots from its disk.
+  public var attachmentID: String?
 
-  public init(nodeID: String, mac: MACAddress, address: String, attachmentID: String) {
+  public init(nodeID: String, mac: MACAddress, address: String, attachmentID: String?) {
     self.nodeID = nodeID
     self.mac = mac
     self.address = address
