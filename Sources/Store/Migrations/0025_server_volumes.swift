@@ -1,7 +1,7 @@
 extension Migration {
   /// Volumes of servers. A NIC that reaches volumes may be there for data alone, so that its machine does not boot from one.
   static let serverVolumes = Migration(
-    number: 27, name: "server volumes",
+    number: 25, name: "server volumes",
     sql: """
       CREATE TABLE server_volumes (
         id TEXT PRIMARY KEY, server_id TEXT NOT NULL REFERENCES servers (id) ON DELETE CASCADE,
