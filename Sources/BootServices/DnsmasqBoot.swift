@@ -12,9 +12,13 @@ import ServiceLifecycle
 public final class DnsmasqBoot: BootInterface, Service {
   private let reservations: Reservations
   private let process: SupervisedProcess
+  private let leasePatience: Duration
 
   /// Makes the folder's files anew from what is admitted.
-  public init(_ configuration: DnsmasqConfiguration) throws {
+  /// - Parameter leasePatience: how long another machine's lease of an address is waited for; leases of volumes' addresses have
+  ///   two minutes, the shortest there is.
+  public init(_ configuration: DnsmasqConfiguration, leasePatience: Duration = .seconds(130)) throws {
+    self.leasePatience = leasePatience
     let reservations = try Reservations(configuration)
     self.reservations = reservations
     let folder = configuration.folder
@@ -40,6 +44,15 @@ public final class DnsmasqBoot: BootInterface, Service {
   public func ensureVolumeBoot(_ mac: MACAddress, address: String, label: String) async throws {
     guard let address = IPAddress(address), address.version == 4 else {
       throw DriverError(.misconfigured, device: .bootServices, detail: "\(address) is not an IPv4 address")
+    }
+    let end = ContinuousClock.now + leasePatience
+    while let holder = try await onThread({ [reservations] in reservations.holder(of: address) }), holder != mac {
+      guard ContinuousClock.now < end else {
+        throw DriverError(
+          .busy, device: .bootServices,
+          detail: "\(address) is still leased to NIC \(holder), which booted from a volume before")
+      }
+      try await Task.sleep(for: .seconds(1))
     }
     try await onThread { [reservations] in try reservations.admit([mac], label: label, address: address) }
   }

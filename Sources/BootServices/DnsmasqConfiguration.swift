@@ -104,7 +104,7 @@ public struct DnsmasqConfiguration: Sendable, Equatable {
     else { return "" }
     return (first.value...last.value).map { value in
       let address = IPAddress(version: 4, value: value)
-      return "\ndhcp-range=tag:\(Self.tag(of: address)),\(address),\(address),\(netmask),10m"
+      return "\ndhcp-range=tag:\(Self.tag(of: address)),\(address),\(address),\(netmask),2m"
     }.joined()
   }
 

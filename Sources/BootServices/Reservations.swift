@@ -66,6 +66,19 @@ final class Reservations: Sendable {
     }
   }
 
+  /// The NIC that has an address by a lease which is not over. Source: dnsmasq's lease file, "EXPIRY MAC ADDRESS NAME ID".
+  func holder(of address: IPAddress) -> MACAddress? {
+    let now = time(nil)
+    for line in read("\(configuration.folder)/leases").split(separator: "\n") {
+      let words = line.split(separator: " ")
+      guard words.count > 2, IPAddress(String(words[2])) == address, let expiry = Int(words[0]), expiry > now else {
+        continue
+      }
+      return MACAddress(String(words[1]))
+    }
+    return nil
+  }
+
   /// The NICs admitted now, with their labels.
   func labels() -> [MACAddress: String] {
     var found: [MACAddress: String] = [:]

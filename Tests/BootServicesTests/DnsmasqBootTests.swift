@@ -103,6 +103,25 @@ import Testing
     }
   }
 
+  @Test func anAddressThatAnotherMachineHasLeasedIsWaitedFor() async throws {
+    try await ProvisioningNetwork.with { network in
+      let (one, other) = (try Self.mac(1), try Self.mac(2))
+      try await network.serve { boot in
+        try await boot.ensureVolumeBoot(one, address: "172.30.0.55", label: "w/1")
+        let offer = try #require(try await network.machines.discover(one, as: .ipxe))
+        #expect(try await network.machines.request(offer, one)?.kind == .acknowledge)
+        try await boot.ensureDenied([one])
+        // No answer would ever come to the other: dnsmasq has the address leased, and no second one for its tag.
+        let busy = await #expect(throws: DriverError.self) {
+          try await boot.ensureVolumeBoot(other, address: "172.30.0.55", label: "w/2")
+        }
+        #expect(busy?.code == .busy)
+        try await boot.ensureVolumeBoot(one, address: "172.30.0.55", label: "w/3")
+        #expect(try await network.machines.discover(one)?.address.description == "172.30.0.55")
+      }
+    }
+  }
+
   @Test func everyFirmwareIsToldWhatItCanRun() async throws {
     try await ProvisioningNetwork.with { network in
       let one = try Self.mac(1)

@@ -50,7 +50,7 @@ struct ProvisioningNetwork: Sendable {
     last: String = "172.30.0.199", strangers: AddressRange? = nil,
     _ body: @Sendable (DnsmasqBoot) async throws -> Void
   ) async throws {
-    let boot = try DnsmasqBoot(configuration(last: last, strangers: strangers))
+    let boot = try DnsmasqBoot(configuration(last: last, strangers: strangers), leasePatience: .zero)
     let running = Task { try await boot.run() }
     do {
       try await until("dnsmasq runs") { boot.supervision.process != nil && isListening }
