@@ -1,4 +1,5 @@
 # scene.sh   sourced by scripts/demo and scripts/story: a lab, a site on it, and a server
+# SCENE_LAB   more words for `steelyard lab up`;  SCENE_CEPH=1   a small Ceph cluster has the volumes
 #
 # scene_up FOLDER NAMESPACE PORT MACHINES ROOM [MEMORY]   everything up to a server that answers; MEMORY of each machine in MiB
 # scene_down FOLDER NAMESPACE               everything gone
@@ -42,6 +43,7 @@ scene_images() { # FOLDER
   slowly "$1/ramdisk.log" nice ramdisk/build "$cache/ramdisk" "$cache/lab" || { tail -5 "$1/ramdisk.log"; return 1; }
   lab/mk-tiny-image "$1/tiny-a.raw" marker-of-tenant-a "$cache/lab" || return 1
   lab/mk-tiny-image "$1/tiny-b.qcow2" marker-of-tenant-b "$cache/lab" || return 1
+  lab/mk-tiny-image "$1/tiny-remembers.raw" marker-that-remembers "$cache/lab" remembers || return 1
 }
 
 scene_port_free() { # FOLDER PORT
@@ -60,9 +62,12 @@ scene_up() { # FOLDER NAMESPACE PORT MACHINES ROOM [MEMORY]
   scene_images "$folder" || return 1
   "$products/steelyard" lab up --data "$folder/lab" --namespace "$namespace" --machines "$machines" --room "$room" --memory "$memory" \
     ${SCENE_LAB:-} || return 1
-  python3 - "$folder" "$port" "$cache/ramdisk" <<'CONFIGURATION'
+  # In the lab's namespace, where tgtd opens the cluster's images.
+  [ -z "${SCENE_CEPH:-}" ] || { ip -n "$namespace" link set lo up &&
+    slowly "$folder/ceph.log" nsenter --net="/run/netns/$namespace" scripts/lib/ceph-mini up "$folder/ceph"; } || return 1
+  python3 - "$folder" "$port" "$cache/ramdisk" "${SCENE_CEPH:-}" <<'CONFIGURATION'
 import json, sys
-folder, port, ramdisk = sys.argv[1:4]
+folder, port, ramdisk, ceph = sys.argv[1:5]
 lab = json.load(open(folder + '/lab/lab.json'))
 site = {
     'listen': {'address': '127.0.0.1', 'port': int(port)},
@@ -78,6 +83,9 @@ site = {
 }
 if 'ovn' in lab:
     site['ovn'] = lab['ovn']
+if ceph:
+    site['volumes'] = {'backends': [{'name': 'ceph', 'driver': 'rbd', 'pool': 'rbd', 'ceph_configuration': folder + '/ceph/ceph.conf'},
+                                    {'name': 'local', 'driver': 'local'}]}
 json.dump(site, open(folder + '/site.json', 'w'), indent=1)
 CONFIGURATION
   "$products/steelyard" init --data "$folder/site" --configuration "$folder/site.json" || return 1
@@ -105,6 +113,7 @@ folder, program, clients = sys.argv[1:4]
 lab = json.load(open(folder + '/lab/lab.json'))
 values = {'steelyard': program, 'clients': clients, 'lab': folder + '/lab', 'namespace': lab['namespace'], 'folder': folder, 'clouds': folder + '/clouds.yaml',
           'site': folder + '/site', 'switch': lab['switch']['name'], 'image_a': folder + '/tiny-a.raw', 'image_b': folder + '/tiny-b.qcow2',
+          'image_remembers': folder + '/tiny-remembers.raw',
           'image_debian': folder + '/debian.qcow2'}
 for machine in lab['machines']:
     name = 'm%d' % machine['index']
@@ -147,6 +156,7 @@ scene_down() { # FOLDER NAMESPACE
   fi
   # Machines may have been left with their volumes.
   [ ! -d "$1/site/volumes" ] || "$products/steelyard" volumes stop --data "$1/site" || true
+  [ ! -d "$1/ceph" ] || scripts/lib/ceph-mini down "$1/ceph" || true
   # Tenants' own servers (lab/foreign-boot), and hosts outside (lab/vlan-host).
   for space in $(ip netns list 2>/dev/null | sed -n "s/^\($2-[fv][0-9]*\).*/\1/p"); do
     for process in $(ip netns pids "$space"); do kill "$process"; done
