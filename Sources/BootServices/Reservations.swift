@@ -134,9 +134,13 @@ final class Reservations: Sendable {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return "" }
     defer { close(descriptor) }
-    var buffer = [UInt8](repeating: 0, count: 512)
-    let count = Glibc.read(descriptor, &buffer, buffer.count)
-    return String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
+    var (text, buffer) = ([UInt8](), [UInt8](repeating: 0, count: 16 << 10))
+    while true {
+      let count = Glibc.read(descriptor, &buffer, buffer.count)
+      if count < 0, errno == EINTR { continue }
+      guard count > 0 else { return String(decoding: text, as: UTF8.self) }
+      text += buffer[..<count]
+    }
   }
   private func failure(_ what: String) -> DriverError {
     let number = errno
