@@ -6,12 +6,14 @@ import Wire
 ///
 /// One thread does everything in order; LLDP and progress have a thread each, because neither may hold up the work.
 public final class Agent {
-  /// How the agent came to its end. The machine is to be switched off in every case.
+  /// How the agent came to its end. The machine is to be switched off, unless it has become its rescue system.
   public enum Ending: Sendable, Equatable {
     /// The server said so, by command or by ending the session.
     case dismissed(String)
     /// It cannot go on; the log says why.
     case failed(String)
+    /// What /init is to go on with is in the rescue folder.
+    case rescue
   }
 
   private let parameters: KernelParameters
@@ -19,15 +21,19 @@ public final class Agent {
   private let log: AgentLog
   private let session: ServerSession
   private let sessionFile: String?
+  private let rescueFolder: String
   /// Results by command id: a command that is given again is answered, never run again.
   private var results: [String: JSON] = [:]
 
-  /// - Parameter sessionFile: where the session is left for ``uploadLog(sessionFile:parameters:log:)``, should the
-  ///   agent itself break down.
+  /// - Parameters:
+  ///   - sessionFile: where the session is left for ``uploadLog(sessionFile:parameters:log:)``, should the agent itself break
+  ///     down.
+  ///   - rescueFolder: where the rescue system is left for /init.
   public init(
     parameters: KernelParameters, machine: Machine = Machine(), timing: Timing = Timing(), log: AgentLog,
-    sessionFile: String? = nil
+    sessionFile: String? = nil, rescueFolder: String = "/run/rescue"
   ) {
+    self.rescueFolder = rescueFolder
     self.parameters = parameters
     self.machine = machine
     self.log = log
@@ -50,7 +56,8 @@ public final class Agent {
       keepSession()
       log.say("claimed as node \(session.node)")
       progress.start(server: parameters.server, session: session.token, heartbeat: session.heartbeatSeconds)
-      let runner = CommandRunner(machine: machine, session: session, progress: progress, lldp: lldp)
+      let runner = CommandRunner(
+        machine: machine, session: session, progress: progress, lldp: lldp, rescueFolder: rescueFolder)
       while true {
         let asked = clinux_monotonic_seconds()
         guard let command = try session.nextCommand() else {
@@ -60,6 +67,7 @@ public final class Agent {
         }
         try answer(command, runner, progress)
         if command.kind == "power-off" { return .dismissed("the server asked for it") }
+        if command.kind == "rescue", results[command.id]?["ok"] == true { return .rescue }
       }
     } catch let error as AgentError where error.code == .sessionOver {
       return .dismissed("the session is over")

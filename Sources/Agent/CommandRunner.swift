@@ -11,9 +11,11 @@ final class CommandRunner {
   private let session: ServerSession
   private let progress: Progress
   private let lldp: LLDPListener
+  private let rescueFolder: String
   private var log: AgentLog { session.log }
 
-  init(machine: Machine, session: ServerSession, progress: Progress, lldp: LLDPListener) {
+  init(machine: Machine, session: ServerSession, progress: Progress, lldp: LLDPListener, rescueFolder: String) {
+    self.rescueFolder = rescueFolder
     self.machine = machine
     self.session = session
     self.progress = progress
@@ -27,6 +29,10 @@ final class CommandRunner {
     case "inspect": return inspect(command.parameters)
     case "write-image": return withNeighbors(try writeImage(command.parameters))
     case "erase": return withNeighbors(try erase(command.parameters))
+    case "rescue":
+      let rescue = try RescueSystem(command.parameters)
+      try rescue.leave(try fetch(rescue.archive, "rescue system"), in: rescueFolder)
+      return .emptyObject
     case "power-off": return .emptyObject
     default:
       throw AgentError(.refused, "This agent knows no command \"\(printable(command.kind, limit: 40))\".")
@@ -67,7 +73,7 @@ final class CommandRunner {
     try requireRoom(on: disk, image: image, drive: drive)
     let device = try BlockDevice(path: disk.name)
     // First, because a config drive that cannot be had makes the long part pointless.
-    let driveBytes = try drive.map(fetchConfigDrive)
+    let driveBytes = try drive.map { try fetch($0, "config drive") }
 
     log.say("writing an image of \(image.size) bytes to \(disk.name) (\(device.size) bytes)")
     var lastSaid = 0
@@ -120,9 +126,10 @@ final class CommandRunner {
     }
   }
 
-  private func fetchConfigDrive(_ source: ImageSource) throws -> [UInt8] {
-    log.say("fetching the config drive of \(source.size) bytes")
-    let bytes: [UInt8] = try session.persistently("fetch the config drive") {
+  /// A file that is kept in memory as a whole, verified.
+  private func fetch(_ source: ImageSource, _ what: String) throws -> [UInt8] {
+    log.say("fetching the \(what) of \(source.size) bytes")
+    let bytes: [UInt8] = try session.persistently("fetch the \(what)") {
       let connection = HTTPConnection(server: session.server)
       let request = HTTPRequest(
         method: "GET", path: source.path, headers: [("Authorization", "Bearer \(session.token)")])
@@ -132,12 +139,12 @@ final class CommandRunner {
       return body
     }
     guard bytes.count == source.size else {
-      throw AgentError(.refused, "The config drive has \(bytes.count) bytes instead of \(source.size).")
+      throw AgentError(.refused, "The \(what) has \(bytes.count) bytes instead of \(source.size).")
     }
     var hash = SHA256()
     hash.update(bytes)
     guard hash.hexDigest() == source.sha256 else {
-      throw AgentError(.refused, "The config drive's SHA-256 is \(hash.hexDigest()) instead of \(source.sha256).")
+      throw AgentError(.refused, "The \(what)'s SHA-256 is \(hash.hexDigest()) instead of \(source.sha256).")
     }
     return bytes
   }

@@ -113,6 +113,9 @@ public struct AgentAPI: Sendable {
       Endpoint(.get, "/agent/v1/config-drive/{workflow}", .open, "The config drive to write") { request in
         try await file(request, .configDrive(workflow: try request.parameter("workflow")))
       },
+      Endpoint(.get, "/agent/v1/rescue/{workflow}", .open, "The rescue system") { request in
+        try await file(request, .rescueSystem(workflow: try request.parameter("workflow")))
+      },
       Endpoint(.post, "/agent/v1/log", .open, "The ramdisk's log") { request in
         let (node, _) = try await holder(request)
         try await AgentLogFile.keep(

@@ -91,13 +91,14 @@ extension Conductor {
     }
   }
 
-  /// The image or config drive that this node's running workflow wants written.
+  /// The image or config drive that this node's running workflow wants written, or the rescue system that it wants run.
   public func agentFile(_ name: AgentFile, node uuid: String, workflow: String) async throws -> RawImage? {
     guard let record = try await database.read({ try WorkflowStore.get(workflow, in: $0) }), record.subject == uuid,
       record.state.isOpen
     else { return nil }
     let outputs = try await database.read { try WorkflowStore.events(of: workflow, in: $0) }
-    guard let prepared = outputs.last(where: { $0.step == "prepare-image" && $0.kind == .succeeded })?.data,
+    let names = ["prepare-image", "prepare-rescue"]
+    guard let prepared = outputs.last(where: { names.contains($0.step) && $0.kind == .succeeded })?.data,
       let json = try? JSON(parsing: prepared)
     else { return nil }
     let file: JSON?
@@ -108,6 +109,9 @@ extension Conductor {
     case .configDrive(let id):
       guard id == workflow else { return nil }
       file = json["config_drive"]
+    case .rescueSystem(let id):
+      guard id == workflow else { return nil }
+      file = json["system"]
     }
     guard let path = file?["path"]?.string, let size = file?["size_bytes"]?.int, let sha256 = file?["sha256"]?.string
     else { return nil }
@@ -118,6 +122,7 @@ extension Conductor {
 public enum AgentFile: Sendable {
   case image(id: String)
   case configDrive(workflow: String)
+  case rescueSystem(workflow: String)
 }
 
 /// The event that a workflow waits for when it waits for a node's agent.

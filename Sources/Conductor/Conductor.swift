@@ -44,6 +44,8 @@ public struct ConductorSettings: Sendable {
   public var agentServer = "http://10.77.0.1:8077"
   /// How machines boot from volumes; nil where none do.
   public var volumeBoot: VolumeBootSettings?
+  /// The archive of the rescue system (ramdisk/build-rescue); nil: real machines are not rescued.
+  public var rescueSystem: String?
   /// The backend of volumes whose type names none; nil for the first by name.
   public var usualVolumeBackend: String?
   /// How long a machine may take from power on to the agent's claim.

@@ -4,10 +4,15 @@ import Glibc
 /// Password hashes in crypt(5) form. Both calls cost tens of milliseconds of CPU and block: keep them off the cooperative pool.
 public enum Password {
   /// yescrypt with the library's default cost (about 20 ms), in crypt(5) form.
-  public static func hash(_ password: String) -> String? {
+  public static func hash(_ password: String) -> String? { hash(password, "$y$") }
+
+  /// sha512crypt with the library's default cost (about 3 ms): what a small system's own library understands.
+  public static func sha512Hash(_ password: String) -> String? { hash(password, "$6$") }
+
+  private static func hash(_ password: String, _ form: String) -> String? {
     let random = randomBytes(16)
     let salt = random.withUnsafeBytes { bytes -> String? in
-      guard let result = crypt_gensalt_ra("$y$", 0, bytes.bindMemory(to: CChar.self).baseAddress, 16) else {
+      guard let result = crypt_gensalt_ra(form, 0, bytes.bindMemory(to: CChar.self).baseAddress, 16) else {
         return nil
       }
       defer { free(result) }

@@ -76,7 +76,8 @@ extension HardwareType {
     [
       .bios: ["no-bios"], .boot: ["ipxe"], .console: ["steelyard"], .deploy: ["direct"], .firmware: ["no-firmware"],
       .inspect: ["agent"], .management: [name], .network: ["neutron", "flat", "noop"], .power: [name],
-      .raid: ["no-raid"], .rescue: ["no-rescue"], .storage: ["noop", "cinder", "external"], .vendor: ["no-vendor"],
+      .raid: ["no-raid"], .rescue: ["agent", "no-rescue"], .storage: ["noop", "cinder", "external"],
+      .vendor: ["no-vendor"],
     ]
   }
   public var unwiredNetworks: Set<String> { [] }

@@ -144,8 +144,8 @@ extension IronicAPI {
       }
     }
     if body["runbook"]?.isNull == false { throw APIError.badRequest("runbook is not supported.") }
-    try checkRescuePassword(body["rescue_password"], verb)
     var parameters: JSONObject = [:]
+    parameters["rescue_password"] = try rescuePassword(body["rescue_password"], verb).map { .string($0) }
     if let drive = body["configdrive"], !drive.isNull {
       guard verb == .active || verb == .rebuild else {
         throw APIError.badRequest("A configdrive goes with the targets active and rebuild only, not with \(word).")
@@ -176,20 +176,21 @@ extension IronicAPI {
     }
   }
 
-  /// Wanted as upstream wants it. It is not kept: the hardware that is rescued by its own means has nobody to log in.
-  private func checkRescuePassword(_ password: JSON?, _ verb: ProvisionVerb) throws {
+  /// Wanted as upstream wants it, also of hardware that is rescued by its own means and has nobody to log in.
+  private func rescuePassword(_ password: JSON?, _ verb: ProvisionVerb) throws -> String? {
     let text = try FieldReading.text(password, "rescue_password")
     guard verb == .rescue else {
       guard text == nil else {
         throw APIError.badRequest(
           "\"rescue_password\" is only valid when setting target provision state to rescue")
       }
-      return
+      return nil
     }
-    guard text?.contains(where: { !$0.isWhitespace }) == true else {
+    guard let text, text.contains(where: { !$0.isWhitespace }) else {
       throw APIError.badRequest(
         "A non-empty \"rescue_password\" is required when setting target provision state to rescue")
     }
+    return text
   }
 
   /// A config drive as an object to build one from, or as the base64 text of a gzipped ISO.

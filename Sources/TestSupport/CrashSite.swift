@@ -25,6 +25,8 @@ public struct SiteParts: Sendable {
   public var secrets: Set<String> = ["password"]
   /// Changes the node's port before it is made.
   public var port: (@Sendable (inout Port) -> Void)?
+  /// The backends of volumes; the one that lives in the world when nil.
+  public var volumes: [String: any VolumeInterface]?
   public init() {}
 }
 
@@ -82,6 +84,8 @@ public struct CrashSite: Sendable {
     let twice = options["twice"] != nil
     var settings = ConductorSettings()
     settings.dataFolder = folder
+    // Any file will do: agents of this world only say that they have become it.
+    settings.rescueSystem = "\(folder)/key"
     settings.volumeBoot = VolumeBootSettings(
       server: "10.77.0.1", port: 8078, first: "10.77.0.2", last: "10.77.0.9", portals: ["10.77.0.1:3260"])
     let patience: Duration = options["patience"].flatMap { Int($0) }.map { .milliseconds($0) } ?? .seconds(20)
@@ -104,7 +108,7 @@ public struct CrashSite: Sendable {
       ],
       switches: parts.switches?(worldSwitch) ?? worldSwitch, boot: parts.boot?(worldBoot) ?? worldBoot,
       images: try parts.images?(database) ?? worldImages, configDrives: parts.configDrives ?? worldImages,
-      routing: parts.routing?(world), volumes: ["local": WorldVolumes(world)],
+      routing: parts.routing?(world), volumes: parts.volumes ?? ["local": WorldVolumes(world)],
       backups: WorldBackups(world),
       logger: complaints.logger, runnerSettings: runner,
       probe: { point in
@@ -250,7 +254,9 @@ public struct CrashSite: Sendable {
     try world.ensure("power/n1", isActive ? "power on" : "power off")
     try world.ensure("disk/n1", isActive ? "/agent/v1/image/old" : "old data")
     if scenario == .endLease { try world.ensure("secure/n1", "on") }
-    let isAttached = [.detach, .undeploy, .deploy, .deployByDriver, .endLease, .deleteServer].contains(scenario)
+    let isAttached = [
+      .detach, .undeploy, .deploy, .deployByDriver, .endLease, .deleteServer, .rescueByAgent, .unrescueByAgent,
+    ].contains(scenario)
     if isActive && isAttached { try world.ensure("switch/n1", "\(Self.tenantVLAN)") }
     if scenario == .detachBond {
       for port in ["n1", "n2"] { try world.ensure("switch/\(port)", "\(Self.tenantVLAN)") }
@@ -280,6 +286,7 @@ public struct CrashSite: Sendable {
         node.noteBootMode(.bios)
       }
       if [.rescue, .unrescue].contains(scenario) { node.interfaces[.rescue] = "world" }
+      if [.rescueByAgent, .unrescueByAgent].contains(scenario) { node.interfaces[.rescue] = "agent" }
       parts.node?(&node)
       try NodeStore.insert(node, secrets: parts.secrets, box: database.secrets, in: session)
       var port = Port(uuid: Identifier.uuid(), nodeUUID: node.uuid, address: Self.mac, createdAt: now)
@@ -326,8 +333,11 @@ public struct CrashSite: Sendable {
       case .deploy, .deployByDriver:
         try conductor.provision(.active, node: &node, parameters: [:], by: .system, in: session)
       case .undeploy: try conductor.provision(.deleted, node: &node, parameters: [:], by: .system, in: session)
-      case .rescue: try conductor.provision(.rescue, node: &node, parameters: [:], by: .system, in: session)
-      case .unrescue: try conductor.provision(.unrescue, node: &node, parameters: [:], by: .system, in: session)
+      case .rescue, .rescueByAgent:
+        try conductor.provision(
+          .rescue, node: &node, parameters: ["rescue_password": "hunter2"], by: .system, in: session)
+      case .unrescue, .unrescueByAgent:
+        try conductor.provision(.unrescue, node: &node, parameters: [:], by: .system, in: session)
       case .attach, .attachBond: try conductor.attachVIF(networkPortID: Self.vif, node: &node, by: .system, in: session)
       case .detach, .detachBond: try conductor.detachVIF(networkPortID: Self.vif, node: &node, by: .system, in: session)
       case .powerOff: try conductor.setPower(.off, node: &node, timeout: nil, by: .system, in: session)

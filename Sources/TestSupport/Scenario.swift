@@ -17,6 +17,9 @@ public enum Scenario: String, Sendable, CaseIterable {
   case manualCleanByDriver = "manual-clean-by-driver"
   case deployByDriver = "deploy-by-driver"
   case rescue, unrescue
+  // With the agent, whose ramdisk becomes the rescue system.
+  case rescueByAgent = "rescue-by-agent"
+  case unrescueByAgent = "unrescue-by-agent"
   /// An unknown machine has booted the agent.
   case discover
   // Volumes, with no machine in them.
@@ -81,9 +84,9 @@ public enum Scenario: String, Sendable, CaseIterable {
       .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup:
       .available
     case .undeploy, .undeployVolume, .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot, .endLease, .rescue,
-      .deleteServer, .deleteVolumeServer, .attachServerVolume, .detachServerVolume:
+      .deleteServer, .deleteVolumeServer, .attachServerVolume, .detachServerVolume, .rescueByAgent:
       .active
-    case .unrescue: .rescue
+    case .unrescue, .unrescueByAgent: .rescue
     }
   }
   /// The state when all went well.
@@ -98,9 +101,9 @@ public enum Scenario: String, Sendable, CaseIterable {
       .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup:
       .available
     case .deploy, .deployByDriver, .deployVolume, .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot,
-      .unrescue, .createServer, .createVolumeServer, .attachServerVolume, .detachServerVolume:
+      .unrescue, .unrescueByAgent, .createServer, .createVolumeServer, .attachServerVolume, .detachServerVolume:
       .active
-    case .rescue: .rescue
+    case .rescue, .rescueByAgent: .rescue
     }
   }
   /// The state after a step failed and everything was undone.
@@ -117,8 +120,8 @@ public enum Scenario: String, Sendable, CaseIterable {
     case .undeploy, .undeployVolume, .deleteServer, .deleteBuildingServer, .deleteVolumeServer: .error
     case .attachServerVolume, .detachServerVolume, .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot:
       .active
-    case .rescue: .rescueFailed
-    case .unrescue: .unrescueFailed
+    case .rescue, .rescueByAgent: .rescueFailed
+    case .unrescue, .unrescueByAgent: .unrescueFailed
     }
   }
 }

@@ -20,9 +20,15 @@ public struct WorldAgent: Sendable {
   /// Runs until the task is cancelled.
   public func run() async {
     while !Task.isCancelled {
-      if world.value("runs/\(machine)") == "agent", world.value("fault/no-agent") == nil { try? await serve() }
+      if runs, world.value("fault/no-agent") == nil { try? await serve() }
       try? await Task.sleep(for: .milliseconds(2))
     }
+  }
+
+  /// Also one that has made way for its rescue system, until the server has heard so.
+  private var runs: Bool {
+    let system = world.value("runs/\(machine)")
+    return system == "agent" || (system == "rescue" && world.value("agent/\(machine)") != nil)
   }
 
   private func serve() async throws {
@@ -41,8 +47,11 @@ public struct WorldAgent: Sendable {
       try leave()
       return try world.ensure("agent/\(machine)", nil)
     }
-    while !Task.isCancelled, world.value("runs/\(machine)") == "agent" {
-      guard let holder = try await conductor.agentHolder(session: claimed.session) else { return try leave() }
+    while !Task.isCancelled, runs {
+      guard let holder = try await conductor.agentHolder(session: claimed.session) else {
+        if world.value("runs/\(machine)") == "rescue" { try world.ensure("agent/\(machine)", nil) }
+        return try leave()
+      }
       guard
         let command = try await conductor.agentCommand(
           node: holder.node, workflow: holder.workflow, limit: .milliseconds(20))
@@ -71,11 +80,13 @@ public struct WorldAgent: Sendable {
         try world.ensure("disk/\(machine)", command.parameters["image"]?["url"]?.string ?? "")
         output["bytes_written"] = 1
         output["neighbors"] = neighbors
+      case "rescue": try world.ensure("runs/\(machine)", "rescue")
       default: break
       }
       _ = try await conductor.agentProgress(id: command.id, node: holder.node, percent: 50, message: nil, remaining: 1)
       _ = try await conductor.agentResult(id: command.id, node: holder.node, error: nil, output: output)
       if command.kind == "power-off" { return try leave() }
+      if command.kind == "rescue" { return try world.ensure("agent/\(machine)", nil) }
     }
   }
 

@@ -20,7 +20,7 @@ public struct WorldHardware: HardwareType {
   }
 
   public var interfaces: [InterfaceKind: [String]] {
-    usualInterfaces.merging([.bios: ["no-bios", "world"], .rescue: ["no-rescue"] + (needsAgent ? [] : ["world"])]) {
+    usualInterfaces.merging([.bios: ["no-bios", "world"], .rescue: ["no-rescue", needsAgent ? "agent" : "world"]]) {
       $1
     }
   }

@@ -26,6 +26,9 @@ do {
   switch agent.run() {
   case .dismissed(let reason): log.say("switching the machine off: \(reason)")
   case .failed(let reason): log.say("switching the machine off after a failure: \(reason)")
+  case .rescue:
+    log.say("the machine becomes its rescue system")
+    exit(3)
   }
   log.say("the machine cannot be switched off: \(Agent.powerOff())")
   exit(1)

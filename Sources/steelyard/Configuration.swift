@@ -47,6 +47,8 @@ struct Configuration: Codable, Sendable {
   struct Ramdisk: Codable, Sendable {
     var kernel: String
     var initrd: String
+    /// The archive of the rescue system; absent: machines are not rescued.
+    var rescue: String?
   }
   struct Switch: Codable, Sendable {
     var name: String
@@ -262,7 +264,7 @@ struct Configuration: Codable, Sendable {
         "listen": (try defaults(of: Listen()), ["certificate", "key"]), "public_url": nil,
         "provisioning": (
           try defaults(of: Provisioning()), ["namespace", "volume_first", "volume_last", "volume_port"]
-        ), "ramdisk": ([:], ["kernel", "initrd"]),
+        ), "ramdisk": ([:], ["kernel", "initrd", "rescue"]),
         "discovery": (try defaults(of: Discovery()), []),
         "switches": nil, "ovn": ([:], ["northbound", "southbound", "chassis", "physical_networks"]),
         "networks": (try defaults(of: Networks()), []),
@@ -295,6 +297,7 @@ struct Configuration: Codable, Sendable {
       settings.agentServer = "http://\(provisioning.address):\(provisioning.port)"
     }
     settings.volumeBoot = try? volumeBoot
+    settings.rescueSystem = ramdisk?.rescue
     settings.usualVolumeBackend = volumes.backends?.first?.name
     if discovery.enabled {
       var found = DiscoverySettings()

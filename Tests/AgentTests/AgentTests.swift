@@ -60,6 +60,7 @@ import Wire
         let id = request.json["id"]
         state.withLock { state in if state.commands.first?["id"] == id { state.commands.removeFirst() } }
         return FakeServer.Reply(204)
+      case "/agent/v1/rescue/w1": return FakeServer.Reply(200, Array("archive".utf8))
       case "/agent/v1/image/i1":
         let reply = state.withLock { state in
           state.imageReplies.count > 1 ? state.imageReplies.removeFirst() : state.imageReplies.first
@@ -112,16 +113,22 @@ import Wire
     timing.longestPause = 0.1
     timing.poll = 1
     timing.silence = 2
-    let limits = timing
+    let limits = timing, rescueFolder = rescueFolder
     let parameters = KernelParameters(
       server: try #require(ServerAddress(server.address)), token: Self.bootToken, mac: "52:54:00:00:00:01")
     let ending = await withCheckedContinuation { continuation in
       startThread {
-        continuation.resume(returning: Agent(parameters: parameters, machine: machine, timing: limits, log: log).run())
+        continuation.resume(
+          returning: Agent(
+            parameters: parameters, machine: machine, timing: limits, log: log, rescueFolder: rescueFolder
+          ).run())
       }
     }
     return (ending, log)
   }
+
+  /// Where a rescue system is left.
+  var rescueFolder: String { "\(scratch.path)/rescue" }
 
   func diskBytes(_ range: Range<Int>) throws -> [UInt8] {
     try BlockDevice(path: scratch.path + "/dev/vda").read(range.count, at: range.lowerBound)

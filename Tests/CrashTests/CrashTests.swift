@@ -91,8 +91,8 @@ import Wire
   /// What does not touch the machine's networks, or leaves it with its tenant.
   private static let networksStay: [Scenario] = [
     .verify, .undeploy, .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot, .startLease, .endLease, .rescue,
-    .unrescue,
-    .discover, .undeployVolume, .deleteServer, .deleteVolumeServer, .attachServerVolume, .detachServerVolume,
+    .unrescue, .rescueByAgent, .unrescueByAgent, .discover, .undeployVolume, .deleteServer, .deleteVolumeServer,
+    .attachServerVolume, .detachServerVolume,
   ]
   private func expectUndone(_ life: JSON, _ scenario: Scenario, _ what: String) {
     // A step after the tenant has let go ends in cleaning's failure.

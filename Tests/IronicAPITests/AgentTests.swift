@@ -123,7 +123,8 @@ import Wire
       for (method, path) in [
         (HTTPRequest.Method.get, "/agent/v1/command?wait=0"), (.post, "/agent/v1/progress"),
         (.post, "/agent/v1/result"),
-        (.get, "/agent/v1/image/x"), (.get, "/agent/v1/config-drive/x"), (.post, "/agent/v1/log"),
+        (.get, "/agent/v1/image/x"), (.get, "/agent/v1/config-drive/x"), (.get, "/agent/v1/rescue/x"),
+        (.post, "/agent/v1/log"),
       ] {
         #expect(
           try await site.agent(method, path, method == .post ? ["id": "x"] : nil, session: Self.secret).status == 401,

@@ -46,6 +46,24 @@ import Wire
     }
   }
 
+  @Test func machinesWithTheAgentAreRescuedWhereThereIsASystem() async throws {
+    try await withSite { site in
+      let uuid = try await site.node("w1", owner: Site.owner, lessee: Site.lessee, state: .active)
+      _ = try await site.call(.put, "/v1/nodes/\(uuid)/maintenance", [:])
+      let chosen = try await site.call(
+        .patch, "/v1/nodes/\(uuid)", [["op": "add", "path": "/rescue_interface", "value": "agent"]], version: "1.88")
+      _ = try await site.call(.delete, "/v1/nodes/\(uuid)/maintenance")
+      let rescue: JSONObject = ["target": "rescue", "rescue_password": "hunter2"]
+      let unbootable = try await ask(site, uuid, rescue)
+      #expect(chosen.status == 200 && unbootable.fault.contains("no port that may boot"), "\(chosen.text)")
+      _ = try await site.call(
+        .post, "/v1/ports", ["address": "52:54:00:00:00:09", "node_uuid": .string(uuid)], version: "1.88")
+      let without = try await ask(site, uuid, rescue)
+      #expect(without.status == 409 && without.fault.contains("has no rescue system"))
+      #expect(!without.text.contains("hunter2"))
+    }
+  }
+
   @Test func onlyWhatHoldsCanBeLetGo() async throws {
     try await withSite { site in
       let uuid = try await site.node("f1", owner: Site.owner, state: .manageable, driver: "fake-hardware")

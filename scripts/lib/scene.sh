@@ -38,9 +38,10 @@ scene_build() {
 }
 
 scene_images() { # FOLDER
-  echo "building the deploy ramdisk and the tiny operating system"
+  echo "building the deploy ramdisk, the rescue system and the tiny operating system"
   # One kernel and one busybox for both.
   slowly "$1/ramdisk.log" nice ramdisk/build "$cache/ramdisk" "$cache/lab" || { tail -5 "$1/ramdisk.log"; return 1; }
+  slowly "$1/rescue.log" nice ramdisk/build-rescue "$cache/ramdisk/rescue.tar.gz" "$cache/lab" || { tail -5 "$1/rescue.log"; return 1; }
   lab/mk-tiny-image "$1/tiny-a.raw" marker-of-tenant-a "$cache/lab" || return 1
   lab/mk-tiny-image "$1/tiny-b.qcow2" marker-of-tenant-b "$cache/lab" || return 1
   lab/mk-tiny-image "$1/tiny-remembers.raw" marker-that-remembers "$cache/lab" remembers || return 1
@@ -73,7 +74,7 @@ site = {
     'listen': {'address': '127.0.0.1', 'port': int(port)},
     'provisioning': dict(lab['provisioning'], port=8077, first='10.77.0.50', last='10.77.0.250',
                          volume_first='10.77.0.2', volume_last='10.77.0.19'),
-    'ramdisk': {'kernel': ramdisk + '/kernel', 'initrd': ramdisk + '/initrd'},
+    'ramdisk': {'kernel': ramdisk + '/kernel', 'initrd': ramdisk + '/initrd', 'rescue': ramdisk + '/rescue.tar.gz'},
     'switches': [lab['switch']],
     'networks': {'physical_network': 'datacentre', 'first_vlan': 200, 'last_vlan': 299},
     'console': {'address': '127.0.0.1', 'first_port': int(port) + 1000, 'last_port': int(port) + 1099},

@@ -8,7 +8,7 @@ extension Conductor {
   ///
   /// - Parameters:
   ///   - node: as read in this transaction; written back with its new state and reservation.
-  ///   - parameters: `configdrive` with `active` and `rebuild`, `clean_steps` with `clean`.
+  ///   - parameters: `configdrive` with `active` and `rebuild`, `clean_steps` with `clean`, `rescue_password` with `rescue`.
   /// - Throws: ``ConductorError`` `.conflict` while another workflow holds the node, `.badRequest` when the state does not
   ///   allow the verb or what it needs is missing.
   public func provision(
@@ -72,9 +72,10 @@ extension Conductor {
     case .rescue, .unrescue:
       try requireNotInMaintenance(node)
       try requireRescue(of: node)
+      let params = verb == .rescue ? try rescue(&node, parameters, in: session) : [:]
       try begin(
         verb == .rescue ? "rescue-node" : "unrescue-node", verb == .rescue ? .rescue : .unrescue,
-        verb == .rescue ? "rescue" : "active", &node, [:], by: requester, in: session)
+        verb == .rescue ? "rescue" : "active", &node, params, by: requester, in: session)
     case .abort, .unhold: break
     }
     try NodeStore.addEvent(
@@ -201,7 +202,7 @@ extension Conductor {
   private func requireRescue(of node: Node) throws {
     guard has(.rescue, node) else { throw Self.unsupported("rescue", by: node) }
   }
-  private func requireNetworkBoot(_ node: Node, in session: any Session) throws {
+  func requireNetworkBoot(_ node: Node, in session: any Session) throws {
     guard hardwareType(named: node.driver)?.needsAgent ?? true else { return }
     guard try PortStore.list(node: node.uuid, in: session).contains(where: \.isPXEEnabled) else {
       throw ConductorError(
