@@ -221,7 +221,9 @@ let package = Package(
         "Wire",
       ],
       exclude: ["sushy_check.py"]),
-    tests("VolumeDriversTests", ["VolumeDrivers", "TestSupport", "DriverInterfaces", "Domain", "Wire", "Processes"]),
+    tests(
+      "VolumeDriversTests",
+      ["VolumeDrivers", "TestSupport", "Conductor", "DriverInterfaces", "Domain", "Wire", "Processes"]),
     tests("FakeDriverTests", ["FakeDriver", "DriverInterfaces", "Domain", "Wire"]),
     tests("IPMIDriverTests", ["IPMIDriver", "Conductor", "TestSupport", "Processes"]),
     tests("BootServicesTests", ["BootServices", "TestSupport", "DriverInterfaces", "Domain", "Processes", "CLinux"]),
