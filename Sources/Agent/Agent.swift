@@ -16,6 +16,9 @@ public final class Agent {
     case rescue
   }
 
+  /// What this program is called in records of what it did: with the number of the protocol that it speaks.
+  static let name = "steelyard-agent 1"
+
   private let parameters: KernelParameters
   private let machine: Machine
   private let log: AgentLog

@@ -165,24 +165,49 @@ final class CommandRunner {
       throw AgentError(.refused, "The mode of an erasure is \"full\" or \"metadata\".")
     }
     let disks = try disksToErase(parameters["disks"])
+    // A controller's own erasure may take all of its disks with it.
+    let isEverything = parameters["disks"]?.isNull ?? true
     let total = disks.reduce(0) { $0 + $1.sizeBytes }
     var before = 0
     var reports: [JSON] = []
     for disk in disks {
       log.say("erasing \(disk.name) (\(disk.sizeBytes) bytes, \(mode.rawValue))")
-      let erasure = DiskErasure(mode: mode) { [progress] part in
+      let diskStarted = clinux_monotonic_seconds()
+      var erasure = DiskErasure(mode: mode) { [progress] part in
         let done = Double(before) + part * Double(disk.sizeBytes)
         try progress.update(done / Double(max(total, 1)), "erasing \(disk.name)")
       }
+      erasure.done = done(disk, parameters["done"])
+      if erasure.done > 0 { log.say("an erasure was interrupted at byte \(erasure.done)") }
+      erasure.reached = { [progress] in
+        progress.reached(["disk": .string(disk.key), "size_bytes": .int(disk.sizeBytes), "done_bytes": .int($0)])
+      }
+      if isEverything, let nvme = NVMeDevice(path: disk.name) { erasure.nvme = (nvme, nvme.namespace) }
       let outcome = try erasure.run(try BlockDevice(path: disk.name))
       before += disk.sizeBytes
-      log.say("\(disk.name) is erased (\(outcome.method.rawValue)); \(outcome.verifiedBytes) bytes read back as zero")
+      log.say("\(disk.name) is erased (\(outcome.method)); \(outcome.verifiedBytes) bytes were read back")
       reports.append([
-        "name": .string(disk.name), "serial": .string(disk.serial), "size_bytes": .int(disk.sizeBytes),
-        "method": .string(outcome.method.rawValue), "verified_bytes": .int(outcome.verifiedBytes),
+        "name": .string(disk.name), "serial": .string(disk.serial), "model": .string(disk.model),
+        "size_bytes": .int(disk.sizeBytes), "method": .string(outcome.method),
+        "verified_bytes": .int(outcome.verifiedBytes),
+        "seconds": .int(Int(clinux_monotonic_seconds() - diskStarted + 0.5)),
       ])
     }
-    return ["disks": .array(reports), "seconds": .int(Int(clinux_monotonic_seconds() - started + 0.5))]
+    let firmware =
+      isEverything ? FirmwareVariables(folder: "\(machine.sys)/firmware/efi/efivars").reset() : nil
+    if let firmware { log.say("firmware: removed \(firmware.removed), could not remove \(firmware.failed)") }
+    return [
+      "disks": .array(reports), "firmware": firmware?.json ?? .null, "agent": .string(Agent.name),
+      "seconds": .int(Int(clinux_monotonic_seconds() - started + 0.5)),
+    ]
+  }
+
+  /// How far an interrupted erasure of a disk had come, as the server was told.
+  private func done(_ disk: Disk, _ places: JSON?) -> Int {
+    let place = places?.array?.first {
+      $0["disk"]?.string == disk.key && $0["size_bytes"]?.int == disk.sizeBytes
+    }
+    return place?["done_bytes"]?.int ?? 0
   }
 
   private func disksToErase(_ hints: JSON?) throws -> [Disk] {

@@ -13,6 +13,9 @@ struct Disk: Equatable {
   var isRemovable: Bool
   var isReadOnly: Bool
 
+  /// What tells it from the machine's other disks, also after the next boot where it has a serial number.
+  var key: String { serial.isEmpty ? name : serial }
+
   var json: JSON {
     [
       "name": .string(name), "size_bytes": .int(sizeBytes), "model": .string(model), "serial": .string(serial),

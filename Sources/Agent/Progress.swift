@@ -15,6 +15,8 @@ final class Progress: Sendable {
     var remainingSeconds: Int?
     var startedAt = 0.0
     var isDirty = false
+    /// How far an erasure is on one disk, to go on there after an interruption.
+    var place: JSON?
     var sessionIsOver = false
     var isStopped = false
   }
@@ -25,6 +27,7 @@ final class Progress: Sendable {
       $0.id = id
       $0.percent = 0
       $0.message = ""
+      $0.place = nil
       $0.remainingSeconds = nil
       $0.startedAt = clinux_monotonic_seconds()
       $0.isDirty = false
@@ -51,6 +54,14 @@ final class Progress: Sendable {
     if isOver { throw AgentError(.sessionOver, "The server has ended the session.") }
   }
 
+  /// Notes a place of an erasure; the server hears of the last one.
+  func reached(_ place: JSON) {
+    state.withLock {
+      $0.place = place
+      $0.isDirty = true
+    }
+  }
+
   /// - Parameters:
   ///   - session: what every call carries.
   ///   - heartbeat: seconds.
@@ -70,7 +81,7 @@ final class Progress: Sendable {
             state.isStopped,
             [
               "id": .string(id), "percent": .int(state.percent), "message": .string(state.message),
-              "remaining_seconds": JSON(state.remainingSeconds),
+              "remaining_seconds": JSON(state.remainingSeconds), "erased": state.place ?? .null,
             ]
           )
         }

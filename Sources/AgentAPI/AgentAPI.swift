@@ -4,6 +4,7 @@ import Domain
 import HTTPTypes
 import NIOCore
 import NIOPosix
+import Store
 import Wire
 
 /// What a NIC that asks for its boot script is to do: run the agent with this one-time token.
@@ -172,8 +173,16 @@ public struct AgentAPI: Sendable {
     let body = try await request.object(limit: 16 << 10)
     let remaining = body["remaining_seconds"]?.int.map { min(max($0, 0), 30 * 86_400) }
     let message = body["message"]?.string.map { AgentInventory.printable($0, limit: 500) }
+    let place = body["erased"]
+    var erased: EraseProgressStore.Place?
+    if let disk = place?["disk"]?.string, let size = place?["size_bytes"]?.int, let done = place?["done_bytes"]?.int,
+      disk.utf8.count <= 255, size > 0, (0...size).contains(done)
+    {
+      erased = EraseProgressStore.Place(disk: disk, size: size, done: done)
+    }
     _ = try await conductor.agentProgress(
-      id: try commandID(body), node: node, percent: body["percent"]?.int ?? 0, message: message, remaining: remaining)
+      id: try commandID(body), node: node, percent: body["percent"]?.int ?? 0, message: message, remaining: remaining,
+      erased: erased)
     return .noContent
   }
   private func commandID(_ body: JSONObject) throws -> String {

@@ -6,6 +6,7 @@
 #include <linux/fs.h>
 #include <linux/if_packet.h>
 #include <linux/ipmi.h>
+#include <linux/nvme_ioctl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -32,6 +33,25 @@ int clinux_file_punch(int fd, uint64_t offset, uint64_t length) {
   return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length);
 }
 int clinux_open_direct_flag(void) { return O_DIRECT; }
+
+int clinux_nvme_admin(int fd, uint8_t opcode, uint32_t name_space, uint32_t word10, void *data, uint32_t length,
+                      uint32_t wait_ms) {
+  struct nvme_admin_cmd command;
+  memset(&command, 0, sizeof command);
+  command.opcode = opcode;
+  command.nsid = name_space;
+  command.cdw10 = word10;
+  command.addr = (uint64_t)(uintptr_t)data;
+  command.data_len = length;
+  command.timeout_ms = wait_ms;
+  return ioctl(fd, NVME_IOCTL_ADMIN_CMD, &command);
+}
+int clinux_make_mutable(int fd) {
+  int flags = 0;
+  if (ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0) return -1;
+  flags &= ~FS_IMMUTABLE_FL;
+  return ioctl(fd, FS_IOC_SETFLAGS, &flags);
+}
 
 int clinux_open_packet_socket(uint16_t ethertype) {
   return socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ethertype));

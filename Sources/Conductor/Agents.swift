@@ -54,9 +54,11 @@ extension Conductor {
   }
 
   /// Progress of a running command; shown in the node's `deploy_step` or `clean_step`.
-  public func agentProgress(id: String, node uuid: String, percent: Int, message: String?, remaining: Int?) async throws
-    -> Bool
-  {
+  /// - Parameter erased: how far an erasure is on one disk, for good.
+  public func agentProgress(
+    id: String, node uuid: String, percent: Int, message: String?, remaining: Int?,
+    erased: EraseProgressStore.Place? = nil
+  ) async throws -> Bool {
     let now = clock()
     return try await database.write { session in
       try AgentStore.touch(node: uuid, at: now, in: session)
@@ -66,6 +68,7 @@ extension Conductor {
           in: session),
         var node = try NodeStore.get(uuid, in: session)
       else { return false }
+      if let erased { try EraseProgressStore.note(erased, node: uuid, in: session) }
       var step: JSONObject = node.deployStep.isEmpty ? node.cleanStep : node.deployStep
       step["percent"] = .int(min(max(percent, 0), 100))
       step["message"] = JSON(message)

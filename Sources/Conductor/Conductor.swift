@@ -158,6 +158,10 @@ public final class Conductor: Sendable {
     in session: any Session
   ) throws -> String {
     guard let definition = definitions[kind] else { throw ConductorError(.conflict, "There is no workflow \(kind).") }
+    // Anything but another cleaning may write to the disks: an erasure that was interrupted begins anew then.
+    if ["deploy-node", "undeploy-node", "end-lease", "set-power", "rescue-node"].contains(kind) {
+      try EraseProgressStore.forget(node: subject, in: session)
+    }
     let id = try WorkflowStore.insert(
       definition, id: id, subject: subject, params: params, project: requester.projectID,
       requestID: requester.requestID, at: clock(),

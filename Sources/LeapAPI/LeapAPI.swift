@@ -45,8 +45,8 @@ public struct LeapAPI: Sendable {
   public var service: Service {
     Service(
       name: "esi-leap", type: "lease", prefix: "/lease", errorShape: .lease,
-      endpoints: versionEndpoints + offerEndpoints + leaseEndpoints + isolationEndpoints + nodeEndpoints
-        + eventEndpoints
+      endpoints: versionEndpoints + offerEndpoints + leaseEndpoints + isolationEndpoints + eraseRecordEndpoints
+        + nodeEndpoints + eventEndpoints
         + consoleTokenEndpoints)
   }
 

@@ -180,11 +180,12 @@ public struct CrashSite: Sendable {
   /// What can be seen from outside, as JSON: for the test's judgement.
   func report() async throws -> JSON {
     let box = database.secrets
-    let (node, workflows, vif, lease, volumes, server) = try await database.read { session in
+    let (node, workflows, vif, lease, volumes, server, erasures) = try await database.read { session in
       (
         try NodeStore.get(Self.node, in: session), try WorkflowStore.list(in: session),
         try NetworkPortStore.get(Self.vif, in: session), try LeaseStore.get(Self.lease, in: session),
-        try Self.volumes(box, in: session), try ServerStore.get(Self.server, in: session)
+        try Self.volumes(box, in: session), try ServerStore.get(Self.server, in: session),
+        try EraseRecordStore.list(EraseRecordStore.Filter(.everything), in: session)
       )
     }
     return [
@@ -198,6 +199,7 @@ public struct CrashSite: Sendable {
         // A new target has another name in each life.
         world.values(prefix: "").map { ($0.key.hasPrefix("export/") ? "export/of \($0.value)" : $0.key, $0.value) }
           .sorted { $0.0 < $1.0 }.reduce(into: JSONObject()) { $0[$1.0] = .string($1.1) }),
+      "erasures": JSON(erasures.map { "\($0.nodeUUID) \($0.leaseUUID ?? "")" }),
       "volumes": volumes, "lease": JSON(lease?.status.rawValue), "lessee": JSON(node?.lessee),
       "vif": JSON(vif.map { "\($0.status.rawValue) \($0.bindingHostID)" }), "ledger": JSON(world.ledger()),
       "server": JSON(server.map { "\($0.condition.status.rawValue) \($0.condition.taskState ?? "")" }),

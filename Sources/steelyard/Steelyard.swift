@@ -11,9 +11,9 @@ struct Steelyard: AsyncParsableCommand {
       InitCommand.self, ServeCommand.self, LabCommand.self, DoctorCommand.self, WorkflowCommand.self,
       ConsoleCommand.self, UsageCommand.self, ImportCommand.self, SensorsCommand.self,
       BackupCommand.self, RotateKeysCommand.self, IsolationReportCommand.self, IsolationKeyCommand.self,
-      ProbeIsolationCommand.self, VolumesCommand.self, ImageCommand.self, DiskCommand.self, SnapCommand.self,
-      ProvisionCommand.self,
-      DeprovisionCommand.self,
+      EraseRecordCommand.self, ProbeIsolationCommand.self, VolumesCommand.self, ImageCommand.self, DiskCommand.self,
+      SnapCommand.self,
+      ProvisionCommand.self, DeprovisionCommand.self,
     ])
 
   static func main() async {

@@ -30,6 +30,39 @@ import Testing
     #expect(try device.read(1, at: 40 << 20) == [7])
   }
 
+  @Test func anInterruptedErasureGoesOnWhereItWas() throws {
+    let size = 400 << 20
+    let device = try BlockDevice(path: scratch.disk("disk", bytes: size))
+    try device.write([7], at: 300 << 20)
+    var places: [Int] = []
+    var erasure = DiskErasure(mode: .full) { _ in
+      if let last = places.last, last >= 128 << 20 { throw AgentError(.sessionOver, "The power is gone.") }
+    }
+    erasure.stride = 64 << 20
+    erasure.reached = { places.append($0) }
+    #expect(throws: AgentError.self) { try erasure.run(device) }
+    #expect(places == [64 << 20, 128 << 20])
+
+    var next = DiskErasure(mode: .full) { _ in }
+    next.stride = 64 << 20
+    next.done = 128 << 20
+    var reached: [Int] = []
+    next.reached = { reached.append($0) }
+    let outcome = try next.run(device)
+    #expect(reached.first == 192 << 20 && outcome.verifiedBytes == size)
+    #expect(try device.read(1, at: 300 << 20) == [0])
+
+    // Somebody has written since: from the beginning.
+    try device.write([UInt8](repeating: 1, count: 16 << 20), at: 0)
+    reached = []
+    #expect(try next.run(device).verifiedBytes == size)
+    #expect(reached.first == 64 << 20)
+    // Written where no sample looked: the reading of everything finds it, and it is erased.
+    try device.write([1], at: (100 << 20) + 777)
+    #expect(try next.run(device).verifiedBytes == size)
+    #expect(try device.read(1, at: (100 << 20) + 777) == [0])
+  }
+
   @Test func zerosAreWrittenWhereTheCommandIsNotTrusted() throws {
     let device = try BlockDevice(path: scratch.disk("disk", bytes: 3 << 20))
     try device.write([UInt8](repeating: 9, count: 3 << 20), at: 0)

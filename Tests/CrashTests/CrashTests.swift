@@ -21,6 +21,9 @@ import Wire
     let clean = try await bench.life("clean", [])
     #expect(clean["state"]?.string == scenario.whole.rawValue)
     #expect(clean["leftovers"] == [])
+    if [.provide, .provideByDriver, .undeploy, .endLease].contains(scenario) {
+      #expect(clean["erasures"]?.array?.count == 1, "every erasure is on record")
+    }
     #expect(clean["secure_boot"]?.bool != true && clean["world"]?["secure/n1"] == nil)
     #expect(clean["world"]?["mode/n1"] == nil, "the next tenant gets the boot mode of the last")
     let points = try #require(clean["points"]?.int)
@@ -83,7 +86,7 @@ import Wire
   private func expectWhole(_ life: JSON, _ clean: JSON, _ what: String) {
     for member in [
       "state", "reservation", "power", "last_error", "workflows", "leftovers", "world", "vif", "lease", "lessee",
-      "volumes", "server",
+      "volumes", "server", "erasures",
     ] {
       #expect(life[member] == clean[member], "\(what): \(member)")
     }
@@ -106,6 +109,8 @@ import Wire
     #expect(life["leftovers"] == [], "\(what)")
     #expect(life["world"]?["dhcp/n1"] == nil, "\(what): an address is left")
     if scenario != .startLease, !scenario.isOfVolume { #expect(life["last_error"]?.string != nil, "\(what)") }
+    // What is not certain is not signed; and a machine of which it is not is nobody's to have.
+    #expect(life["erasures"] == [], "\(what)")
     if scenario == .endLease {
       // Not cleaned, so nobody's: the lease that waits keeps others off.
       #expect(life["lease"]?.string == "wait cancel", "\(what)")

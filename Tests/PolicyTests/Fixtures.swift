@@ -77,6 +77,7 @@ enum Fixtures {
       try routers(now, in: session)
       try share(box, now, in: session)
       try volumes(box, now, in: session)
+      try eraseRecords(now, in: session)
       try servers(box, now, in: session)
       for side in ["tenant", "elsewhere"] {
         try images(of: side, sharedWith: ["friend"], now, in: session)

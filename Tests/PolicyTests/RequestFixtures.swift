@@ -125,7 +125,7 @@ extension Fixtures {
     case ("nova", "group"): "server_group"
     case ("nova", "network"): path.contains("os-tenant-networks") ? "network" : nil
     case ("esi-leap", "lease"): "lease"
-    case ("esi-leap", "offer"): "offer"
+    case ("esi-leap", "offer"), ("esi-leap", "erase_record"): name
     default: nil
     }
   }

@@ -14,6 +14,13 @@ int clinux_file_punch(int fd, uint64_t offset, uint64_t length);
 /* The O_DIRECT flag of open(2), a macro that differs by architecture. */
 int clinux_open_direct_flag(void);
 
+/* One admin command to an NVMe controller through its disk or its own device: 0, the controller's status when that is not 0, or -1 with
+   errno. The data is read from the controller. */
+int clinux_nvme_admin(int fd, uint8_t opcode, uint32_t name_space, uint32_t word10, void *data, uint32_t length,
+                      uint32_t wait_ms);
+/* Takes the immutable flag off a file, so that it can be removed (efivarfs sets it): 0 or -1 with errno. */
+int clinux_make_mutable(int fd);
+
 /* A raw packet socket for one EtherType on every interface. */
 int clinux_open_packet_socket(uint16_t ethertype);
 int clinux_join_multicast(int socket, int interface_index, const uint8_t address[6]);

@@ -37,10 +37,13 @@ extension Parts {
       Step(
         "record-erasure", when: { !isManual($0) },
         commit: { context, _, session in
+          let output = context.outputs["erase"]
+          let record = try EraseProof.add(
+            context, output, mode: settings.eraseMode, database.secrets, in: session)
           try change(context.subject, session) { node in
             node.driverInternalInfo["last_erase"] = [
               "at": .string(context.now.iso8601Zulu), "mode": .string(settings.eraseMode),
-              "disks": context.outputs["erase"]?["disks"] ?? [],
+              "disks": output?["disks"] ?? [], "record": JSON(record?.uuid),
             ]
           }
         }),

@@ -184,8 +184,10 @@ extension Parts {
     let now = clock(), kind = command.kind
     let (given, seen) = try await database.write { session -> (AgentStore.Command?, Timestamp?) in
       if try AgentStore.command(key, in: session) == nil {
+        var parameters = command.parameters
+        if kind == "erase" { parameters["done"] = try EraseProof.places(of: context.subject, in: session) }
         try AgentStore.give(
-          kind, command.parameters, id: key, node: context.subject, workflow: context.workflow, at: now, in: session)
+          kind, parameters, id: key, node: context.subject, workflow: context.workflow, at: now, in: session)
         try change(context.subject, session) { $0[keyPath: field] = shown(command.shownAs, percent: 0) }
         session.afterCommit { agentCalls.signal(context.subject) }
       }

@@ -1,7 +1,6 @@
 import APISupport
 import ArgumentParser
 import Cryptography
-import Glibc
 import Store
 import Wire
 
@@ -35,72 +34,28 @@ struct IsolationReportCommand: AsyncParsableCommand {
     await client.close()
     guard answer.status == 200 else { throw Failure(answer.json["faultstring"]?.string ?? answer.fault) }
     let signed = try SignedReport(answer.json)
-    let trusted = try key.map { try Self.key(in: $0) }
-    if let folder = save { try signed.save(in: folder) }
+    let trusted = try key.map { try SignedDocument.key(in: $0) }
+    if let folder = save { try signed.document.save(in: folder) }
     for line in signed.lines { print(line) }
-    guard signed.isSigned(by: trusted ?? signed.key) else {
-      print(
-        "NOT VALID: this report was not signed by key \((trusted ?? signed.key).fingerprint), or was changed since.")
-      throw ExitCode(1)
-    }
-    print(
-      "Signature: valid, Ed25519, key \(signed.key.fingerprint)"
-        + (trusted == nil ? ", which came with the report: compare it with the site's (--key)." : "."))
-  }
-
-  private static func key(in path: String) throws -> VerifyingKey {
-    guard let file = fopen(path, "r") else {
-      throw Failure("\(path) cannot be read: \(String(cString: strerror(errno)))")
-    }
-    defer { fclose(file) }
-    var bytes = [UInt8](repeating: 0, count: 4096)
-    let count = fread(&bytes, 1, bytes.count, file)
-    guard let key = VerifyingKey(pem: String(decoding: bytes.prefix(count), as: UTF8.self)) else {
-      throw Failure("\(path) is no Ed25519 public key in PEM form")
-    }
-    return key
+    try signed.document.verify(by: trusted)
   }
 }
 
 /// An isolation report as the lease API answers it.
 struct SignedReport {
-  /// Exactly what was signed.
-  let text: String
-  let signature: [UInt8]
-  let key: VerifyingKey
+  let document: SignedDocument
   private let report: JSON
 
   init(_ answer: JSON) throws {
-    guard let text = answer["report"]?.string, let report = try? JSON(parsing: text),
-      let signature = answer["signature"]?.string.flatMap({ Base64.bytes($0) }),
-      let key = answer["public_key"]?.string.flatMap({ VerifyingKey(pem: $0) })
-    else { throw Failure("the server's answer is no signed isolation report") }
-    (self.text, self.signature, self.key, self.report) = (text, signature, key, report)
-  }
-
-  func isSigned(by key: VerifyingKey) -> Bool { key.isValid(signature, for: Array(text.utf8)) }
-
-  func save(in folder: String) throws {
-    if mkdir(folder, 0o755) != 0, errno != EEXIST {
-      throw Failure("\(folder) cannot be made: \(String(cString: strerror(errno)))")
+    guard let document = SignedDocument(answer, named: "report") else {
+      throw Failure("the server's answer is no signed isolation report")
     }
-    for (name, bytes) in [
-      ("report.json", Array(text.utf8)), ("report.sig", signature), ("key.pem", Array(key.pem.utf8)),
-    ] {
-      guard let file = fopen("\(folder)/\(name)", "w") else {
-        throw Failure("\(folder)/\(name) cannot be written: \(String(cString: strerror(errno)))")
-      }
-      let count = fwrite(bytes, 1, bytes.count, file)
-      guard fclose(file) == 0, count == bytes.count else { throw Failure("\(folder)/\(name) cannot be written") }
-    }
+    (self.document, report) = (document, document.json)
   }
 
   /// The report for people. What comes from the server is shown without control characters.
   var lines: [String] {
-    func word(_ json: JSON?) -> String {
-      guard let text = json?.string else { return json.flatMap { $0.int }.map { "\($0)" } ?? "-" }
-      return String(text.unicodeScalars.filter { $0.value >= 32 && $0.value != 127 }.map { Character($0) })
-    }
+    func word(_ json: JSON?) -> String { SignedDocument.word(json) }
     func carried(_ json: JSON?) -> String {
       guard let json, !json.isNull else { return "nothing known" }
       let native = json["native"]?.int, tagged = json["tagged"]?.array?.compactMap(\.int) ?? []
