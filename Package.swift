@@ -182,7 +182,8 @@ let package = Package(
     library(
       "TestSupport",
       [
-        "CSQLite", "Cryptography", "Store", "Conductor", "Workflows", "DriverInterfaces", "Domain", "Wire", "Processes",
+        "CSQLite", "Cryptography", "BlockMaps", "Store", "Conductor", "Workflows", "DriverInterfaces", "Domain", "Wire",
+        "Processes",
         logging, lifecycle, hummingbird,
       ]),
     .executableTarget(
@@ -204,8 +205,8 @@ let package = Package(
     tests(
       "ConductorTests",
       [
-        "Conductor", "FakeDriver", "Workflows", "TestSupport", "Store", "DriverInterfaces", "Processes", "Domain",
-        "Wire",
+        "Conductor", "BlockMaps", "Cryptography", "FakeDriver", "Workflows", "TestSupport", "Store", "DriverInterfaces",
+        "Processes", "Domain", "Wire",
       ]),
     tests(
       "SwitchDriversTests",

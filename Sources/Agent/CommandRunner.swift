@@ -33,6 +33,7 @@ final class CommandRunner {
       let rescue = try RescueSystem(command.parameters)
       try rescue.leave(try fetch(rescue.archive, "rescue system"), in: rescueFolder)
       return .emptyObject
+    case "read-disk": return withNeighbors(try readDisk(command.parameters))
     case "power-off": return .emptyObject
     default:
       throw AgentError(.refused, "This agent knows no command \"\(printable(command.kind, limit: 40))\".")
@@ -155,6 +156,34 @@ final class CommandRunner {
     guard descriptor >= 0 else { return }
     _ = write(descriptor, "3\n", 2)
     close(descriptor)
+  }
+
+  // MARK: - read-disk
+
+  private func readDisk(_ parameters: JSON) throws -> JSON {
+    let started = clinux_monotonic_seconds()
+    guard let path = parameters["url"]?.string, HTTPConnection.isSafePath(path), path.hasPrefix("/agent/v1/"),
+      let most = parameters["most_bytes"]?.int
+    else { throw AgentError(.refused, "The command does not say where the disk's content is to go.") }
+    let disk = try DiskHint(parameters["disk"]).choose(from: Disk.all(on: machine))
+    guard disk.sizeBytes <= most else {
+      throw AgentError(
+        .refused, "The disk \(disk.name) has \(disk.sizeBytes) bytes; this site takes at most \(most) bytes of a disk.")
+    }
+    log.say("reading \(disk.name) (\(disk.sizeBytes) bytes)")
+    let device = try BlockDevice(path: disk.name)
+    let reading = DiskReading(device: device, path: path, session: session) { [progress] position in
+      try progress.update(Double(position) / Double(disk.sizeBytes), "reading \(disk.name)")
+    }
+    let outcome = try reading.run()
+    let seconds = Int(clinux_monotonic_seconds() - started + 0.5)
+    log.say("sent \(outcome.sentBytes) bytes for \(outcome.map.dataBytes) that are not zero in \(seconds) s")
+    var hash = SHA256()
+    hash.update(outcome.map.bytes)
+    return [
+      "disk": .string(disk.name), "size_bytes": .int(disk.sizeBytes), "data_bytes": .int(outcome.map.dataBytes),
+      "sent_bytes": .int(outcome.sentBytes), "map_sha256": .string(hash.hexDigest()), "seconds": .int(seconds),
+    ]
   }
 
   // MARK: - erase

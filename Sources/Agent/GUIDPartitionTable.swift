@@ -109,6 +109,34 @@ struct GUIDPartitionTable {
     return (start * sectorSize)..<((start + wanted) * sectorSize)
   }
 
+  /// Takes out the last partition of a name.
+  /// - Returns: its place on the disk in bytes; nil when there is none.
+  mutating func remove(named name: String) throws -> Range<Int>? {
+    var wanted: [UInt8] = []
+    for unit in name.utf16 { wanted += [UInt8(truncatingIfNeeded: unit), UInt8(truncatingIfNeeded: unit >> 8)] }
+    wanted += [0, 0]
+    let found = try partitions().last { partition in
+      let at = partition.slot * entrySize + 56
+      return entries[at..<(at + min(wanted.count, 72))].elementsEqual(wanted.prefix(72))
+    }
+    guard let found else { return nil }
+    let at = found.slot * entrySize
+    entries.replaceSubrange(at..<(at + entrySize), with: repeatElement(0, count: entrySize))
+    return (found.first * sectorSize)..<((found.last + 1) * sectorSize)
+  }
+
+  /// Both copies as ``write(to:)`` would write them, and where.
+  func pieces(sectors: Int) -> [(offset: Int, bytes: [UInt8])] {
+    let checksum = crc32(entries[..<(entryCount * entrySize)])
+    let backup = sectors - 1 - entryBlocks
+    return [
+      (backup * sectorSize, entries),
+      ((sectors - 1) * sectorSize, signed(own: sectors - 1, other: 1, entriesAt: backup, checksum)),
+      (entriesBlock * sectorSize, entries),
+      (sectorSize, signed(own: 1, other: sectors - 1, entriesAt: entriesBlock, checksum)),
+    ]
+  }
+
   /// Writes both copies and the protective boot record's size; the backup first, so that one good copy is there at
   /// any moment.
   func write(to device: BlockDevice) throws {

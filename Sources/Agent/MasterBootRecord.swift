@@ -46,6 +46,19 @@ struct MasterBootRecord {
     return (start * sectorSize)..<((start + wanted) * sectorSize)
   }
 
+  /// The first sector.
+  var bytes: [UInt8] { sector }
+  /// The primary partitions, in bytes.
+  var places: [(slot: Int, range: Range<Int>)] {
+    (0..<4).filter { type($0) != 0 }.map { slot in
+      (slot, (first(slot) * sectorSize)..<((first(slot) + count(slot)) * sectorSize))
+    }
+  }
+  mutating func remove(_ slot: Int) {
+    let at = 446 + slot * 16
+    sector.replaceSubrange(at..<(at + 16), with: repeatElement(0, count: 16))
+  }
+
   func write(to device: BlockDevice) throws {
     try device.write(sector, at: 0)
     try device.sync()

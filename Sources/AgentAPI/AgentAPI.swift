@@ -60,7 +60,7 @@ public struct AgentAPI: Sendable {
   public var service: Service {
     Service(
       name: "agent", type: "agent", prefix: "", errorShape: .plain, isInCatalog: false,
-      endpoints: bootEndpoints + callEndpoints)
+      endpoints: bootEndpoints + callEndpoints + captureEndpoints)
   }
 
   private var bootEndpoints: [Endpoint] {
@@ -128,7 +128,7 @@ public struct AgentAPI: Sendable {
 
   /// The node and workflow of the caller's session.
   /// - Throws: 401 when it is over, or none.
-  private func holder(_ request: APIRequest) async throws -> (node: String, workflow: String) {
+  func holder(_ request: APIRequest) async throws -> (node: String, workflow: String) {
     guard let header = request.headers[.authorization], header.hasPrefix("Bearer "), header.utf8.count <= 512,
       let holder = try await conductor.agentHolder(session: String(header.dropFirst("Bearer ".count)))
     else { throw APIError(.unauthorized, "The session is over.") }

@@ -143,7 +143,7 @@ public final class Conductor: Sendable {
       attachNetwork(parts), detachNetwork(parts), startLease(parts), endLease(parts), rescueNode(parts),
       unrescueNode(parts), discoverNode(parts), createVolume(parts), deleteVolume(parts), extendVolume(parts),
       deployVolume(parts), revertVolume(parts), createSnapshot(parts), deleteSnapshot(parts), attachVolume(parts),
-      detachVolume(parts), backUpVolume(parts), restoreVolume(parts), deleteBackup(parts),
+      detachVolume(parts), backUpVolume(parts), restoreVolume(parts), deleteBackup(parts), captureDisk(parts),
     ]
   }
 

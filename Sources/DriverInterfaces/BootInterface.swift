@@ -1,4 +1,5 @@
 import Domain
+import Wire
 
 /// DHCP on the provisioning network: which machines may have an address there.
 ///
@@ -31,6 +32,15 @@ public protocol ImageStoreInterface: Sendable {
   func orphans() async throws -> [String]
   /// Forgets uploads that nobody sends any more, so that their images can be uploaded again and their files are orphans.
   func forgetUploads() async throws
+
+  /// Bytes of the largest disk that an image may be made of.
+  var largestCapture: Int { get }
+  /// Makes the content of a machine's disk the content of an image that is `queued`; safe to repeat.
+  ///
+  /// Every block is compared with the map, the project's quota is kept; what ends in any other way leaves nothing.
+  func take(_ disk: CapturedDisk, as imageID: String, clock: @escaping @Sendable () -> Timestamp) async throws
+  /// Removes the content of an image that is about to be deleted; safe to repeat.
+  func discard(imageID: String) async throws
 }
 
 /// How far the raw form of an image is.

@@ -39,7 +39,8 @@ public struct IronicAPI: Sendable {
     Service(
       name: "ironic", type: "baremetal", prefix: "/baremetal", errorShape: .ironic, defaultVersion: "/v1",
       decorate: { try Microversion.decorate($0) },
-      endpoints: versionEndpoints + nodeEndpoints + nodeStateEndpoints + consoleLogEndpoints + nodeSensorEndpoints
+      endpoints: versionEndpoints + nodeEndpoints + nodeStateEndpoints + nodeCaptureEndpoints + consoleLogEndpoints
+        + nodeSensorEndpoints
         + nodePartEndpoints
         + nodeIndicatorEndpoints + nodeFirmwareEndpoints + nodeHardwareEndpoints
         + portEndpoints + portGroupEndpoints + volumeConnectorEndpoints + volumeTargetEndpoints + chassisEndpoints

@@ -68,6 +68,8 @@ struct ServerActionRoutes: Sendable {
       var node = try nova.conductor.machine(of: row.server, in: session)
       try provision(.unrescue, &node, requester, in: session)
       try nova.conductor.record("unrescue", row.server.id, node.reservation, by: requester, in: session)
+    case "createImage":
+      return try ServerImage(nova: nova).create(value, row, request, version, requester, in: session)
     case "forceDelete":
       try nova.conductor.deleteServer(row.server, by: requester, in: session)
     case "os-resetState":
@@ -99,8 +101,7 @@ struct ServerActionRoutes: Sendable {
     "shelve": "Machines are not shelved yet: their disks cannot be captured.",
     "shelveOffload": "Machines are not shelved yet: their disks cannot be captured.",
     "unshelve": "The server is not shelved.",
-    "createImage": "Images are not made of machines yet: their disks cannot be captured.",
-    "createBackup": "Images are not made of machines yet: their disks cannot be captured.",
+    "createBackup": "Backups of machines' disks are not made by this API: make images.",
     "changePassword": "The server is not reached inside: give keys or user data when it is created or rebuilt.",
     "restore": "A deleted server has given its machine back: it cannot be restored.",
     "trigger_crash_dump": "This machine cannot be told to dump its memory.",

@@ -81,6 +81,7 @@ public enum ServerStore {
     machine.lastError = row.optionalText(39).map { Reason($0, detail: row.optionalText(40)) }
     machine.deployStep = row.object(41)
     machine.updatedAt = row.optionalTime(42)
+    machine.isCaptured = row.text(43) == "capture-disk"
     if row.text(43) == "set-power" {
       let target = row.object(44)["target"]?.string.flatMap { PowerTarget(rawValue: $0) }
       machine.isRebooting = target == .reboot || target == .softReboot

@@ -180,12 +180,12 @@ public struct CrashSite: Sendable {
   /// What can be seen from outside, as JSON: for the test's judgement.
   func report() async throws -> JSON {
     let box = database.secrets
-    let (node, workflows, vif, lease, volumes, server, erasures) = try await database.read { session in
+    let (node, workflows, vif, lease, volumes, server, erasures, images) = try await database.read { session in
       (
         try NodeStore.get(Self.node, in: session), try WorkflowStore.list(in: session),
         try NetworkPortStore.get(Self.vif, in: session), try LeaseStore.get(Self.lease, in: session),
         try Self.volumes(box, in: session), try ServerStore.get(Self.server, in: session),
-        try EraseRecordStore.list(EraseRecordStore.Filter(.everything), in: session)
+        try EraseRecordStore.list(EraseRecordStore.Filter(.everything), in: session), try ImageStore.list(in: session)
       )
     }
     return [
@@ -199,6 +199,8 @@ public struct CrashSite: Sendable {
         // A new target has another name in each life.
         world.values(prefix: "").map { ($0.key.hasPrefix("export/") ? "export/of \($0.value)" : $0.key, $0.value) }
           .sorted { $0.0 < $1.0 }.reduce(into: JSONObject()) { $0[$1.0] = .string($1.1) }),
+      "images": JSON(
+        images.map { "\($0.name ?? $0.id) \($0.status.rawValue) \($0.size ?? 0) \($0.sha256 ?? "")" }.sorted()),
       "erasures": JSON(erasures.map { "\($0.nodeUUID) \($0.leaseUUID ?? "")" }),
       "volumes": volumes, "lease": JSON(lease?.status.rawValue), "lessee": JSON(node?.lessee),
       "vif": JSON(vif.map { "\($0.status.rawValue) \($0.bindingHostID)" }), "ledger": JSON(world.ledger()),
@@ -258,6 +260,7 @@ public struct CrashSite: Sendable {
     if scenario == .endLease { try world.ensure("secure/n1", "on") }
     let isAttached = [
       .detach, .undeploy, .deploy, .deployByDriver, .endLease, .deleteServer, .rescueByAgent, .unrescueByAgent,
+      .captureDisk,
     ].contains(scenario)
     if isActive && isAttached { try world.ensure("switch/n1", "\(Self.tenantVLAN)") }
     if scenario == .detachBond {
@@ -318,6 +321,9 @@ public struct CrashSite: Sendable {
         try insertVolume(at: now, in: session)
         try insertAttachment(at: now, isOfNode: true, in: session)
         try conductor.provision(.deleted, node: &node, parameters: [:], by: .system, in: session)
+      case .captureDisk:
+        try conductor.capture(
+          &node, as: Image(name: "captured", owner: "p", createdAt: now), by: .system, in: session)
       case .verify: try conductor.provision(.manage, node: &node, parameters: [:], by: .system, in: session)
       case .inspect, .inspectByDriver:
         try conductor.provision(.inspect, node: &node, parameters: [:], by: .system, in: session)

@@ -11,6 +11,8 @@ public enum Scenario: String, Sendable, CaseIterable {
   case startLease = "start-lease"
   case endLease = "end-lease"
   case manualClean = "manual-clean"
+  /// An image of the disk of a machine that is in use.
+  case captureDisk = "capture-disk"
   // The same with hardware that needs no agent.
   case inspectByDriver = "inspect-by-driver"
   case provideByDriver = "provide-by-driver"
@@ -83,7 +85,8 @@ public enum Scenario: String, Sendable, CaseIterable {
     case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
       .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup:
       .available
-    case .undeploy, .undeployVolume, .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot, .endLease, .rescue,
+    case .captureDisk, .undeploy, .undeployVolume, .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot,
+      .endLease, .rescue,
       .deleteServer, .deleteVolumeServer, .attachServerVolume, .detachServerVolume, .rescueByAgent:
       .active
     case .unrescue, .unrescueByAgent: .rescue
@@ -101,7 +104,8 @@ public enum Scenario: String, Sendable, CaseIterable {
       .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup:
       .available
     case .deploy, .deployByDriver, .deployVolume, .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot,
-      .unrescue, .unrescueByAgent, .createServer, .createVolumeServer, .attachServerVolume, .detachServerVolume:
+      .unrescue, .unrescueByAgent, .captureDisk, .createServer, .createVolumeServer, .attachServerVolume,
+      .detachServerVolume:
       .active
     case .rescue, .rescueByAgent: .rescue
     }
@@ -118,7 +122,8 @@ public enum Scenario: String, Sendable, CaseIterable {
       .available
     case .deploy, .deployByDriver, .deployVolume, .createServer, .createVolumeServer: .deployFailed
     case .undeploy, .undeployVolume, .deleteServer, .deleteBuildingServer, .deleteVolumeServer: .error
-    case .attachServerVolume, .detachServerVolume, .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot:
+    case .captureDisk, .attachServerVolume, .detachServerVolume, .attach, .detach, .attachBond, .detachBond, .powerOff,
+      .reboot:
       .active
     case .rescue, .rescueByAgent: .rescueFailed
     case .unrescue, .unrescueByAgent: .unrescueFailed

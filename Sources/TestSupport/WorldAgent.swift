@@ -1,4 +1,6 @@
+import BlockMaps
 import Conductor
+import Cryptography
 import Domain
 import Store
 import Wire
@@ -76,6 +78,8 @@ public struct WorldAgent: Sendable {
         try world.ensure("disk/\(machine)", "zeros")
         output["disks"] = []
         output["neighbors"] = neighbors
+      case "read-disk":
+        output["map_sha256"] = .string(try await send(holder.node, holder.workflow))
       case "write-image":
         try world.ensure("disk/\(machine)", command.parameters["image"]?["url"]?.string ?? "")
         output["bytes_written"] = 1
@@ -88,6 +92,25 @@ public struct WorldAgent: Sendable {
       if command.kind == "power-off" { return try leave() }
       if command.kind == "rescue" { return try world.ensure("agent/\(machine)", nil) }
     }
+  }
+
+  /// Sends what is on the disk, 256 KiB of which only the first block is not zero.
+  /// - Returns: the SHA-256 of the map.
+  private func send(_ node: String, _ workflow: String) async throws -> String {
+    let (size, blockSize) = (256 << 10, 64 << 10)
+    var block = Array((world.value("disk/\(machine)") ?? "").utf8)
+    block += [UInt8](repeating: 0, count: blockSize - block.count)
+    var frame = [UInt8](repeating: 0, count: BlockCoder.room(forBlockOf: blockSize))
+    let count = block.withUnsafeBytes { block in
+      frame.withUnsafeMutableBytes { BlockCoder().encode(block, index: 0, into: $0) }
+    }
+    _ = try await conductor.agentBlocks(
+      Array(frame[..<count]), size: size, blockSize: blockSize, node: node, workflow: workflow)
+    var builder = try BlockMap.Builder(size: size, blockSize: blockSize)
+    builder.add(digest: Digest.sha256(block))
+    let map = builder.map.bytes
+    _ = try await conductor.agentMap(map, node: node, workflow: workflow)
+    return Digest.hex(Digest.sha256(map))
   }
 
   /// Switches the machine off, where the server has no controller to do it with: elsewhere that is the server's to show.

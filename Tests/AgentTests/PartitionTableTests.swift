@@ -145,3 +145,57 @@ import Wire
     }
   }
 }
+
+/// What an image of a disk does not hold: the config drive of the deployment before.
+@Suite struct CapturedLayoutTests {
+  private let tables = PartitionTableTests()
+  private let mebibyte = 1 << 20
+
+  /// The disk as a capture reads it, in a file of its own.
+  private func captured(_ path: String) throws -> String {
+    let device = try BlockDevice(path: path)
+    let copy = try BlockDevice(path: tables.scratch.disk("copy", bytes: device.size))
+    let layout = try CapturedLayout(of: device)
+    let piece = AlignedBuffer(byteCount: 512 << 10)
+    for start in stride(from: 0, to: device.size, by: piece.bytes.count) {
+      try device.readBulk(into: piece.bytes, at: start)
+      layout.apply(to: piece.bytes, at: start)
+      try copy.write(Array(piece.bytes), at: start)
+    }
+    return copy.path
+  }
+
+  @Test(arguments: [
+    "label: gpt\\nsize=8192,type=U\\ntype=L\\n", "label: dos\\nsize=8192,type=83,bootable\\n",
+  ])
+  func theNextDeploymentFindsItsPlaceFree(script: String) throws {
+    let path = try tables.disk(script, imageSize: 16 * mebibyte, size: 64 * mebibyte)
+    let before = try tables.table(path)
+    var drive = [UInt8](repeating: 0, count: 600_000)
+    drive.replaceSubrange((16 * 2048)..<(16 * 2048 + 6), with: [1] + Array("CD001".utf8))
+    drive.replaceSubrange((16 * 2048 + 40)..<(16 * 2048 + 48), with: Array("config-2".utf8))
+    drive.replaceSubrange(500_000..<500_006, with: Array("secret".utf8))
+    let device = try BlockDevice(path: path)
+    _ = try DiskLayout.finish(device, configDrive: drive)
+    let whole = run("sha256sum \(path)").output
+    #expect(run("grep -c secret \(path)").output.hasPrefix("1"))
+
+    let copy = try captured(path)
+
+    #expect(run("sfdisk -V \(copy)").output.contains("No errors"))
+    #expect(try tables.table(copy)["partitions"]?.array?.count == before["partitions"]?.array?.count)
+    #expect(run("grep -c secret \(copy)").output.hasPrefix("0"), "the config drive is in the image")
+    #expect(run("sha256sum \(path)").output == whole, "the disk was changed")
+    // As large as the disk, and yet there is room.
+    _ = try DiskLayout.finish(try BlockDevice(path: copy), configDrive: drive)
+    let again = try #require(try tables.table(copy)["partitions"]?.array)
+    let there = try #require(try tables.table(path)["partitions"]?.array)
+    #expect(again.map { $0["start"] } == there.map { $0["start"] })
+  }
+
+  @Test func aDiskWithoutOneIsReadAsItIs() throws {
+    let path = try tables.disk(tables.twoPartitions, imageSize: 16 * mebibyte, size: 64 * mebibyte)
+    #expect(try CapturedLayout(of: BlockDevice(path: path)).changes.isEmpty)
+    #expect(try CapturedLayout(of: BlockDevice(path: tables.scratch.disk("empty", bytes: 1 << 20))).changes.isEmpty)
+  }
+}

@@ -86,7 +86,7 @@ import Wire
   private func expectWhole(_ life: JSON, _ clean: JSON, _ what: String) {
     for member in [
       "state", "reservation", "power", "last_error", "workflows", "leftovers", "world", "vif", "lease", "lessee",
-      "volumes", "server", "erasures",
+      "volumes", "server", "erasures", "images",
     ] {
       #expect(life[member] == clean[member], "\(what): \(member)")
     }
@@ -94,7 +94,8 @@ import Wire
   /// What does not touch the machine's networks, or leaves it with its tenant.
   private static let networksStay: [Scenario] = [
     .verify, .undeploy, .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot, .startLease, .endLease, .rescue,
-    .unrescue, .rescueByAgent, .unrescueByAgent, .discover, .undeployVolume, .deleteServer, .deleteVolumeServer,
+    .unrescue, .captureDisk, .rescueByAgent, .unrescueByAgent, .discover, .undeployVolume, .deleteServer,
+    .deleteVolumeServer,
     .attachServerVolume, .detachServerVolume,
   ]
   private func expectUndone(_ life: JSON, _ scenario: Scenario, _ what: String) {
@@ -109,6 +110,10 @@ import Wire
     #expect(life["leftovers"] == [], "\(what)")
     #expect(life["world"]?["dhcp/n1"] == nil, "\(what): an address is left")
     if scenario != .startLease, !scenario.isOfVolume { #expect(life["last_error"]?.string != nil, "\(what)") }
+    if scenario == .captureDisk {
+      #expect(life["power"]?.string == "power on" && life["world"]?["switch/n1"] == "205", "\(what): not as it was")
+      #expect(life["images"]?.array?.count == 1, "\(what): an image is left")
+    }
     // What is not certain is not signed; and a machine of which it is not is nobody's to have.
     #expect(life["erasures"] == [], "\(what)")
     if scenario == .endLease {

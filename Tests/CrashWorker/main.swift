@@ -23,7 +23,14 @@ guard CommandLine.arguments.count >= 3, let scenario = Scenario(rawValue: Comman
   exit(2)
 }
 do {
-  let site = try CrashSite(folder: CommandLine.arguments[1], options: options)
+  var parts = SiteParts()
+  // What takes an image in is real where that is what is looked at.
+  let folder = scenario == .captureDisk ? try ImageFolder(CommandLine.arguments[1] + "/images") : nil
+  if let folder {
+    parts.images = { ImageCache(database: $0, folder: folder, logger: Logger(label: "images")) }
+  }
+  let site = try CrashSite(folder: CommandLine.arguments[1], options: options, parts: parts)
+  try await folder?.prepare(site.database)
   try await site.run(scenario)
   exit(0)
 } catch {

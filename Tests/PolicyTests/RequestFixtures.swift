@@ -147,6 +147,7 @@ extension Fixtures {
   }
   private static let bodies: [String: JSON] = [
     "ironic POST /v1/nodes": ["driver": "world"],
+    "ironic POST /v1/nodes/{node}/capture": ["name": "captured"],
     "ironic POST /v1/ports": ["node_uuid": .string(MatrixSite.uuid("node-tenant")), "address": "52:54:00:aa:00:77"],
     "ironic POST /v1/portgroups": ["node_uuid": .string(MatrixSite.uuid("node-tenant"))],
     "ironic POST /v1/volume/connectors": [

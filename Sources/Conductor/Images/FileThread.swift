@@ -104,6 +104,18 @@ enum Files {
       rest = UnsafeRawBufferPointer(rebasing: rest[count...])
     }
   }
+  /// Writes all of it at a place.
+  static func write(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32, at offset: Int) throws {
+    var done = 0
+    while done < bytes.count {
+      let count = pwrite(descriptor, bytes.baseAddress?.advanced(by: done), bytes.count - done, off_t(offset + done))
+      if count < 0 {
+        if errno == EINTR { continue }
+        throw FileError("write")
+      }
+      done += count
+    }
+  }
   /// Reads up to `count` bytes; fewer only at the end.
   static func read(_ descriptor: Int32, at offset: Int, count: Int) throws -> [UInt8] {
     try [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in

@@ -17,8 +17,8 @@ import Workflows
 public actor ImageCache: ImageStoreInterface {
   public typealias Progress = @Sendable (ImageProgress) -> Void
 
-  private let database: Database
-  private let folder: ImageFolder
+  let database: Database
+  nonisolated let folder: ImageFolder
   private let logger: Logger
   private var underway: [String: Conversion] = [:]
   /// Unpacking is all processor and disk: so many at a time.

@@ -1,3 +1,4 @@
+import BlockMaps
 import Cryptography
 import Domain
 import Glibc
@@ -60,6 +61,12 @@ public final class ImageUpload: Sendable {
     var sha256 = DigestStream(.sha256)
     var sha512 = DigestStream(.sha512)
     init(_ descriptor: Int32) { self.descriptor = descriptor }
+    /// Whole pieces of zeros take no room on the disk.
+    func write(_ bytes: UnsafeRawBufferPointer) throws {
+      guard bytes.count == piece.count, BlockCoder.isZero(bytes) else { return try Files.write(bytes, to: descriptor) }
+      guard lseek(descriptor, off_t(bytes.count), SEEK_CUR) >= 0, ftruncate(descriptor, off_t(size + bytes.count)) == 0
+      else { throw FileError("write") }
+    }
     deinit {
       close(descriptor)
       piece.deallocate()
@@ -112,7 +119,7 @@ public final class ImageUpload: Sendable {
     try await thread.run {
       let bytes = UnsafeRawBufferPointer(rebasing: state.piece[..<state.filled])
       guard state.size + bytes.count <= limit else { throw UploadError.tooLarge(limit: limit) }
-      do { try Files.write(bytes, to: state.descriptor) } catch let error as FileError { throw UploadError(error) }
+      do { try state.write(bytes) } catch let error as FileError { throw UploadError(error) }
       state.md5.update(bytes)
       state.sha256.update(bytes)
       state.sha512.update(bytes)

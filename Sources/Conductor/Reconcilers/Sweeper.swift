@@ -18,6 +18,7 @@ extension Conductor {
       case .session(let node, _): try await database.write { try AgentStore.dismiss(node: node, in: $0) }
       // A server that was killed while it made one has left its folder.
       case .configDrive(let path): removeTree(path)
+      case .capture(let path): unlinkFile(path)
       case .imageFile(let path): unlinkFile(path)
       case .export(let backend, let attachment): try await parts.volumes[backend]?.removeExport(attachment)
       case .snapshot(let backend, let id, let volume): try await parts.volumes[backend]?.removeSnapshot(id, of: volume)
@@ -37,6 +38,7 @@ extension Conductor {
     case admitted(MACAddress, label: String)
     case session(node: String, workflow: String)
     case configDrive(path: String)
+    case capture(path: String)
     case imageFile(path: String)
     case export(backend: String, attachment: String)
     case snapshot(backend: String, String, of: String)
@@ -49,6 +51,7 @@ extension Conductor {
       case .session(let node, let workflow):
         "node \(node) has an agent session of workflow \(workflow), which has ended"
       case .configDrive(let path): "config drive \(path) belongs to no workflow"
+      case .capture(let path): "\(path) was read from a disk for a workflow that has ended"
       case .imageFile(let path): "\(path) belongs to no image, and no deployment uses it"
       case .export(_, let attachment): "the target of attachment \(attachment), which there is not"
       case .snapshot(_, let id, _): "the content of snapshot \(id), which there is not"
@@ -80,6 +83,8 @@ extension Conductor {
     for name in fileNames(in: folder) where isOver(String(name.prefix { $0 != "." })) {
       found.append(.configDrive(path: "\(folder)/\(name)"))
     }
+    found += CaptureFolder(path: "\(settings.dataFolder)/captures").files.filter { isOver($0.workflow) }
+      .map { .capture(path: $0.path) }
     found += try await parts.images.orphans().map { .imageFile(path: $0) }
     found += try await volumeLeftovers()
     return found

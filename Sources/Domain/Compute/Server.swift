@@ -119,6 +119,8 @@ public struct ServerMachine: Sendable, Equatable {
   public var deployStep: JSONObject
   /// The workflow that holds it turns it off and on.
   public var isRebooting: Bool
+  /// The workflow that holds it makes an image of its disk.
+  public var isCaptured: Bool
   public var updatedAt: Timestamp?
 
   public init(uuid: String, name: String?, state: ProvisionState) {
@@ -129,6 +131,7 @@ public struct ServerMachine: Sendable, Equatable {
     isInMaintenance = false
     deployStep = [:]
     isRebooting = false
+    isCaptured = false
   }
 }
 
@@ -193,6 +196,12 @@ public struct ServerCondition: Sendable, Equatable {
     case .active:
       if machine.isRebooting {
         return ServerCondition(.hardReboot, "active", task: "rebooting_hard", power: power, progress: 100)
+      }
+      if machine.isCaptured {
+        let isRunning = machine.power == .on
+        return ServerCondition(
+          isRunning ? .active : .shutoff, isRunning ? "active" : "stopped", task: "image_snapshot", power: power,
+          progress: 100)
       }
       if machine.isReserved, machine.targetPower == .off {
         return ServerCondition(.active, "active", task: "powering-off", power: power, progress: 100)

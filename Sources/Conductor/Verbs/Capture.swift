@@ -1,0 +1,87 @@
+import Domain
+import DriverInterfaces
+import Store
+import Wire
+import Workflows
+
+extension Conductor {
+  /// What a machine boots from, which decides how an image is made of it.
+  public enum ImageSource: Sendable { case localDisk, volume }
+
+  public func imageSource(of node: Node) -> ImageSource {
+    (node.instanceInfo["image_source"]?.string ?? "").isEmpty ? .volume : .localDisk
+  }
+
+  /// Starts to make an image of what is on a machine's disk, in the caller's transaction: the image is inserted `queued`, the machine is
+  /// switched off, read by the agent, and given back as it was.
+  ///
+  /// - Parameters:
+  ///   - node: as read in this transaction; written back with its reservation.
+  ///   - image: new, of the project that asks; its format is set here.
+  /// - Throws: ``ConductorError`` `.conflict` while a workflow holds the node, or when there is nothing that can be read.
+  public func capture(
+    _ node: inout Node, as image: Image, by requester: Requester, in session: any Session
+  ) throws {
+    try requireFree(node)
+    guard node.provisionState == .active else {
+      throw ConductorError(
+        .conflict, "Node \(node.uuid) is \(node.provisionState.rawValue): only what was deployed (active) is captured.")
+    }
+    guard hardwareType(named: node.driver)?.needsAgent != false else {
+      throw ConductorError(.conflict, "Hardware of the kind \(node.driver) boots no agent: its disk cannot be read.")
+    }
+    guard imageSource(of: node) == .localDisk else {
+      throw ConductorError(.conflict, "Node \(node.uuid) boots from a volume: make a snapshot of the volume.")
+    }
+    try requireNetworkBoot(node, in: session)
+    var image = image
+    image.diskFormat = "raw"
+    image.containerFormat = "bare"
+    image.properties["image_type"] = "snapshot"
+    image.properties["base_image_ref"] = node.instanceInfo["image_source"]
+    if let instance = node.instanceUUID { image.properties["instance_uuid"] = .string(instance) }
+    try ImageStore.insert(image, in: session)
+    let id = Identifier.uuid()
+    var params: JSONObject = [
+      "image": .string(image.id), "was_on": .bool(node.powerState != .off), "lease": JSON(node.leaseUUID),
+      "most_bytes": .int(parts.images.largestCapture),
+    ]
+    if let hint = node.instanceInfo["root_device"]?.object ?? node.properties["root_device"]?.object {
+      params["disk"] = .object(hint)
+    }
+    for member in without(node) { params[member.key] = member.value }
+    node.reservation = id
+    node.lastError = nil
+    node.updatedAt = clock()
+    try NodeStore.update(node, in: session)
+    _ = try start("capture-disk", id: id, subject: node.uuid, params: params, by: requester, in: session)
+    try NodeStore.addEvent(
+      "Asked for an image of the disk: \(image.id).", type: "provision", user: requester.userID, of: node.uuid,
+      at: clock(), in: session)
+  }
+
+  /// Where the agent of a node may send the disk's content now.
+  private func captureFolder(_ node: String, _ workflow: String, size: Int) async throws -> CaptureFolder? {
+    let command = try await database.read { try AgentStore.pending(node: node, workflow: workflow, in: $0) }
+    guard let command, command.kind == "read-disk", size <= command.parameters["most_bytes"]?.int ?? 0 else {
+      return nil
+    }
+    return CaptureFolder(path: "\(settings.dataFolder)/captures")
+  }
+
+  /// Blocks of a disk that is being captured, as whole frames.
+  /// - Returns: false when this node's agent was not told to read a disk, or not one as large as this.
+  public func agentBlocks(
+    _ frames: [UInt8], size: Int, blockSize: Int, node: String, workflow: String
+  ) async throws -> Bool {
+    guard let folder = try await captureFolder(node, workflow, size: size) else { return false }
+    try await folder.take(frames, size: size, blockSize: blockSize, of: workflow)
+    return true
+  }
+  /// The map of a disk whose blocks have all been sent.
+  public func agentMap(_ map: [UInt8], node: String, workflow: String) async throws -> Bool {
+    guard let folder = try await captureFolder(node, workflow, size: 0) else { return false }
+    try await folder.take(map: map, of: workflow)
+    return true
+  }
+}

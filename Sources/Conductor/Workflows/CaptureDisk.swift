@@ -1,0 +1,129 @@
+import Cryptography
+import Domain
+import DriverInterfaces
+import Processes
+import Store
+import Wire
+import Workflows
+
+extension Conductor {
+  /// An image of what is on a machine's disk: off, read by the agent over the provisioning network, given back as it was. The state stays `active`.
+  ///
+  /// Params: `image` (its id; queued), `disk` (a root device hint), `was_on`, `lease` (whose machine it is), `most_bytes`, and what the hardware
+  /// does without (``Without``).
+  static func captureDisk(_ parts: Parts) -> WorkflowDefinition {
+    WorkflowDefinition(
+      kind: "capture-disk",
+      steps: [parts.givingBack(), parts.powerOff(graceful: true), parts.provisioningNetwork()] + parts.agentSteps() + [
+        parts.work("read-disk", shownIn: \.deployStep) { context in
+          [
+            Parts.AgentCommand(
+              "read-disk",
+              [
+                "disk": context.params["disk"] ?? .emptyObject, "most_bytes": context.params["most_bytes"] ?? 0,
+                "url": .string("/agent/v1/capture/\(context.workflow)"),
+              ])
+          ]
+        } work: { context in
+          throw DriverError(.unsupported, device: .node(context.subject), detail: "it boots no agent")
+        },
+        parts.endAgent(),
+        parts.tenantNetworks(),
+        parts.goingOn(),
+        parts.takeImage(),
+        parts.clearingUp(),
+      ],
+      done: { context, session in
+        let failure = context.outputs["take-image"]?["failed"]?.string.map { Reason($0) }
+        let id = context.params["image"]?.string ?? ""
+        if failure != nil {
+          try ImageStore.delete(id, in: session)
+        } else if var image = try ImageStore.get(id, in: session) {
+          image.minDisk = ((image.size ?? 0) + (1 << 30) - 1) >> 30
+          try ImageStore.update(image, in: session)
+        }
+        try finish(context, session, .done, failure ?? "The image of the disk is there.") { $0.lastError = failure }
+      },
+      undone: { context, session in
+        try ImageStore.delete(context.params["image"]?.string ?? "", in: session)
+        try finish(context, session, .fail, context.failure)
+      },
+      stuck: giveToOperator)
+  }
+}
+
+extension Parts {
+  private var captures: CaptureFolder { CaptureFolder(path: "\(settings.dataFolder)/captures") }
+
+  /// Nothing but its undo, which is the last of all: the machine is its tenant's again, as it was, unless it is nobody's by now.
+  fileprivate func givingBack() -> Step {
+    Step(
+      "give-back",
+      undo: { context in
+        captures.remove(context.workflow)
+        let node = try await node(context.subject)
+        guard node.leaseUUID == context.params["lease"]?.string else { return }
+        try await applyNetworks(.tenant, node: context.subject, label: context.key)
+        let now = clock()
+        try await database.write { try showVIFs(node: context.subject, at: now, in: $0) }
+        try await resume(context)
+      })
+  }
+
+  /// The machine boots its own system again, if it ran before.
+  fileprivate func goingOn() -> Step {
+    Step(
+      "resume",
+      run: { context in
+        try await resume(context)
+        return .done
+      })
+  }
+  private func resume(_ context: StepContext) async throws {
+    let driver = try await driver(of: context.subject)
+    try await driver.power.ensurePower(.off, graceful: false, patience: settings.powerPatience)
+    try await driver.management.ensureBootOverride(BootOverride(.disk, persistent: true))
+    let wasOn = context.params["was_on"]?.bool ?? true
+    if wasOn {
+      await markPowerOn(context.subject, driver)
+      try await driver.power.ensurePower(.on, graceful: false, patience: settings.powerPatience)
+    }
+    let now = clock()
+    try await database.write {
+      try NodeStore.setObservedPower(wasOn ? .on : .off, of: context.subject, at: now, in: $0)
+    }
+  }
+
+  /// The image gets its content. A refusal does not touch the machine, which runs again by now: there is no image then, and the node says why.
+  fileprivate func takeImage() -> Step {
+    Step(
+      "take-image",
+      run: { context in
+        let id = context.params["image"]?.string ?? ""
+        do {
+          let map = try await captures.readMap(context.workflow)
+          guard .string(Digest.hex(Digest.sha256(map))) == context.outputs["read-disk"]?["map_sha256"] else {
+            throw ConductorError(.conflict, "The map that arrived is not the agent's; capture the disk again.")
+          }
+          try await images.take(
+            CapturedDisk(path: captures.disk(context.workflow), map: map), as: id, clock: clock)
+        } catch let error as ConductorError {
+          return .done(["failed": .string("No image was made: \(error.description)")])
+        } catch let error as UploadError {
+          return .done(["failed": .string("No image was made: \(error.description)")])
+        }
+        return .done
+      },
+      undo: { context in try await images.discard(imageID: context.params["image"]?.string ?? "") })
+  }
+
+  /// What was read is not needed any more. A step of its own: the one before may be run again.
+  fileprivate func clearingUp() -> Step {
+    Step(
+      "clear-up",
+      run: { context in
+        captures.remove(context.workflow)
+        return .done
+      })
+  }
+}
