@@ -267,7 +267,9 @@ let package = Package(
       ]),
     tests("LabTests", ["Lab", "Processes", "Wire", "steelyard", "steelyard-simulator"]),
     tests("NeutronAPITests", ["NeutronAPI", hummingbirdTesting]),
-    tests("CinderAPITests", ["CinderAPI", "TestSupport", "Conductor", "Cryptography", hummingbirdTesting, logging]),
+    tests(
+      "CinderAPITests",
+      ["CinderAPI", "GlanceAPI", "TestSupport", "Conductor", "Cryptography", hummingbirdTesting, logging]),
     tests(
       "NovaAPITests",
       [

@@ -16,10 +16,15 @@ public struct CinderAPI: Sendable {
   }
   let database: Database
   let conductor: Conductor
+  /// Nil where no images are made of volumes.
+  let images: (any ImageCatalog)?
   let settings: Settings
 
-  public init(database: Database, conductor: Conductor, settings: Settings = Settings()) {
+  public init(
+    database: Database, conductor: Conductor, images: (any ImageCatalog)? = nil, settings: Settings = Settings()
+  ) {
     self.database = database
+    self.images = images
     self.conductor = conductor
     self.settings = settings
   }

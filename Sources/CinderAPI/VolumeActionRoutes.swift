@@ -76,6 +76,7 @@ struct VolumeActionRoutes: Sendable {
     case "os-detach", "os-force_detach": return try await detach(request, value, isForced: action.key != "os-detach")
     case "os-initialize_connection": return try await connect(request, value)
     case "os-terminate_connection": return try await disconnect(request)
+    case "os-volume_upload_image": return try await upload(request, value)
     case "os-migrate_volume", "os-migrate_volume_completion", "os-unmanage", "os-reimage",
       "os-extend_volume_completion":
       throw APIError.badRequest(

@@ -144,6 +144,7 @@ public final class Conductor: Sendable {
       unrescueNode(parts), discoverNode(parts), createVolume(parts), deleteVolume(parts), extendVolume(parts),
       deployVolume(parts), revertVolume(parts), createSnapshot(parts), deleteSnapshot(parts), attachVolume(parts),
       detachVolume(parts), backUpVolume(parts), restoreVolume(parts), deleteBackup(parts), captureDisk(parts),
+      uploadVolume(parts),
     ]
   }
 

@@ -28,6 +28,10 @@ public protocol ImageStoreInterface: Sendable {
   /// - Throws: ``DriverError`` `.refused` with a sentence when the content is not what it claims.
   func ensureRaw(imageID: String, progress: @escaping @Sendable (ImageProgress) -> Void) async throws -> RawImage
 
+  /// Takes the raw bytes of a file as the content of an image that has none yet; done before: nothing happens.
+  /// - Throws: in words for the image's owner; nothing is left of it then.
+  func take(file path: String, as imageID: String, clock: @escaping @Sendable () -> Timestamp) async throws
+
   /// Files that belong to no image and that no deployment uses, by what is stored: full paths. Nothing is changed.
   func orphans() async throws -> [String]
   /// Forgets uploads that nobody sends any more, so that their images can be uploaded again and their files are orphans.

@@ -127,37 +127,40 @@ struct ImageRoutes: Sendable {
   private func create(_ request: APIRequest) async throws -> APIResponse {
     let (actor, now) = (try request.actor(), request.now)
     let body = try await request.object()
-    let limit = glance.folder.settings.mostPerProject
-    let image = try await glance.database.write { session in
-      guard let owner = body["owner"]?.string ?? actor.projectID else {
-        throw APIError.badRequest("The token has no project: name one as owner.")
-      }
-      guard owner == actor.projectID || actor.isSiteAdmin else {
-        throw APIError.forbidden("You are not permitted to create images owned by '\(owner)'.")
-      }
-      var edit = ImageEdit(actor: actor, image: Image(owner: owner, createdAt: now))
-      if let id = body["id"] {
-        guard let text = id.string, Identifier.isUUID(text), text == text.lowercased() else {
-          throw APIError.badRequest("Invalid image id format: a UUID in lower case is expected.")
-        }
-        guard try ImageStore.get(text, in: session) == nil else {
-          throw APIError.conflict("Image ID \(text) already exists!")
-        }
-        edit.image.id = text
-      }
-      for member in body where member.key != "id" { try edit.set(member.key, member.value) }
-      guard try ImageStore.count(owner: edit.image.owner, in: session) < limit else {
-        throw APIError(.contentTooLarge, "The project has \(limit) images, which is the most; delete some.")
-      }
-      try ImageStore.insert(edit.image, in: session)
-      return edit.image
-    }
+    let image = try await glance.database.write { try make(body, for: actor, at: now, in: $0) }
     return Self.answer(
       image, .created,
       headers: [
         .location: "\(request.serviceURL)/v2/images/\(image.id)",
         .init(known: "OpenStack-image-import-methods"): glance.importMethods.joined(separator: ","),
       ])
+  }
+
+  /// Makes an image without content.
+  func make(_ body: JSONObject, for actor: Actor, at now: Timestamp, in session: any Session) throws -> Image {
+    let limit = glance.folder.settings.mostPerProject
+    guard let owner = body["owner"]?.string ?? actor.projectID else {
+      throw APIError.badRequest("The token has no project: name one as owner.")
+    }
+    guard owner == actor.projectID || actor.isSiteAdmin else {
+      throw APIError.forbidden("You are not permitted to create images owned by '\(owner)'.")
+    }
+    var edit = ImageEdit(actor: actor, image: Image(owner: owner, createdAt: now))
+    if let id = body["id"] {
+      guard let text = id.string, Identifier.isUUID(text), text == text.lowercased() else {
+        throw APIError.badRequest("Invalid image id format: a UUID in lower case is expected.")
+      }
+      guard try ImageStore.get(text, in: session) == nil else {
+        throw APIError.conflict("Image ID \(text) already exists!")
+      }
+      edit.image.id = text
+    }
+    for member in body where member.key != "id" { try edit.set(member.key, member.value) }
+    guard try ImageStore.count(owner: edit.image.owner, in: session) < limit else {
+      throw APIError(.contentTooLarge, "The project has \(limit) images, which is the most; delete some.")
+    }
+    try ImageStore.insert(edit.image, in: session)
+    return edit.image
   }
 
   private func update(_ request: APIRequest) async throws -> APIResponse {

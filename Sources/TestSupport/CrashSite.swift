@@ -307,7 +307,7 @@ public struct CrashSite: Sendable {
       switch scenario {
       case .discover: break
       case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
-        .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup:
+        .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup, .uploadVolume:
         try beginVolume(scenario, at: now, in: session)
       case .deployVolume:
         try insertVolume(at: now, in: session)

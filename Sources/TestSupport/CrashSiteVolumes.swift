@@ -193,6 +193,9 @@ extension CrashSite {
       } else {
         try conductor.deleteBackup(&backup, by: .system, in: session)
       }
+    case .uploadVolume:
+      guard let image = try ImageStore.get("new", in: session) else { return }
+      try conductor.uploadVolume(&volume, as: image, by: .system, in: session)
     case .attachVolume:
       // By a fixed name, so that each life makes the same target.
       try insertAttachment(at: now, isOfNode: false, in: session)

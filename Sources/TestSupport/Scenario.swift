@@ -37,6 +37,7 @@ public enum Scenario: String, Sendable, CaseIterable {
   case backUpVolume = "back-up-volume"
   case restoreVolume = "restore-volume"
   case deleteBackup = "delete-backup"
+  case uploadVolume = "upload-volume"
   // Machines that boot from volumes.
   case deployVolume = "deploy-volume"
   case undeployVolume = "undeploy-volume"
@@ -45,7 +46,7 @@ public enum Scenario: String, Sendable, CaseIterable {
   public var isOfVolume: Bool {
     switch self {
     case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
-      .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup:
+      .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup, .uploadVolume:
       true
     default: false
     }
@@ -83,7 +84,7 @@ public enum Scenario: String, Sendable, CaseIterable {
       .createVolumeServer:
       .available
     case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
-      .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup:
+      .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup, .uploadVolume:
       .available
     case .captureDisk, .undeploy, .undeployVolume, .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot,
       .endLease, .rescue,
@@ -101,7 +102,7 @@ public enum Scenario: String, Sendable, CaseIterable {
       .deleteBuildingServer, .deleteVolumeServer:
       .available
     case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
-      .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup:
+      .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup, .uploadVolume:
       .available
     case .deploy, .deployByDriver, .deployVolume, .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot,
       .unrescue, .unrescueByAgent, .captureDisk, .createServer, .createVolumeServer, .attachServerVolume,
@@ -118,7 +119,7 @@ public enum Scenario: String, Sendable, CaseIterable {
     case .provide, .provideByDriver, .manualClean, .manualCleanByDriver, .endLease: .cleanFailed
     case .startLease: .available
     case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
-      .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup:
+      .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup, .uploadVolume:
       .available
     case .deploy, .deployByDriver, .deployVolume, .createServer, .createVolumeServer: .deployFailed
     case .undeploy, .undeployVolume, .deleteServer, .deleteBuildingServer, .deleteVolumeServer: .error

@@ -225,6 +225,10 @@ public struct WorldImages: ImageStoreInterface, ConfigDriveInterface {
     try world.fail("image", .image(imageID))
     return RawImage(path: "/nowhere/\(imageID)", size: 1 << 20, sha256: String(repeating: "0", count: 64))
   }
+  public func take(file path: String, as imageID: String, clock: @escaping @Sendable () -> Timestamp) async throws {
+    try world.fail("take-image", .image(imageID))
+    try world.ensure("content/\(imageID)", path)
+  }
   public func orphans() async throws -> [String] { [] }
   public func forgetUploads() async throws {}
   public func make(_ content: JSON, at path: String) async throws -> RawImage {

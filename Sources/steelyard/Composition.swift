@@ -143,11 +143,12 @@ struct Composition {
         intake: ImageIntake(database: database, folder: parts.imageFolder), web: WebContent(rules),
         logger: Logger(label: "images"), clock: systemClock)
     }
-    let cinder = CinderAPI(database: database, conductor: conductor)
+    let glance = GlanceAPI(database: database, folder: parts.imageFolder, downloads: downloads)
+    let cinder = CinderAPI(database: database, conductor: conductor, images: glance)
     let others = [
       IronicAPI(database: database, conductor: conductor, longestPage: configuration.limits.page).service,
       neutron.service,
-      GlanceAPI(database: database, folder: parts.imageFolder, downloads: downloads).service,
+      glance.service,
       cinder.service,
       NovaAPI(
         database: database, conductor: conductor, networks: neutron,

@@ -3,6 +3,7 @@ import CinderAPI
 import Conductor
 import Cryptography
 import Domain
+import GlanceAPI
 import HTTPTypes
 import Hummingbird
 import HummingbirdTesting
@@ -55,7 +56,8 @@ struct Site: Sendable {
         boot: WorldBoot(world, machines: [:]), images: images, configDrives: images,
         volumes: ["local": WorldVolumes(world)].merging(hasTwoBackends ? ["ceph": WorldVolumes(second)] : [:]) { $1 },
         backups: WorldBackups(world), logger: logger, clock: CrashSite.now)
-      let facade = CinderAPI(database: database, conductor: conductor)
+      let glance = GlanceAPI(database: database, folder: try ImageFolder("\(folder)/images"))
+      let facade = CinderAPI(database: database, conductor: conductor, images: glance)
       let app = Application(
         responder: APIResponder(services: [facade.service], authenticator: Names(), clock: CrashSite.now),
         configuration: .init(address: .hostname("127.0.0.1", port: 0)))
