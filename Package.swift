@@ -273,7 +273,8 @@ let package = Package(
     tests(
       "NovaAPITests",
       [
-        "NovaAPI", "NeutronAPI", "CinderAPI", "APISupport", "Conductor", "FakeDriver", "TestSupport", "Store",
+        "NovaAPI", "NeutronAPI", "CinderAPI", "GlanceAPI", "APISupport", "Conductor", "FakeDriver", "TestSupport",
+        "Store",
         "Workflows", "Domain",
         "Wire", "Cryptography", hummingbirdTesting,
       ]),

@@ -57,6 +57,14 @@ extension CinderAPI: ServerVolumes {
     return volume
   }
 
+  public func snapshot(
+    _ volume: String, name: String, for actor: Actor, requestID: String, at now: Timestamp, in session: any Session
+  ) throws -> VolumeSnapshot {
+    try SnapshotRoutes(cinder: self).make(
+      ["name": .string(String(name.prefix(255)))], of: try Lookup.ownVolume(volume, actor, session), for: actor,
+      by: Requester(actor, requestID: requestID), at: now, in: session)
+  }
+
   public func makeVolume(
     _ order: ServerVolumeOrder, for actor: Actor, requestID: String, at now: Timestamp, in session: any Session
   ) throws -> Volume {

@@ -57,20 +57,29 @@ struct SnapshotRoutes: Sendable {
     _ = try Reading.bool(body["force"], "force")
     return try await cinder.database.write { session in
       let volume = try Lookup.ownVolume(id, actor, session)
-      guard [.available, .inUse].contains(volume.status) else {
-        throw APIError.badRequest(
-          "Invalid volume: Volume \(volume.id) status must be available, but current status is: \(volume.status.rawValue)."
-        )
-      }
-      try cinder.requireQuota(.snapshots, adding: 1, project: volume.projectID, in: session)
-      try cinder.requireQuota(.gigabytes, adding: volume.size, project: volume.projectID, in: session)
-      var snapshot = VolumeSnapshot(of: volume, userID: actor.userID, createdAt: now)
-      snapshot.name = try Reading.text(body["name"] ?? body["display_name"], "name")
-      snapshot.description = try Reading.text(body["description"] ?? body["display_description"], "description")
-      snapshot.metadata = try Reading.metadata(body["metadata"])
-      try cinder.conductor.createSnapshot(snapshot, by: Requester(actor, requestID: request.requestID), in: session)
+      let snapshot = try make(
+        body, of: volume, for: actor, by: Requester(actor, requestID: request.requestID), at: now, in: session)
       return APIResponse(.accepted, json: ["snapshot": view.full(snapshot, isDetailed: false)])
     }
+  }
+  /// Makes a snapshot of a volume that is available or in use.
+  func make(
+    _ body: JSONObject, of volume: Volume, for actor: Actor, by requester: Requester, at now: Timestamp,
+    in session: any Session
+  ) throws -> VolumeSnapshot {
+    guard [.available, .inUse].contains(volume.status) else {
+      throw APIError.badRequest(
+        "Invalid volume: Volume \(volume.id) status must be available, but current status is: \(volume.status.rawValue)."
+      )
+    }
+    try cinder.requireQuota(.snapshots, adding: 1, project: volume.projectID, in: session)
+    try cinder.requireQuota(.gigabytes, adding: volume.size, project: volume.projectID, in: session)
+    var snapshot = VolumeSnapshot(of: volume, userID: actor.userID, createdAt: now)
+    snapshot.name = try Reading.text(body["name"] ?? body["display_name"], "name")
+    snapshot.description = try Reading.text(body["description"] ?? body["display_description"], "description")
+    snapshot.metadata = try Reading.metadata(body["metadata"])
+    try cinder.conductor.createSnapshot(snapshot, by: requester, in: session)
+    return snapshot
   }
 
   private func update(_ request: APIRequest) async throws -> APIResponse {

@@ -44,7 +44,7 @@ struct BlockDevices: Sendable {
     }
   }
 
-  private static let wrongOrder = invalid(
+  static let wrongOrder = invalid(
     "Boot sequence for the instance and image/block device mapping combination is not valid.")
   private static func invalid(_ sentence: String) -> APIError {
     .badRequest("Block Device Mapping is Invalid: \(sentence)")

@@ -23,18 +23,22 @@ public struct NovaAPI: Sendable {
   let networks: any ServerNetworks
   /// Nil where the site keeps no volumes.
   let volumes: (any ServerVolumes)?
+  /// Nil where no images are made of servers.
+  let images: (any ImageCatalog)?
   let quotas: Quotas
   /// Where console tokens are taken: "ws://host:port"; nil without a proxy.
   let consoleURL: String?
 
   public init(
     database: Database, conductor: Conductor, networks: any ServerNetworks, volumes: (any ServerVolumes)? = nil,
+    images: (any ImageCatalog)? = nil,
     quotas: Quotas = Quotas(), consoleURL: String? = nil
   ) {
     self.database = database
     self.conductor = conductor
     self.networks = networks
     self.volumes = volumes
+    self.images = images
     self.quotas = quotas
     self.consoleURL = consoleURL
   }

@@ -31,6 +31,7 @@ struct ServerActionRoutes: Sendable {
       _ = try await nova.database.read { try Lookup.server(id, actor, $0) }
       throw APIError.forbidden("Policy doesn't allow os_compute_api:servers:\(name.prefix(40)) to be performed.")
     }
+    if name == "createImage" { return try await ServerImages(nova: nova).create(request, value) }
     if name == "rebuild" { return try await ServerRebuild(nova: nova).rebuild(request, value) }
     if let reason = Self.refused[name] {
       return try await refuse(request, reason)
@@ -68,8 +69,6 @@ struct ServerActionRoutes: Sendable {
       var node = try nova.conductor.machine(of: row.server, in: session)
       try provision(.unrescue, &node, requester, in: session)
       try nova.conductor.record("unrescue", row.server.id, node.reservation, by: requester, in: session)
-    case "createImage":
-      return try ServerImage(nova: nova).create(value, row, request, version, requester, in: session)
     case "forceDelete":
       try nova.conductor.deleteServer(row.server, by: requester, in: session)
     case "os-resetState":

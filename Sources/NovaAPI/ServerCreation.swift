@@ -14,8 +14,13 @@ struct ServerCreation: Sendable {
   func run(in session: any Session) throws -> [Server] {
     let project = actor.projectID ?? ""
     let flavor = try flavor(in: session)
-    let imageID = try image(flavor, in: session)
-    for order in draft.volumes { try nova.requireVolumes().check(order, for: actor, in: session) }
+    let image = try image(flavor, in: session)
+    // An image of a server that booted from a volume is no content but what volumes to make.
+    let made = try image.flatMap { try ServerImages.volumes(of: $0, nova.microversion(request)) }
+    let volumes = (made ?? []) + draft.volumes
+    let imageID = made == nil ? image?.id : nil
+    guard imageID != nil || volumes.count(where: \.isBoot) == 1 else { throw BlockDevices.wrongOrder }
+    for order in volumes { try nova.requireVolumes().check(order, for: actor, in: session) }
     let key = try keypair(in: session)
     let hints = try Hints(draft.hints, actor, request.now, in: session)
     try requireQuota(project, flavor, hints, in: session)
@@ -55,7 +60,7 @@ struct ServerCreation: Sendable {
       }
       let ports = try ports(in: session)
       var order = Conductor.ServerOrder(server, demands: demands, ports: ports, isSiteAdmins: actor.isSiteAdmin)
-      order.volumes = draft.volumes
+      order.volumes = volumes
       order.makeVolume = { [nova, actor, requestID = request.requestID, now = request.now] volume, session in
         try translating {
           try nova.requireVolumes().makeVolume(volume, for: actor, requestID: requestID, at: now, in: session)
@@ -80,7 +85,7 @@ struct ServerCreation: Sendable {
     }
     return flavor
   }
-  private func image(_ flavor: Flavor, in session: any Session) throws -> String? {
+  private func image(_ flavor: Flavor, in session: any Session) throws -> Image? {
     guard let id = draft.imageRef else { return nil }
     guard let image = try ImageStore.get(id, in: session),
       ImagePolicy.sees(
@@ -93,7 +98,7 @@ struct ServerCreation: Sendable {
     if flavor.disk > 0, image.minDisk > flavor.disk {
       throw APIError.badRequest("Flavor's disk is too small for requested image: \(image.minDisk) GiB are needed.")
     }
-    return id
+    return image
   }
   private func keypair(in session: any Session) throws -> Keypair? {
     guard let name = draft.keyName else { return nil }

@@ -152,7 +152,7 @@ struct Composition {
       cinder.service,
       NovaAPI(
         database: database, conductor: conductor, networks: neutron,
-        volumes: conductor.volumeBackends.isEmpty ? nil : cinder,
+        volumes: conductor.volumeBackends.isEmpty ? nil : cinder, images: glance,
         consoleURL: Self.consoleURL(configuration)
       ).service,
       LeapAPI(

@@ -4,6 +4,7 @@ import Conductor
 import Cryptography
 import Domain
 import FakeDriver
+import GlanceAPI
 import HTTPTypes
 import Hummingbird
 import HummingbirdTesting
@@ -61,9 +62,10 @@ struct ComputeSite: Sendable {
         database: database, rewire: { ports, session in try conductor.networksChanged(ports, in: session) },
         segmentsChanged: { _ in }, retag: { _, _, _ in }
       ) { _, _, _, _ in }
-      let cinder = CinderAPI(database: database, conductor: conductor)
+      let glance = GlanceAPI(database: database, folder: try ImageFolder("\(folder)/images"))
+      let cinder = CinderAPI(database: database, conductor: conductor, images: glance)
       let nova = NovaAPI(
-        database: database, conductor: conductor, networks: neutron, volumes: cinder, quotas: quotas,
+        database: database, conductor: conductor, networks: neutron, volumes: cinder, images: glance, quotas: quotas,
         consoleURL: "ws://console.example")
       let responder = APIResponder(
         services: [nova.service, neutron.service, cinder.service], authenticator: Names(), clock: CrashSite.now)

@@ -138,6 +138,43 @@ import Wire
     }
   }
 
+  @Test func anImageOfAServerOnAVolumeIsASnapshotAndAnotherServerBootsFromIt() async throws {
+    try await ComputeSite.run { site in
+      try await site.enrol("n1")
+      try await site.enrol("n2")
+      let golden = try await site.volume(isBootable: true)
+      let id = try await site.create(
+        "one",
+        boot(["uuid": .string(golden), "source_type": "volume", "destination_type": "volume", "boot_index": 0]))
+      try await site.server(id, "ACTIVE")
+      let action: JSON = ["createImage": ["name": "kept", "metadata": ["purpose": "golden"]]]
+      #expect(try await site.call(.post, "/v2.1/servers/\(id)/action", action, as: "bob").status == 404)
+      let made = try await site.call(.post, "/v2.1/servers/\(id)/action", action)
+      #expect(made.status == 202, "\(made.shown)")
+      let imageID = try #require(made.body["image_id"]?.string)
+      let image = try #require(try await site.database.read { try ImageStore.get(imageID, in: $0) })
+      #expect(image.status == .active && image.owner == "alpha" && image.properties["purpose"] == "golden")
+      let snapshots = try await site.call(.get, "/v3/snapshots", service: "/volume").body["snapshots"]?.array
+      #expect(snapshots?.count == 1 && snapshots?.first?["name"] == "snapshot for kept")
+
+      let second = try await site.create("two", ["imageRef": .string(imageID)])
+      let server = try await site.server(second, "ACTIVE")
+      let volume = try #require(server["os-extended-volumes:volumes_attached"]?.array?.first?["id"]?.string)
+      #expect(server["image"] == "" && volume != golden)
+      let shown = try await site.call(.get, "/v3/volumes/\(volume)", service: "/volume").body["volume"]
+      #expect(shown?["snapshot_id"] == snapshots?.first?["id"] && shown?["status"] == "in-use")
+      // Who is shown the image has not the snapshot.
+      try await site.database.write { session in
+        var image = try #require(try ImageStore.get(imageID, in: session))
+        image.visibility = .public
+        try ImageStore.update(image, in: session)
+      }
+      let foreign = try await site.call(
+        .post, "/v2.1/servers", site.order("x", ["imageRef": .string(imageID), "networks": "none"]), as: "bob")
+      #expect(foreign.status == 400, "\(foreign.shown)")
+    }
+  }
+
   @Test func mappingsThatCannotBeAreRefused() async throws {
     try await ComputeSite.run { site in
       try await site.enrol("n1")

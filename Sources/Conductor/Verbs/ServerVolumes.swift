@@ -12,6 +12,10 @@ public protocol ServerVolumes: Sendable {
   func makeVolume(
     _ order: ServerVolumeOrder, for actor: Actor, requestID: String, at now: Timestamp, in session: any Session
   ) throws -> Volume
+  /// Makes a snapshot of a volume, in the caller's transaction.
+  func snapshot(
+    _ volume: String, name: String, for actor: Actor, requestID: String, at now: Timestamp, in session: any Session
+  ) throws -> VolumeSnapshot
   /// A volume of the caller's project that no machine has.
   func freeVolume(_ id: String, for actor: Actor, in session: any Session) throws -> Volume
 }
