@@ -157,6 +157,11 @@ import Wire
       let snapshots = try await site.call(.get, "/v3/snapshots", service: "/volume").body["snapshots"]?.array
       #expect(snapshots?.count == 1 && snapshots?.first?["name"] == "snapshot for kept")
 
+      let snapshot = try #require(snapshots?.first?["id"]?.string)
+      let limit = ContinuousClock.now + .seconds(20)
+      while try await site.call(.get, "/v3/snapshots/\(snapshot)", service: "/volume").body["snapshot"]?["status"]
+        != "available", ContinuousClock.now < limit
+      { try await Task.sleep(for: .milliseconds(5)) }
       let second = try await site.create("two", ["imageRef": .string(imageID)])
       let server = try await site.server(second, "ACTIVE")
       let volume = try #require(server["os-extended-volumes:volumes_attached"]?.array?.first?["id"]?.string)

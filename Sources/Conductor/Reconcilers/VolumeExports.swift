@@ -9,6 +9,7 @@ extension Conductor {
   /// Brings back the targets of every attachment: after a restart of the machine, or the end of a daemon. One of a backend at a
   /// time is enough, because each costs a look; a backend that does not answer keeps no other waiting.
   func keepExports() async throws {
+    try await keepVolumeNICs()
     let box = database.secrets
     let attached = try await database.read { session in
       let all = try VolumeAttachmentStore.list(.everything, box: box, in: session).filter {

@@ -70,6 +70,21 @@ extension Conductor {
   }
 }
 
+extension Conductor {
+  /// Gives machines their addresses for volumes again where a rebuild or a rescue, which booted the agent by the same NIC, has taken
+  /// them.
+  func keepVolumeNICs() async throws {
+    let nics = try await database.read { try VolumeBootStore.all(in: $0) }
+    if nics.isEmpty { return }
+    let admitted = try await parts.boot.admitted()
+    for nic in nics where admitted[nic.mac] == nil {
+      let node = try await database.read { try NodeStore.get(nic.nodeID, in: $0) }
+      guard let node, node.provisionState == .active, node.reservation == nil else { continue }
+      try await parts.boot.ensureVolumeBoot(nic.mac, address: nic.address, label: nic.label)
+    }
+  }
+}
+
 extension Parts {
   fileprivate func cutVolumeNIC(of node: String, label: String) async throws {
     guard let nic = try await volumeBoot(node), nic.attachmentID == nil else { return }
