@@ -43,10 +43,13 @@ extension Conductor {
           try ImageStore.update(image, in: session)
         }
         try finish(context, session, .done, failure ?? "The image of the disk is there.") { $0.lastError = failure }
+        // A server that was deleted meanwhile waited for this.
+        session.afterCommit { parts.wakeups.signal(serversName) }
       },
       undone: { context, session in
         try ImageStore.delete(context.params["image"]?.string ?? "", in: session)
         try finish(context, session, .fail, context.failure)
+        session.afterCommit { parts.wakeups.signal(serversName) }
       },
       stuck: giveToOperator)
   }
