@@ -141,7 +141,7 @@ let package = Package(
         .product(name: "NIOHTTP1", package: "swift-nio"), .product(name: "NIOWebSocket", package: "swift-nio"),
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
       ] + nio),
-    library("AgentAPI", ["APISupport", "Conductor", "Store", "Domain", "Wire", hummingbird] + nio),
+    library("AgentAPI", ["APISupport", "BlockMaps", "Conductor", "Store", "Domain", "Wire", hummingbird] + nio),
 
     // The virtual machine room and the servers that stand in for hardware. They never link the product.
     library("Lab", ["Wire", "Processes", "CLinux", logging]),
@@ -246,7 +246,8 @@ let package = Package(
     tests(
       "IronicAPITests",
       [
-        "IronicAPI", "AgentAPI", "APISupport", "Conductor", "FakeDriver", "Store", "Domain", "Wire", "Cryptography",
+        "IronicAPI", "AgentAPI", "APISupport", "BlockMaps", "Conductor", "FakeDriver", "Store", "Domain", "Wire",
+        "Cryptography",
         "TestSupport",
         hummingbirdTesting,
       ]),
@@ -278,7 +279,9 @@ let package = Package(
         "Workflows", "Domain",
         "Wire", "Cryptography", hummingbirdTesting,
       ]),
-    tests("GlanceAPITests", ["GlanceAPI", "TestSupport", "Processes", "Cryptography", hummingbirdTesting]),
+    tests(
+      "GlanceAPITests",
+      ["GlanceAPI", "BlockMaps", "OutboundHTTP", "TestSupport", "Processes", "Cryptography", hummingbirdTesting]),
   ]
 )
 if let onlyTests { package.targets.removeAll { $0.type == .test && !onlyTests.contains($0.name) } }

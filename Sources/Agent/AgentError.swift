@@ -18,6 +18,9 @@ public struct AgentError: Error, Sendable, Equatable, CustomStringConvertible {
     self.description = description
   }
 
+  /// An error of any kind as one of ours.
+  init(wrapping error: any Error) { self = error as? AgentError ?? AgentError(.refused, "\(error)") }
+
   /// True when the same call may work later with nothing changed.
   public var isTransient: Bool {
     switch code {

@@ -4,13 +4,17 @@ import Glibc
 /// A disk, or a regular file standing in for one in tests.
 ///
 /// Bulk data goes past the page cache (O_DIRECT) where that works: the ramdisk has little memory, and what is read
-/// back must come from the disk. Belongs to one thread.
-public final class BlockDevice {
+/// back must come from the disk.
+///
+/// Unchecked: whole pieces are read and written in several threads at once; ``zero(_:forced:)`` and all else belong to one.
+public final class BlockDevice: @unchecked Sendable {
   /// How a range was made zero.
   public enum ZeroMethod: String, Sendable { case zeroout, write }
 
   /// Buffers, offsets and lengths of bulk transfers are multiples of this.
   static let alignment = 4096
+  /// The next multiple of ``alignment``.
+  static func aligned(_ count: Int) -> Int { (count + alignment - 1) / alignment * alignment }
 
   public let path: String
   /// In bytes.

@@ -67,48 +67,48 @@ final class CommandRunner {
     guard let description = parameters["image"] else {
       throw AgentError(.refused, "The command names no image.")
     }
-    let image = try ImageSource(description, what: "image")
+    let image = try DiskImage(description)
     let disk = try DiskHint(parameters["disk"]).choose(from: Disk.all(on: machine))
     var drive: ImageSource?
     if let json = parameters["config_drive"], !json.isNull { drive = try ImageSource(json, what: "config drive") }
     try requireRoom(on: disk, image: image, drive: drive)
     let device = try BlockDevice(path: disk.name)
-    // First, because a config drive that cannot be had makes the long part pointless.
+    // First, because what cannot be had makes the long part pointless.
     let driveBytes = try drive.map { try fetch($0, "config drive") }
+    let map = try image.fetchMap(session)
 
-    log.say("writing an image of \(image.size) bytes to \(disk.name) (\(device.size) bytes)")
-    var lastSaid = 0
-    let transfer = ImageTransfer(image, to: device, session: session) { [log, progress] position in
-      let tenth = position * 10 / image.size
-      if tenth > lastSaid {
-        lastSaid = tenth
-        log.say("\(tenth * 10) % of the image written")
-      }
-      try progress.update(0.97 * Double(position) / Double(image.size), "writing the image")
+    log.say(
+      "writing an image of \(image.size) bytes, \(map.dataBytes) of them not zero, to \(disk.name) (\(device.size) bytes)"
+    )
+    let writer = ImageWriter(image, map, to: device, session: session) { [progress] part, what in
+      try progress.update(part, what)
     }
+    let report: ImageWriter.Report
     do {
-      try transfer.run()
-      log.say("the image's SHA-256 is right")
+      report = try writer.run()
+      log.say("every block had its SHA-256; \(report.verified) bytes were read back")
       try progress.update(0.98, "finishing the disk")
       log.say(try DiskLayout.finish(device, configDrive: driveBytes))
       try device.sync()
     } catch {
       // Half an image, or one that is not what it claims to be, must not boot.
-      DiskLayout.spoil(device)
+      if writer.hasBegun { DiskLayout.spoil(device) }
       throw error
     }
     sync()
     dropCaches()
     let seconds = Int(clinux_monotonic_seconds() - started + 0.5)
-    let writer = transfer.writer
-    log.say("wrote \(writer.bytesWritten) bytes and zeroed \(writer.bytesZeroed) in \(seconds) s")
+    log.say(
+      "sent \(report.sent) bytes, wrote \(report.written), left \(report.reused), zeroed \(report.zeroed) in \(seconds) s"
+    )
     return [
-      "disk": .string(disk.name), "bytes_written": .int(writer.bytesWritten),
-      "bytes_zeroed": .int(writer.bytesZeroed), "seconds": .int(seconds),
+      "disk": .string(disk.name), "bytes_sent": .int(report.sent), "bytes_written": .int(report.written),
+      "bytes_reused": .int(report.reused), "bytes_zeroed": .int(report.zeroed), "bytes_verified": .int(report.verified),
+      "seconds": .int(seconds),
     ]
   }
 
-  private func requireRoom(on disk: Disk, image: ImageSource, drive: ImageSource?) throws {
+  private func requireRoom(on disk: Disk, image: DiskImage, drive: ImageSource?) throws {
     guard image.size <= disk.sizeBytes else {
       throw AgentError(
         .refused,
@@ -130,24 +130,7 @@ final class CommandRunner {
   /// A file that is kept in memory as a whole, verified.
   private func fetch(_ source: ImageSource, _ what: String) throws -> [UInt8] {
     log.say("fetching the \(what) of \(source.size) bytes")
-    let bytes: [UInt8] = try session.persistently("fetch the \(what)") {
-      let connection = HTTPConnection(server: session.server)
-      let request = HTTPRequest(
-        method: "GET", path: source.path, headers: [("Authorization", "Bearer \(session.token)")])
-      let response = try connection.send(request, timeout: session.timing.silence)
-      let body = try connection.readWholeBody(limit: max(source.size, 65536))
-      try ServerSession.check(response.status, body)
-      return body
-    }
-    guard bytes.count == source.size else {
-      throw AgentError(.refused, "The \(what) has \(bytes.count) bytes instead of \(source.size).")
-    }
-    var hash = SHA256()
-    hash.update(bytes)
-    guard hash.hexDigest() == source.sha256 else {
-      throw AgentError(.refused, "The \(what)'s SHA-256 is \(hash.hexDigest()) instead of \(source.sha256).")
-    }
-    return bytes
+    return try source.fetch(session, what: what)
   }
 
   /// What a first boot or a later check reads must come from the disk.

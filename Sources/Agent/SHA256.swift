@@ -89,6 +89,13 @@ public struct SHA256 {
     return copy.state.flatMap { word in [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: word >> UInt32($0)) } }
   }
 
+  /// The digest of one piece of memory.
+  static func of(_ bytes: UnsafeRawBufferPointer) -> [UInt8] {
+    var hash = SHA256()
+    hash.update(bytes)
+    return hash.digest()
+  }
+
   /// The digest as 64 lower-case hexadecimal digits.
   public func hexDigest() -> String { hexadecimal(digest()) }
 

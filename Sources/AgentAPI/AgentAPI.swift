@@ -1,4 +1,5 @@
 import APISupport
+import BlockMaps
 import Conductor
 import Domain
 import HTTPTypes
@@ -108,9 +109,10 @@ public struct AgentAPI: Sendable {
       Endpoint(.get, "/agent/v1/command", .open, "The next command, waiting for one") { try await command($0) },
       Endpoint(.post, "/agent/v1/progress", .open, "How far a command is") { try await progress($0) },
       Endpoint(.post, "/agent/v1/result", .open, "What came of a command") { try await result($0) },
-      Endpoint(.get, "/agent/v1/image/{image}", .open, "The image to write") { request in
-        try await file(request, .image(id: try request.parameter("image")))
+      Endpoint(.get, "/agent/v1/image/{image}/map", .open, "The map of the image to write") { request in
+        try await file(request, .map(id: try request.parameter("image")))
       },
+      Endpoint(.post, "/agent/v1/image/{image}/blocks", .open, "Blocks of the image to write") { try await blocks($0) },
       Endpoint(.get, "/agent/v1/config-drive/{workflow}", .open, "The config drive to write") { request in
         try await file(request, .configDrive(workflow: try request.parameter("workflow")))
       },
@@ -213,20 +215,25 @@ public struct AgentAPI: Sendable {
     return .noContent
   }
 
-  /// An image or config drive, only to the machine whose running workflow wants just that.
-  private func file(_ request: APIRequest, _ name: AgentFile) async throws -> APIResponse {
+  /// A file for an agent, only to the machine whose running workflow wants just that.
+  private func open(_ request: APIRequest, _ name: AgentFile) async throws -> OpenFile {
     let (node, workflow) = try await holder(request)
-    guard let wanted = try await conductor.agentFile(name, node: node, workflow: workflow) else {
+    guard let path = try await conductor.agentFile(name, node: node, workflow: workflow) else {
       throw APIError.notFound("There is no such file for this machine.")
     }
-    guard let file = try await OpenFile.open(wanted.path, on: threads) else {
-      throw APIError(.internalServerError, "The file is gone from the server's cache.")
+    guard let file = try await OpenFile.open(path, on: threads) else {
+      throw APIError(.internalServerError, "The file is gone from the server's cache: deploy again.")
     }
-    if request.headers[.steelyardExtents] == "1" { return file.extents(request, version: wanted.sha256) }
-    return try file.answer(request)
+    return file
   }
-}
 
-extension HTTPField.Name {
-  static let steelyardExtents = HTTPField.Name(known: "X-Steelyard-Extents")
+  private func file(_ request: APIRequest, _ name: AgentFile) async throws -> APIResponse {
+    try await open(request, name).answer(request)
+  }
+
+  /// POST /agent/v1/image/X/blocks, ranges of blocks → 200 their frames.
+  private func blocks(_ request: APIRequest) async throws -> APIResponse {
+    let file = try await open(request, .blocks(id: try request.parameter("image")))
+    return try await file.blocks(try await request.body(limit: BlockRanges.most * 8))
+  }
 }

@@ -94,8 +94,9 @@ extension Conductor {
     }
   }
 
-  /// The image or config drive that this node's running workflow wants written, or the rescue system that it wants run.
-  public func agentFile(_ name: AgentFile, node uuid: String, workflow: String) async throws -> RawImage? {
+  /// The path of the file with an image's map, its blocks or a config drive, that this node's running workflow wants
+  /// written, or with the rescue system that it wants run; nil when it wants another, or none.
+  public func agentFile(_ name: AgentFile, node uuid: String, workflow: String) async throws -> String? {
     guard let record = try await database.read({ try WorkflowStore.get(workflow, in: $0) }), record.subject == uuid,
       record.state.isOpen
     else { return nil }
@@ -104,26 +105,19 @@ extension Conductor {
     guard let prepared = outputs.last(where: { names.contains($0.step) && $0.kind == .succeeded })?.data,
       let json = try? JSON(parsing: prepared)
     else { return nil }
-    let file: JSON?
     switch name {
-    case .image(let id):
-      guard json["image_id"]?.string == id else { return nil }
-      file = json["image"]
-    case .configDrive(let id):
-      guard id == workflow else { return nil }
-      file = json["config_drive"]
-    case .rescueSystem(let id):
-      guard id == workflow else { return nil }
-      file = json["system"]
+    case .map(let id): return json["image_id"]?.string == id ? json["image"]?["map"]?.string : nil
+    case .blocks(let id): return json["image_id"]?.string == id ? json["image"]?["blocks"]?.string : nil
+    case .configDrive(let id): return id == workflow ? json["config_drive"]?["path"]?.string : nil
+    case .rescueSystem(let id): return id == workflow ? json["system"]?["path"]?.string : nil
     }
-    guard let path = file?["path"]?.string, let size = file?["size_bytes"]?.int, let sha256 = file?["sha256"]?.string
-    else { return nil }
-    return RawImage(path: path, size: size, sha256: sha256)
   }
 }
 
 public enum AgentFile: Sendable {
-  case image(id: String)
+  /// Of an image.
+  case map(id: String)
+  case blocks(id: String)
   case configDrive(workflow: String)
   case rescueSystem(workflow: String)
 }

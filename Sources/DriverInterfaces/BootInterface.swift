@@ -32,6 +32,10 @@ public protocol ImageStoreInterface: Sendable {
   /// - Throws: in words for the image's owner; nothing is left of it then.
   func take(file path: String, as imageID: String, clock: @escaping @Sendable () -> Timestamp) async throws
 
+  /// The form of an image that is deployed: a map of its blocks, and the blocks packed. Made on first use, with the same
+  /// promises as ``ensureRaw(imageID:progress:)``.
+  func ensurePacked(imageID: String, progress: @escaping @Sendable (ImageProgress) -> Void) async throws -> PackedImage
+
   /// Files that belong to no image and that no deployment uses, by what is stored: full paths. Nothing is changed.
   func orphans() async throws -> [String]
   /// Forgets uploads that nobody sends any more, so that their images can be uploaded again and their files are orphans.
@@ -54,6 +58,7 @@ public struct ImageProgress: Sendable, Equatable {
     case checking = "checking the image"
     case unpacking = "unpacking the image"
     case hashing = "computing the checksum of the unpacked image"
+    case packing = "packing the image's blocks"
   }
   public var phase: Phase
   /// Of the whole work: 0 to 1.
@@ -75,5 +80,22 @@ public struct RawImage: Sendable, Equatable {
     self.path = path
     self.size = size
     self.sha256 = sha256
+  }
+}
+
+/// A disk image in the form that is deployed (`BlockMaps`): blocks that are not zero, each with its digest, packed.
+public struct PackedImage: Sendable, Equatable {
+  /// The file with the map.
+  public var map: String
+  /// Bytes of the map.
+  public var mapSize: Int
+  /// SHA-256 of the map, lower-case hex: it stands for the whole disk.
+  public var mapSHA256: String
+  /// The file with the packed blocks.
+  public var blocks: String
+  /// Bytes of the disk that it describes.
+  public var size: Int
+  public init(map: String, mapSize: Int, mapSHA256: String, blocks: String, size: Int) {
+    (self.map, self.mapSize, self.mapSHA256, self.blocks, self.size) = (map, mapSize, mapSHA256, blocks, size)
   }
 }

@@ -58,19 +58,6 @@ func digest(_ bytes: [UInt8]) -> String {
   return hash.hexDigest()
 }
 
-/// The body that the server sends for `extents` of an image.
-func encode(_ extents: [(offset: Int, bytes: [UInt8])], size: Int) -> [UInt8] {
-  extents.flatMap { header($0.offset, $0.bytes.count) + $0.bytes } + header(size, 0)
-}
-
-func header(_ offset: Int, _ length: Int) -> [UInt8] { header(UInt64(offset), UInt64(length)) }
-func header(_ offset: UInt64, _ length: UInt64) -> [UInt8] {
-  var bytes = [UInt8](repeating: 0, count: 16)
-  bytes.set64(0, offset)
-  bytes.set64(8, length)
-  return bytes
-}
-
 func randomBytes(_ count: Int) -> [UInt8] { Machine.bytes(of: "/dev/urandom", limit: count) ?? [] }
 
 extension String {

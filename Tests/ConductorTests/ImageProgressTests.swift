@@ -19,9 +19,14 @@ import Wire
     }
 
     func ensureRaw(imageID: String, progress: @escaping @Sendable (ImageProgress) -> Void) async throws -> RawImage {
+      throw DriverError(.refused, device: .image(imageID), detail: "Nobody here wants the raw form.")
+    }
+    func ensurePacked(imageID: String, progress: @escaping @Sendable (ImageProgress) -> Void) async throws
+      -> PackedImage
+    {
       let told = [
         ImageProgress(.waiting, 0), ImageProgress(.checking, 0.1), ImageProgress(.unpacking, 0.5),
-        ImageProgress(.hashing, 0.9),
+        ImageProgress(.packing, 0.9),
       ]
       for step in told {
         progress(step)
@@ -32,7 +37,9 @@ import Wire
         seen.withLock { $0.append(shown ?? [:]) }
       }
       if fails { throw DriverError(.refused, device: .image(imageID), detail: "It is damaged; upload it again.") }
-      return RawImage(path: "/nowhere", size: 1 << 20, sha256: String(repeating: "0", count: 64))
+      return PackedImage(
+        map: "/nowhere.map", mapSize: 64, mapSHA256: String(repeating: "0", count: 64), blocks: "/nowhere.blocks",
+        size: 1 << 20)
     }
     func take(file path: String, as imageID: String, clock: @escaping @Sendable () -> Timestamp) async throws {}
     func orphans() async throws -> [String] { [] }

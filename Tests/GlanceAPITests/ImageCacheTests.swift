@@ -12,7 +12,7 @@ import Wire
 @testable import Workflows
 
 /// What a caller was told of the progress.
-private final class Heard: Sendable {
+final class Heard: Sendable {
   private let all = Mutex<[ImageProgress]>([])
   func add(_ progress: ImageProgress) { all.withLock { $0.append(progress) } }
   var list: [ImageProgress] { all.withLock { $0 } }
@@ -242,8 +242,8 @@ private final class Heard: Sendable {
         try CachePaths.evict(site.folder, limit: limit, sparing: "", unusedFor: 3600, now: now)
       }
       #expect(try evict(1_000_000) == [])
-      #expect(try evict(250_000) == ["older"])
-      #expect(try evict(0) == ["old"])
+      #expect(try evict(250_000) == ["older.raw"])
+      #expect(try evict(0) == ["old.raw"])
       #expect(Set(try await site.files("cache")) == ["fresh.raw", "fresh.json"])
     }
   }

@@ -1,3 +1,4 @@
+import BlockMaps
 import Cryptography
 import Domain
 import Glibc
@@ -123,7 +124,8 @@ import Wire
       for (method, path) in [
         (HTTPRequest.Method.get, "/agent/v1/command?wait=0"), (.post, "/agent/v1/progress"),
         (.post, "/agent/v1/result"),
-        (.get, "/agent/v1/image/x"), (.get, "/agent/v1/config-drive/x"), (.get, "/agent/v1/rescue/x"),
+        (.get, "/agent/v1/image/x/map"), (.post, "/agent/v1/image/x/blocks"), (.get, "/agent/v1/config-drive/x"),
+        (.get, "/agent/v1/rescue/x"),
         (.post, "/agent/v1/log"),
       ] {
         #expect(
@@ -173,57 +175,102 @@ import Wire
 
   @Test func abuse20_anImageIsSentOnlyToTheMachineThatIsToHaveIt() async throws {
     try await withSite { site in
-      // A file with a hole, data, zeros that are written, and data.
-      let megabyte = 1 << 20
-      var content = [UInt8](repeating: 0, count: 5 * megabyte + 1234)
-      for index in 0..<megabyte { content[2 * megabyte + index] = UInt8(truncatingIfNeeded: index % 251 + 1) }
-      for index in (content.count - 100)..<content.count { content[index] = 7 }
-      try writeSparse(content, dataFrom: 2 * megabyte, to: "\(site.folder)/image")
       let image = Identifier.uuid(), workflow = Identifier.uuid()
       let node = try await admitted(site, workflow: workflow)
-      try await seedImage(site, image: image, workflow: workflow, node: node, size: content.count)
+      let packed = try Packed(blocks: 5)
+      try write(packed.file, to: "\(site.folder)/blocks")
+      try write(packed.map.bytes, to: "\(site.folder)/map")
+      try await seedImage(site, image: image, workflow: workflow, node: node, map: packed.map)
       _ = try await claim(site, token: try await token(site))
       _ = try await admitted(site, mac: "52:54:00:aa:00:02")
       let otherSecret = String(repeating: "o", count: 43)
       _ = try await claim(
         site, token: try await token(site, "52:54:00:aa:00:02"), mac: "52:54:00:aa:00:02", secret: otherSecret)
 
-      #expect(try await site.agent(.get, "/agent/v1/image/\(image)", session: otherSecret).status == 404)
-      #expect(try await site.agent(.get, "/agent/v1/image/\(Identifier.uuid())", session: Self.secret).status == 404)
-      #expect(try await site.agent(.get, "/agent/v1/image/..%2f..%2fetc%2fpasswd", session: Self.secret).status == 404)
-
-      let whole = try await site.agent(.get, "/agent/v1/image/\(image)", session: Self.secret)
-      #expect(whole.bytes == content)
-      #expect(whole.headers[.contentLength] == "\(content.count)")
-      let part = try await site.agent(
-        .get, "/agent/v1/image/\(image)", session: Self.secret,
-        headers: [.range: "bytes=\(2 * megabyte)-\(2 * megabyte + 9)"])
-      #expect(part.status == 206)
-      #expect(part.bytes == Array(content[2 * megabyte..<2 * megabyte + 10]))
+      let path = "/agent/v1/image/\(image)"
+      let all = BlockRanges.bytes([0..<5])
+      #expect(try await site.agent(.get, "\(path)/map", session: otherSecret).status == 404)
+      #expect(try await site.agent(.post, "\(path)/blocks", session: otherSecret, body: all).status == 404)
+      let other = "/agent/v1/image/\(Identifier.uuid())"
+      #expect(try await site.agent(.get, "\(other)/map", session: Self.secret).status == 404)
+      #expect(try await site.agent(.post, "\(other)/blocks", session: Self.secret, body: all).status == 404)
       #expect(
-        try await site.agent(
-          .get, "/agent/v1/image/\(image)", session: Self.secret, headers: [.range: "bytes=99999999-"]
-        ).status == 416)
+        try await site.agent(.get, "/agent/v1/image/..%2f..%2fetc%2fpasswd/map", session: Self.secret).status == 404)
 
-      let field = HTTPField.Name("X-Steelyard-Extents") ?? .accept
-      let extents = try await site.agent(.get, "/agent/v1/image/\(image)", session: Self.secret, headers: [field: "1"])
-      #expect(try rebuilt(extents.bytes, size: content.count) == content)
-      #expect(extents.bytes.count < megabyte + (256 << 10))
-      let tag = extents.headers[.eTag] ?? ""
-      let resumed = try await site.agent(
-        .get, "/agent/v1/image/\(image)", session: Self.secret,
-        headers: [field: "1", .range: "bytes=700000-", .ifRange: tag])
-      #expect(resumed.status == 206)
-      #expect(resumed.bytes == Array(extents.bytes.dropFirst(700_000)))
+      let map = try await site.agent(.get, "\(path)/map", session: Self.secret)
+      #expect(map.bytes == packed.map.bytes)
+      let whole = try await site.agent(.post, "\(path)/blocks", session: Self.secret, body: all)
+      #expect(whole.status == 200)
+      let frames: [UInt8] = Array(packed.frames.joined())
+      #expect(whole.bytes == frames)
+      #expect(whole.headers[.contentLength] == "\(whole.bytes.count)")
+      let some = try await site.agent(
+        .post, "\(path)/blocks", session: Self.secret, body: BlockRanges.bytes([0..<1, 3..<5]))
+      let chosen: [UInt8] = [0, 3, 4].reduce(into: []) { $0.append(contentsOf: packed.frames[$1]) }
+      #expect(some.bytes == chosen)
+      let zeros = try await site.agent(.post, "\(path)/blocks", session: Self.secret, body: BlockRanges.bytes([1..<2]))
+      #expect(zeros.status == 200 && zeros.bytes.isEmpty)
+
+      let wrong: [String: [Range<Int>]] = [
+        "none": [], "an empty range": [2..<2], "beyond the end": [0..<6], "going back": [2..<3, 1..<2],
+        "twice": [2..<4, 3..<5],
+      ]
+      var bodies: [String: [UInt8]] = wrong.mapValues { BlockRanges.bytes($0) }
+      bodies["half a range"] = Array(all.dropLast())
+      bodies["the last there could be"] = [UInt8](repeating: 0xff, count: 8)
+      for (what, body) in bodies {
+        #expect(
+          try await site.agent(.post, "\(path)/blocks", session: Self.secret, body: body).status == 400, "\(what)")
+      }
+      let many = [UInt8](repeating: 0, count: BlockRanges.most * 8 + 8)
+      #expect(try await site.agent(.post, "\(path)/blocks", session: Self.secret, body: many).status == 413)
+      // A file that was cut is not read beyond its end.
+      try write(Array(packed.file.dropLast()), to: "\(site.folder)/blocks")
+      #expect(try await site.agent(.post, "\(path)/blocks", session: Self.secret, body: all).status == 500)
     }
   }
 
-  private func seedImage(_ site: Site, image: String, workflow: String, node: String, size: Int) async throws {
+  /// A disk of 64 KiB blocks: noise, but for one block of zeros.
+  private struct Packed {
+    let map: BlockMap
+    let frames: [[UInt8]]
+    let file: [UInt8]
+    init(blocks: Int) throws {
+      let coder = BlockCoder()
+      var builder = try BlockMap.Builder(size: blocks << 16, blockSize: 1 << 16)
+      var frames: [[UInt8]] = []
+      for index in 0..<blocks {
+        guard index != 1 else {
+          builder.addZeros()
+          frames.append([])
+          continue
+        }
+        let block = (0..<(1 << 16)).map { _ in UInt8.random(in: 0...255) }
+        var frame = [UInt8](repeating: 0, count: BlockCoder.room(forBlockOf: block.count))
+        let length = block.withUnsafeBytes { block in
+          frame.withUnsafeMutableBytes { coder.encode(block, index: index, into: $0) }
+        }
+        frames.append(Array(frame[..<length]))
+        builder.add(digest: Digest.sha256(block))
+      }
+      let body: [UInt8] = Array(frames.joined())
+      let disk = try PackedDisk(size: blocks << 16, blockSize: 1 << 16, table: PackedDisk.headerLength + body.count)
+      var file = disk.header + body
+      var at = PackedDisk.headerLength
+      for length in frames.map(\.count) + [0] {
+        withUnsafeBytes(of: UInt64(at).littleEndian) { file.append(contentsOf: $0) }
+        at += length
+      }
+      (map, self.frames, self.file) = (builder.map, frames, file)
+    }
+  }
+
+  private func seedImage(_ site: Site, image: String, workflow: String, node: String, map: BlockMap) async throws {
     let output: JSON = [
       "image_id": .string(image), "config_drive": nil,
       "image": [
-        "path": .string("\(site.folder)/image"), "size_bytes": .int(size),
-        "sha256": .string(String(repeating: "a", count: 64)),
+        "map": .string("\(site.folder)/map"), "blocks": .string("\(site.folder)/blocks"),
+        "size_bytes": .int(map.size), "map_bytes": .int(map.bytes.count), "map_sha256": "",
       ],
     ]
     _ = try await site.database.write { session in
@@ -239,30 +286,13 @@ import Wire
   }
 
   struct Broken: Error {}
-  private func rebuilt(_ stream: [UInt8], size: Int) throws -> [UInt8] {
-    var out = [UInt8](repeating: 0, count: size)
-    var at = 0
-    func number(_ at: Int) -> Int { (0..<8).reduce(0) { $0 | Int(stream[at + $1]) << (8 * $1) } }
-    while at + 16 <= stream.count {
-      let offset = number(at), length = number(at + 8)
-      at += 16
-      if length == 0 {
-        guard offset == size, at == stream.count else { throw Broken() }
-        return out
-      }
-      guard offset + length <= size, at + length <= stream.count else { throw Broken() }
-      out.replaceSubrange(offset..<offset + length, with: stream[at..<at + length])
-      at += length
-    }
-    throw Broken()
-  }
-
-  private func writeSparse(_ bytes: [UInt8], dataFrom start: Int, to path: String) throws {
+  private func write(_ bytes: [UInt8], to path: String) throws {
     let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
     guard descriptor >= 0 else { throw Broken() }
     defer { close(descriptor) }
-    let written = bytes[start...].withUnsafeBytes { pwrite(descriptor, $0.baseAddress, $0.count, start) }
-    guard written == bytes.count - start else { throw Broken() }
+    guard bytes.withUnsafeBytes({ Glibc.write(descriptor, $0.baseAddress, $0.count) }) == bytes.count else {
+      throw Broken()
+    }
   }
   private func readFile(_ path: String) throws -> [UInt8] {
     let descriptor = open(path, O_RDONLY)

@@ -112,11 +112,11 @@ struct Site {
   }
   func agent(
     _ method: HTTPRequest.Method, _ path: String, _ body: JSON? = nil, session: String? = nil,
-    headers extra: HTTPFields = [:]
+    body bytes: [UInt8]? = nil, headers extra: HTTPFields = [:]
   ) async throws -> Answer {
     var headers = extra
     if let session { headers[.authorization] = "Bearer \(session)" }
-    return try await send(agents, method, path, body.map { Array($0.description.utf8) }, headers)
+    return try await send(agents, method, path, bytes ?? body.map { Array($0.description.utf8) }, headers)
   }
   func send(
     _ responder: APIResponder, _ method: HTTPRequest.Method, _ path: String, _ body: [UInt8]?, _ headers: HTTPFields

@@ -29,7 +29,9 @@ struct CachePaths: Sendable {
   /// What was compressed, unpacked.
   var unpacked: String { "\(folder.cache)/\(imageID).unpacked.part" }
   /// Removes what a conversion that failed has left.
-  func removeParts() { for path in [source, unpacked, part] { unlink(path) } }
+  func removeParts() { for path in [source, unpacked, part, blocksPart] { unlink(path) } }
+
+  func removeRaw() { for path in [facts, raw] { unlink(path) } }
 
   private var content: String { folder.content(of: imageID) }
   private func missing() -> DriverError {
@@ -139,41 +141,34 @@ struct CachePaths: Sendable {
     unlink(facts)
     try Files.publish(part, as: raw)
     let json: JSON = ["source_sha256": .string(source), "sha256": .string(sha256), "size_bytes": .int(size)]
-    let temporary = facts + ".part"
-    unlink(temporary)
-    let file = try Files.open(temporary, O_WRONLY | O_CREAT | O_EXCL)
-    do {
-      defer { close(file) }
-      try Array(json.description.utf8).withUnsafeBytes { try Files.write($0, to: file) }
-    }
-    try Files.publish(temporary, as: facts)
+    try publish(Array(json.description.utf8), as: facts)
     return RawImage(path: raw, size: size, sha256: sha256)
   }
 
-  /// Removes raw forms until the cache takes no more than `limit` bytes of the disk.
+  /// Removes raw and packed forms until the cache takes no more than `limit` bytes of the disk.
   /// - Parameters:
   ///   - spared: an image that stays.
-  ///   - unusedFor: seconds since the last use that a raw form must have.
-  /// - Returns: the ids of the images whose raw form is gone.
+  ///   - unusedFor: seconds since the last use that a form must have.
+  /// - Returns: the names of the files that are gone.
   static func evict(
     _ folder: ImageFolder, limit: Int, sparing spared: String, unusedFor: Int, now: Int
   ) throws -> [String] {
-    var entries: [(id: String, bytes: Int, usedAt: Int)] = []
-    for name in try Files.names(in: folder.cache) where name.hasSuffix(".raw") {
+    var entries: [(name: String, bytes: Int, usedAt: Int)] = []
+    for name in try Files.names(in: folder.cache) where name.hasSuffix(".raw") || name.hasSuffix(".blocks") {
       var information = stat()
       guard stat("\(folder.cache)/\(name)", &information) == 0 else { continue }
       // A second name of an image's own content costs nothing.
       let bytes = information.st_nlink > 1 ? 0 : Int(information.st_blocks) * 512
-      entries.append((String(name.dropLast(4)), bytes, information.st_mtim.tv_sec))
+      entries.append((name, bytes, information.st_mtim.tv_sec))
     }
     var total = entries.reduce(0) { $0 + $1.bytes }
     var removed: [String] = []
     for entry in entries.sorted(by: { $0.usedAt < $1.usedAt }) where total > limit {
-      guard entry.bytes > 0, entry.id != spared, now - entry.usedAt > unusedFor else { continue }
-      unlink("\(folder.cache)/\(entry.id).json")
-      unlink("\(folder.cache)/\(entry.id).raw")
+      let paths = CachePaths(folder: folder, imageID: String(entry.name.prefix { $0 != "." }))
+      guard entry.bytes > 0, paths.imageID != spared, now - entry.usedAt > unusedFor else { continue }
+      if entry.name.hasSuffix(".raw") { paths.removeRaw() } else { paths.removePacked() }
       total -= entry.bytes
-      removed.append(entry.id)
+      removed.append(entry.name)
     }
     return removed
   }

@@ -4,10 +4,11 @@ import Glibc
 import Logging
 import Processes
 import Store
+import Synchronization
 import Wire
 import Workflows
 
-/// Images in their raw form, ready to be streamed to machines.
+/// Images in the forms that machines get: raw (volumes), and packed block by block (local disks).
 ///
 /// A raw image is used as it is, under a second name (a hard link), so that deleting the image does not cut a deployment
 /// short. Others are unpacked and converted once, in confinement (``ConfinedProgram``), never before their content was compared with
@@ -19,23 +20,26 @@ public actor ImageCache: ImageStoreInterface {
 
   let database: Database
   nonisolated let folder: ImageFolder
-  private let logger: Logger
-  private var underway: [String: Conversion] = [:]
+  let logger: Logger
+  private var underway: [String: Conversion<RawImage>] = [:]
+  var packing: [String: Conversion<PackedImage>] = [:]
+  /// Images whose raw form somebody else asked for while it was packed.
+  var rawWanted: Set<String> = []
   /// Unpacking is all processor and disk: so many at a time.
-  private var freeSlots = 2
+  var freeSlots = 2
   /// Between two reports of progress.
   private let interval: Duration
   private var waiting: [CheckedContinuation<Void, Never>] = []
 
-  private struct Conversion {
-    var task: Task<RawImage, any Error>
+  struct Conversion<Form: Sendable> {
+    var task: Task<Form, any Error>
     var listeners: Listeners
   }
   /// Everybody who wants to hear how far one conversion is.
-  private actor Listeners {
-    var all: [Progress] = []
-    func add(_ progress: @escaping Progress) { all.append(progress) }
-    func tell(_ progress: ImageProgress) { for listener in all { listener(progress) } }
+  final class Listeners: Sendable {
+    private let all = Mutex<[Progress]>([])
+    func add(_ progress: @escaping Progress) { all.withLock { $0.append(progress) } }
+    func tell(_ progress: ImageProgress) { for listener in all.withLock({ $0 }) { listener(progress) } }
   }
 
   /// - Parameter interval: between two reports of progress.
@@ -47,31 +51,30 @@ public actor ImageCache: ImageStoreInterface {
   }
 
   public func ensureRaw(imageID: String, progress: @escaping Progress) async throws -> RawImage {
+    rawWanted.insert(imageID)
+    return try await raw(imageID, progress)
+  }
+
+  func raw(_ imageID: String, _ progress: @escaping Progress) async throws -> RawImage {
     if let known = underway[imageID] {
-      await known.listeners.add(progress)
+      known.listeners.add(progress)
       return try await known.task.value
     }
     let listeners = Listeners()
-    await listeners.add(progress)
-    // Two may have come here at once while this one waited.
-    if let known = underway[imageID] {
-      await known.listeners.add(progress)
-      return try await known.task.value
-    }
+    listeners.add(progress)
     // Not a child of the caller: others may be waiting for it when the caller is cancelled. Its time is limited.
-    let task = Task { try await self.make(imageID) { await listeners.tell($0) } }
+    let task = Task { try await self.make(imageID) { listeners.tell($0) } }
     underway[imageID] = Conversion(task: task, listeners: listeners)
     defer { underway[imageID] = nil }
     return try await task.value
   }
 
-  private func refused(_ imageID: String, _ sentence: String) -> DriverError {
+  func refused(_ imageID: String, _ sentence: String) -> DriverError {
     DriverError(.refused, device: .image(imageID), detail: sentence)
   }
 
-  private func make(_ imageID: String, _ progress: @escaping @Sendable (ImageProgress) async -> Void) async throws
-    -> RawImage
-  {
+  /// An image that may be deployed, and the SHA-256 of its content.
+  func deployable(_ imageID: String) async throws -> (image: Image, sha256: String) {
     guard Identifier.isUUID(imageID), let image = try await database.read({ try ImageStore.get(imageID, in: $0) })
     else {
       throw refused(imageID, "There is no such image; choose one of `openstack image list`.")
@@ -79,13 +82,22 @@ public actor ImageCache: ImageStoreInterface {
     guard image.status != .deactivated else {
       throw refused(imageID, "The image is deactivated: `openstack image set --activate` before it is deployed.")
     }
-    guard image.status == .active, let sha256 = image.sha256, let size = image.size, let declared = image.declared
-    else {
+    guard image.status == .active, let sha256 = image.sha256, let size = image.size, image.declared != nil else {
       throw refused(imageID, "The image has no content yet (status \(image.status.rawValue)): upload it first.")
     }
     guard size > 0 else { throw refused(imageID, "The image is empty: make it again with --file.") }
+    return (image, sha256)
+  }
+
+  private func make(_ imageID: String, _ progress: @escaping @Sendable (ImageProgress) async -> Void) async throws
+    -> RawImage
+  {
+    let (image, sha256) = try await deployable(imageID)
+    guard let size = image.size, let declared = image.declared else {
+      throw refused(imageID, "The image has no content yet: upload it first.")
+    }
     let paths = CachePaths(folder: folder, imageID: imageID)
-    if ImageContent.converted[declared.format] == nil, !declared.isCompressed {
+    if Self.isRaw(declared) {
       try await makeRoom(besides: imageID)
       let path = try await FileThread("image cache").run { try paths.linkContent() }
       return RawImage(path: path, size: size, sha256: sha256)
@@ -123,7 +135,9 @@ public actor ImageCache: ImageStoreInterface {
       throw error
     }
   }
-  private static let fullDisk = "The server's disk is full: the administrator must free space; then deploy again."
+  static let changed =
+    "Its content is not what was uploaded (checksum mismatch): delete the image, make it again, and deploy that one."
+  static let fullDisk = "The server's disk is full: the administrator must free space; then deploy again."
   private static func damaged(_ declared: ImageContent.Declared) -> String {
     let what = declared.isCompressed ? "compressed image" : "\(declared.format) image"
     return "It cannot be unpacked: the \(what) is damaged. Check it with qemu-img check, and make the image again."
@@ -137,10 +151,7 @@ public actor ImageCache: ImageStoreInterface {
     try await watched(progress, .checking, from: 0, to: 0.2, { hash.fraction }) {
       let found = try await thread.run { try hash.sha256(of: source) }
       guard found == sha256 else {
-        throw await self.refused(
-          image.id,
-          "Its content is not what was uploaded (checksum mismatch): delete the image, make it again, and deploy that one."
-        )
+        throw await self.refused(image.id, Self.changed)
       }
     }
   }
@@ -210,7 +221,7 @@ public actor ImageCache: ImageStoreInterface {
   }
 
   /// Runs `body` and meanwhile tells how far it is.
-  private func watched<T: Sendable>(
+  func watched<T: Sendable>(
     _ progress: @escaping @Sendable (ImageProgress) async -> Void, _ phase: ImageProgress.Phase, from: Double,
     to: Double,
     _ fraction: @escaping @Sendable () -> Double, _ body: @escaping @Sendable () async throws -> T
@@ -229,14 +240,14 @@ public actor ImageCache: ImageStoreInterface {
     }
   }
 
-  private func takeSlot() async {
+  func takeSlot() async {
     if freeSlots > 0 {
       freeSlots -= 1
     } else {
       await withCheckedContinuation { waiting.append($0) }
     }
   }
-  private func giveSlot() {
+  func giveSlot() {
     if waiting.isEmpty { freeSlots += 1 } else { waiting.removeFirst().resume() }
   }
 

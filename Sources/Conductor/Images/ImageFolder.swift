@@ -28,7 +28,7 @@ public struct ImageSettings: Sendable {
   public init() {}
 }
 
-/// The folder with the images' content: `images/` one file per image, `uploads/` what is coming in, `cache/` raw forms; `confined/` is
+/// The folder with the images' content: `images/` one file per image, `uploads/` what is coming in, `cache/` raw and packed forms; `confined/` is
 /// always empty.
 ///
 /// File names are ids of ours, never a client's words.
@@ -78,8 +78,8 @@ public struct ImageFolder: Sendable {
       removeContent(of: imageID)
       guard !isUsed else { return }
       let paths = CachePaths(folder: self, imageID: imageID)
-      unlink(paths.facts)
-      unlink(paths.raw)
+      paths.removeRaw()
+      paths.removePacked()
     }
   }
 

@@ -25,7 +25,7 @@ extension Conductor {
             "image": [
               "url": .string("/agent/v1/image/\(prepared["image_id"]?.string ?? "")"),
               "size_bytes": image["size_bytes"] ?? 0,
-              "sha256": image["sha256"] ?? "",
+              "map_bytes": image["map_bytes"] ?? 0, "map_sha256": image["map_sha256"] ?? "",
             ],
             "config_drive": nil,
           ]
@@ -60,14 +60,20 @@ extension Conductor {
       stuck: giveToOperator)
   }
 
-  /// The raw form of the image in the cache and the config drive on disk, before anything is done to the machine.
+  /// The packed form of the image in the cache and the config drive on disk, before anything is done to the machine.
   private static func prepareImage(_ parts: Parts) -> Step {
     Step(
       "prepare-image", retries: 1, when: needsAgent,
       run: { context in
         let id = context.params["image"]?.string ?? ""
-        let image = try await parts.rawImage(id, shownFor: context)
-        var output: JSONObject = ["image_id": .string(id), "image": describe(image), "config_drive": nil]
+        let image = try await parts.packedImage(id, shownFor: context)
+        var output: JSONObject = [
+          "image_id": .string(id), "config_drive": nil,
+          "image": [
+            "map": .string(image.map), "map_bytes": .int(image.mapSize), "map_sha256": .string(image.mapSHA256),
+            "blocks": .string(image.blocks), "size_bytes": .int(image.size),
+          ],
+        ]
         let content = try await parts.configDriveContent(context)
         if !content.isNull {
           output["config_drive"] = describe(
@@ -114,13 +120,13 @@ extension Conductor {
 }
 
 extension Parts {
-  /// The raw form of an image; while it is made the node's deploy step shows how far it is.
-  fileprivate func rawImage(_ id: String, shownFor context: StepContext) async throws -> RawImage {
+  /// The packed form of an image; while it is made the node's deploy step shows how far it is.
+  fileprivate func packedImage(_ id: String, shownFor context: StepContext) async throws -> PackedImage {
     let (heard, tell) = AsyncStream.makeStream(of: ImageProgress.self, bufferingPolicy: .bufferingNewest(1))
-    return try await withThrowingTaskGroup(of: RawImage?.self) { group in
+    return try await withThrowingTaskGroup(of: PackedImage?.self) { group in
       group.addTask {
         defer { tell.finish() }
-        return try await images.ensureRaw(imageID: id) { tell.yield($0) }
+        return try await images.ensurePacked(imageID: id) { tell.yield($0) }
       }
       group.addTask {
         var estimate = Estimate()
@@ -128,7 +134,7 @@ extension Parts {
         for await progress in heard { try? await show(progress, remaining: estimate.seconds(to: progress), context) }
         return nil
       }
-      var made: RawImage?
+      var made: PackedImage?
       while let result = try await group.next() { if let result { made = result } }
       guard let made else { throw CancellationError() }
       return made
