@@ -34,8 +34,14 @@ extension Parts {
     Step(
       "provisioning-network", when: { needsAgent($0) && needsSwitches($0) },
       run: { context in
+        // Off first: what the machine runs, a tenant's system, must not see that network.
+        try await driver(of: context.subject).power.ensurePower(
+          .off, graceful: false, patience: settings.powerPatience)
         try await applyNetworks(.provisioning, node: context.subject, label: context.key)
         return .done
+      },
+      commit: { context, _, session in
+        try NodeStore.setObservedPower(.off, of: context.subject, at: context.now, in: session)
       },
       undo: { context in try await withdrawNetworks(node: context.subject) })
   }
