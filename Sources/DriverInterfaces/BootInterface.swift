@@ -36,6 +36,11 @@ public protocol ImageStoreInterface: Sendable {
   /// promises as ``ensureRaw(imageID:progress:)``.
   func ensurePacked(imageID: String, progress: @escaping @Sendable (ImageProgress) -> Void) async throws -> PackedImage
 
+  /// Reads an image's content as it was uploaded and compares: SHA-256 is not known of it.
+  /// - Parameter wanted: SHA-256, lower-case hex.
+  /// - Throws: ``DriverError`` `.refused` with a sentence when it is another.
+  func requireSHA256(_ wanted: String, imageID: String) async throws
+
   /// Files that belong to no image and that no deployment uses, by what is stored: full paths. Nothing is changed.
   func orphans() async throws -> [String]
   /// Forgets uploads that nobody sends any more, so that their images can be uploaded again and their files are orphans.
@@ -74,12 +79,12 @@ public struct RawImage: Sendable, Equatable {
   public var path: String
   /// Bytes of the disk that it describes.
   public var size: Int
-  /// SHA-256 of the raw bytes, lower-case hex.
-  public var sha256: String
-  public init(path: String, size: Int, sha256: String) {
+  /// Of the raw bytes, lower-case hex: SHA-512 where they are what was uploaded, SHA-256 where they were made of it.
+  public var digest: String
+  public init(path: String, size: Int, digest: String) {
     self.path = path
     self.size = size
-    self.sha256 = sha256
+    self.digest = digest
   }
 }
 

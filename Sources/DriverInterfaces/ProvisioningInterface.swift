@@ -29,6 +29,8 @@ public enum ProvisioningWork: Sendable, Equatable {
   /// To put an operating system on the machine.
   /// - Parameter image: the image's id, or its URL.
   case deploy(image: String)
+  /// To have the disk read. Machines that are worked on without an agent write nothing: it holds the image that was deployed.
+  case capture
   /// To have the machine boot a system to mend the one on its disks with, until `unrescue`.
   case rescue
   case unrescue

@@ -19,7 +19,7 @@ struct FakeProvisioning: ProvisioningInterface {
       for step in steps where step.interface == .bios { try await bios.perform(step) }
       return .done(["disks": []])
     case .rescue, .unrescue: return try conduct.advance(.rescue, key: key, elapsed: elapsed) ?? .done([:])
-    case .deploy: return try conduct.advance(.deploy, key: key, elapsed: elapsed) ?? .done([:])
+    case .deploy, .capture: return try conduct.advance(.deploy, key: key, elapsed: elapsed) ?? .done([:])
     }
   }
 

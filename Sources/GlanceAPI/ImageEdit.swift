@@ -7,13 +7,12 @@ struct ImageEdit {
   let actor: Actor
   var image: Image
 
-  private static let mostProperties = 128
   private static let diskFormats = ImageContent.diskFormats
   private static let containers: Set<String> = ["bare", "compressed", "ami", "ari", "aki"]
 
   /// Sets an attribute or a property.
   mutating func set(_ name: String, _ value: JSON) throws {
-    if ImageView.readOnly.contains(name) || name == "id" {
+    if Image.readOnlyAttributes.contains(name) || name == "id" {
       throw APIError.forbidden("Attribute '\(name)' is read-only.")
     }
     // Upstream's own notes about imports.
@@ -57,8 +56,8 @@ struct ImageEdit {
       } else {
         image.properties[name] = .string(try text(name, value, limit: 65_535))
       }
-      guard image.properties.count <= Self.mostProperties else {
-        throw APIError(.contentTooLarge, "An image has at most \(Self.mostProperties) properties.")
+      guard image.properties.count <= Image.mostProperties else {
+        throw APIError(.contentTooLarge, "An image has at most \(Image.mostProperties) properties.")
       }
     }
   }
@@ -138,18 +137,18 @@ struct ImageEdit {
         guard let value = object["value"] else {
           throw APIError.badRequest("Operation \"\(verb)\" requires a member named \"value\".")
         }
-        if verb == "add", format == .draft, ImageView.base.contains(name) || image.properties[name] != nil {
+        if verb == "add", format == .draft, Image.attributes.contains(name) || image.properties[name] != nil {
           throw APIError.conflict("Property \(name) already present.")
         }
-        if verb == "replace", !ImageView.base.contains(name), image.properties[name] == nil {
+        if verb == "replace", !Image.attributes.contains(name), image.properties[name] == nil {
           throw APIError.conflict("Property \(name) does not exist.")
         }
         try set(name, value)
       case "remove":
-        if ImageView.readOnly.contains(name) || name == "id" {
+        if Image.readOnlyAttributes.contains(name) || name == "id" {
           throw APIError.forbidden("Attribute '\(name)' is read-only.")
         }
-        if ImageView.base.contains(name) { throw APIError.forbidden("Property '\(name)' may not be removed.") }
+        if Image.attributes.contains(name) { throw APIError.forbidden("Property '\(name)' may not be removed.") }
         guard image.properties[name] != nil else { throw APIError.conflict("Property \(name) does not exist.") }
         image.properties[name] = nil
       default:

@@ -3,18 +3,6 @@ import Wire
 
 /// How an image is shown. Source: Glance API reference, "Show image details".
 enum ImageView {
-  /// Attributes that only the service writes.
-  static let readOnly: Set<String> = [
-    "status", "created_at", "updated_at", "size", "virtual_size", "checksum", "os_hash_algo", "os_hash_value",
-    "os_hash_sha256",
-    "file", "self", "schema", "direct_url", "locations", "stores", "deleted", "deleted_at",
-  ]
-  /// Attributes with a meaning of their own; everything else is a free property.
-  static let base: Set<String> = readOnly.union([
-    "id", "name", "owner", "visibility", "tags", "protected", "os_hidden", "min_disk", "min_ram", "disk_format",
-    "container_format",
-  ])
-
   static func write(_ image: Image, to writer: inout JSONWriter) {
     writer.beginObject()
     for property in image.properties {
@@ -37,7 +25,6 @@ enum ImageView {
     writer.key("os_hash_algo")
     if image.sha512 == nil { writer.null() } else { writer.value("sha512") }
     writer.member("os_hash_value", image.sha512)
-    if let sha256 = image.sha256 { writer.member("os_hash_sha256", sha256) }
     writer.member("id", image.id)
     writer.member("created_at", image.createdAt.iso8601Zulu)
     writer.member("updated_at", image.updatedAt.iso8601Zulu)

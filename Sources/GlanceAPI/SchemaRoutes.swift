@@ -45,7 +45,6 @@ struct SchemaRoutes: Sendable {
         "checksum": property(optionalText, "md5 hash of image contents.", readOnly: true),
         "os_hash_algo": property(optionalText, "Algorithm of os_hash_value", readOnly: true),
         "os_hash_value": property(optionalText, "Hash of the image contents", readOnly: true),
-        "os_hash_sha256": property(optionalText, "SHA-256 hash of the image contents", readOnly: true),
         "owner": property(optionalText, "Owner of the image"),
         "size": property(optionalNumber, "Size of image file in bytes", readOnly: true),
         "virtual_size": property(optionalNumber, "Virtual size of image in bytes", readOnly: true),

@@ -54,7 +54,7 @@ public struct NovaAPI: Sendable {
         + InstanceActionRoutes(nova: self).endpoints + ServerGroupRoutes(nova: self).endpoints
         + ZoneRoutes(nova: self).endpoints + LimitRoutes(nova: self).endpoints
         + RemoteConsoleRoutes(nova: self).endpoints + VolumeAttachmentRoutes(nova: self).endpoints
-        + OldRoutes(nova: self).endpoints)
+        + OldRoutes(nova: self).endpoints + ImageMetadataRoutes(nova: self).endpoints)
   }
 
   func requireVolumes() throws -> any ServerVolumes {

@@ -48,13 +48,6 @@ struct OldRoutes: Sendable {
         let image = try await nova.database.read { session in try Self.image(id, actor, session) }
         return APIResponse(json: ["image": Self.shown(image, request, isDetailed: true)])
       },
-      Endpoint(.get, "/v2.1/images/{image}/metadata", .authenticated, "Lists an image's properties (until 2.38)") {
-        request in
-        try nova.microversion(request).requireBefore(39)
-        let (actor, id) = (try request.actor(), try request.parameter("image"))
-        let image = try await nova.database.read { session in try Self.image(id, actor, session) }
-        return APIResponse(json: ["metadata": .object(image.properties)])
-      },
     ]
   }
 
@@ -86,7 +79,7 @@ struct OldRoutes: Sendable {
     ["id": .string(network.id), "label": .string(network.name), "cidr": "None"]
   }
 
-  private static func image(_ id: String, _ actor: Actor, _ session: any Session) throws -> Image {
+  static func image(_ id: String, _ actor: Actor, _ session: any Session) throws -> Image {
     let member = try actor.projectID.flatMap { try ImageStore.member($0, of: id, in: session) }
     guard let image = try ImageStore.get(id, in: session), ImagePolicy.sees(image, member: member, actor) else {
       throw APIError.notFound("Image \(id.prefix(80)) could not be found.")

@@ -89,7 +89,6 @@ struct ServerRebuild: Sendable {
       )
     }
     var answer = shown
-    answer["adminPass"] = .string(input.value("adminPass")?.string ?? String(Identifier.hex().prefix(12)))
     if version.minor < 75 {
       if version.minor >= 54 { answer["key_name"] = JSON(keyNameNow) }
       if version.minor >= 57 { answer["user_data"] = JSON(userData) }

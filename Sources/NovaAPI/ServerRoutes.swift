@@ -76,7 +76,6 @@ struct ServerRoutes: Sendable {
           "id": .string(first.id), "links": view.links(first.id), "OS-DCF:diskConfig": "AUTO",
           "security_groups": .array(
             (draft.securityGroups.isEmpty ? ["default"] : draft.securityGroups).map { ["name": .string($0)] }),
-          "adminPass": .string(String(Identifier.hex().prefix(12))),
         ]
       ], headers: [.location: "\(request.serviceURL)/v2.1/servers/\(first.id)"])
   }

@@ -4,7 +4,7 @@ import Wire
 /// Images. Their content is in files (`Conductor/Images`).
 public enum ImageStore {
   private static func image(_ row: borrowing Row) -> Image {
-    var image = Image(id: row.text(0), name: row.optionalText(1), owner: row.text(2), createdAt: row.time(18))
+    var image = Image(id: row.text(0), name: row.optionalText(1), owner: row.text(2), createdAt: row.time(17))
     image.status = Image.Status(rawValue: row.text(3)) ?? .queued
     image.visibility = Image.Visibility(rawValue: row.text(4)) ?? .private
     image.diskFormat = row.optionalText(5)
@@ -16,11 +16,10 @@ public enum ImageStore {
     image.size = row.optionalInt(11)
     image.virtualSize = row.optionalInt(12)
     image.md5 = row.optionalText(13)
-    image.sha256 = row.optionalText(14)
-    image.sha512 = row.optionalText(15)
-    image.uploadID = row.optionalText(16)
-    image.properties = row.object(17)
-    image.updatedAt = row.time(19)
+    image.sha512 = row.optionalText(14)
+    image.uploadID = row.optionalText(15)
+    image.properties = row.object(16)
+    image.updatedAt = row.time(18)
     return image
   }
 
@@ -29,7 +28,7 @@ public enum ImageStore {
     var query = Query(
       """
       SELECT id, name, owner, status, visibility, disk_format, container_format, min_disk, min_ram, is_protected, is_hidden, size, \
-      virtual_size, md5, sha256, sha512, upload_id, properties, created_at, updated_at FROM images
+      virtual_size, md5, sha512, upload_id, properties, created_at, updated_at FROM images
       """)
     narrow(&query)
     var images = try session.query(query) { image($0) }
@@ -64,14 +63,14 @@ public enum ImageStore {
     try session.execute(
       """
       UPDATE images SET name = $1, owner = $2, status = $3, visibility = $4, disk_format = $5, container_format = $6, min_disk = $7, \
-      min_ram = $8, is_protected = $9, is_hidden = $10, size = $11, virtual_size = $12, md5 = $13, sha256 = $14, sha512 = $15, \
-      upload_id = $16, properties = $17, updated_at = $18 WHERE id = $19
+      min_ram = $8, is_protected = $9, is_hidden = $10, size = $11, virtual_size = $12, md5 = $13, sha512 = $14, \
+      upload_id = $15, properties = $16, updated_at = $17 WHERE id = $18
       """,
       [
         Value(image.name), .text(image.owner), .text(image.status.rawValue), .text(image.visibility.rawValue),
         Value(image.diskFormat), Value(image.containerFormat), .int(image.minDisk), .int(image.minRAM),
         .bool(image.isProtected), .bool(image.isHidden), Value(image.size), Value(image.virtualSize), Value(image.md5),
-        Value(image.sha256), Value(image.sha512), Value(image.uploadID), Value(image.properties),
+        Value(image.sha512), Value(image.uploadID), Value(image.properties),
         Value(image.updatedAt),
         .text(image.id),
       ])

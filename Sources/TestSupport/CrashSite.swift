@@ -200,7 +200,7 @@ public struct CrashSite: Sendable {
         world.values(prefix: "").map { ($0.key.hasPrefix("export/") ? "export/of \($0.value)" : $0.key, $0.value) }
           .sorted { $0.0 < $1.0 }.reduce(into: JSONObject()) { $0[$1.0] = .string($1.1) }),
       "images": JSON(
-        images.map { "\($0.name ?? $0.id) \($0.status.rawValue) \($0.size ?? 0) \($0.sha256 ?? "")" }.sorted()),
+        images.map { "\($0.name ?? $0.id) \($0.status.rawValue) \($0.size ?? 0) \($0.sha512 ?? "")" }.sorted()),
       "erasures": JSON(erasures.map { "\($0.nodeUUID) \($0.leaseUUID ?? "")" }),
       "volumes": volumes, "lease": JSON(lease?.status.rawValue), "lessee": JSON(node?.lessee),
       "vif": JSON(vif.map { "\($0.status.rawValue) \($0.bindingHostID)" }), "ledger": JSON(world.ledger()),

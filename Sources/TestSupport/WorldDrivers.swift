@@ -59,6 +59,7 @@ public struct WorldHardware: HardwareType {
       case .rescue: try world.ensure("rescue/\(machine)", "on")
       case .unrescue: try world.ensure("rescue/\(machine)", nil)
       case .deploy(let image): try world.ensure("disk/\(machine)", image)
+      case .capture: try world.fail("capture", .controller(machine))
       }
       return .done([:])
     }
@@ -223,7 +224,7 @@ public struct WorldImages: ImageStoreInterface, ConfigDriveInterface {
   public func ensureRaw(imageID: String, progress: @escaping @Sendable (ImageProgress) -> Void) async throws -> RawImage
   {
     try world.fail("image", .image(imageID))
-    return RawImage(path: "/nowhere/\(imageID)", size: 1 << 20, sha256: String(repeating: "0", count: 64))
+    return RawImage(path: "/nowhere/\(imageID)", size: 1 << 20, digest: String(repeating: "0", count: 64))
   }
   public func take(file path: String, as imageID: String, clock: @escaping @Sendable () -> Timestamp) async throws {
     try world.fail("take-image", .image(imageID))
@@ -237,9 +238,10 @@ public struct WorldImages: ImageStoreInterface, ConfigDriveInterface {
       map: "/nowhere/\(imageID).map", mapSize: 64, mapSHA256: String(repeating: "0", count: 64),
       blocks: "/nowhere/\(imageID).blocks", size: 1 << 20)
   }
+  public func requireSHA256(_ wanted: String, imageID: String) async throws {}
   public func orphans() async throws -> [String] { [] }
   public func forgetUploads() async throws {}
   public func make(_ content: JSON, at path: String) async throws -> RawImage {
-    RawImage(path: path, size: 1 << 20, sha256: String(repeating: "0", count: 64))
+    RawImage(path: path, size: 1 << 20, digest: String(repeating: "0", count: 64))
   }
 }

@@ -23,7 +23,7 @@ public struct WorldVolumes: VolumeInterface {
     var content = "zeros"
     switch source {
     case .blank: break
-    case .image(let image, _): content = "image \(image.sha256)"
+    case .image(let image, _): content = "image \(image.digest)"
     case .snapshot(let id, let parent):
       guard let (of, kept) = parts("snapshot/\(id)"), of == parent else { throw refused("there is no snapshot \(id)") }
       content = kept

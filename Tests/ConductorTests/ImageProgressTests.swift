@@ -43,6 +43,7 @@ import Wire
     }
     func take(file path: String, as imageID: String, clock: @escaping @Sendable () -> Timestamp) async throws {}
     func orphans() async throws -> [String] { [] }
+    func requireSHA256(_ wanted: String, imageID: String) async throws {}
     func forgetUploads() async throws {}
   }
 

@@ -25,7 +25,6 @@ import Workflows
           image.size = 70_000
           image.virtualSize = size
           image.md5 = String(repeating: "a", count: 32)
-          image.sha256 = String(repeating: "b", count: 64)
           image.sha512 = String(repeating: "c", count: 128)
           try ImageStore.insert(image, in: session)
         }

@@ -52,7 +52,6 @@ import Wire
       image.size = facts.size
       image.virtualSize = facts.virtualSize
       image.md5 = facts.md5
-      image.sha256 = facts.sha256
       image.sha512 = facts.sha512
       try await site.database.write { [image] session in try ImageStore.insert(image, in: session) }
       return id

@@ -36,7 +36,7 @@ import Wire
       #expect(imported.bytes.isEmpty)
       let shown = try await site.call(.get, path).json
       #expect(shown["status"] == "active")
-      #expect(shown["os_hash_sha256"] == .string(sha256(content)))
+      #expect(shown["os_hash_value"] == .string(sha512(content)))
       #expect(try await site.call(.get, path + "/file").bytes == content)
       let tasks = try await site.call(.get, path + "/tasks").json["tasks"]?.array ?? []
       #expect(tasks.count == 1)

@@ -171,6 +171,11 @@ func eventually(_ condition: () async throws -> Bool) async throws -> Bool {
 }
 
 func sha256(_ bytes: [UInt8]) -> String { Digest.hex(Digest.sha256(bytes)) }
+func sha512(_ bytes: [UInt8]) -> String {
+  var digest = DigestStream(.sha512)
+  bytes.withUnsafeBytes { digest.update($0) }
+  return Digest.hex(digest.finish())
+}
 
 extension ImageStoreInterface {
   func ensureRaw(imageID: String) async throws -> RawImage { try await ensureRaw(imageID: imageID) { _ in } }

@@ -21,7 +21,7 @@ import Wire
       try await site.cache.take(file: path, as: image.id, clock: clock)
 
       let stored = try #require(try await site.database.read { try ImageStore.get(image.id, in: $0) })
-      #expect(stored.status == .active && stored.size == bytes.count && stored.sha256 == sha256(bytes))
+      #expect(stored.status == .active && stored.size == bytes.count && stored.sha512 == sha512(bytes))
       let lost = try await site.make("w", format: "raw")
       await #expect(throws: UploadError.self) {
         try await site.cache.take(file: "/nowhere", as: lost.id, clock: clock)

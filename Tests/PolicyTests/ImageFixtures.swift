@@ -17,6 +17,7 @@ extension Fixtures {
         image.diskFormat = "raw"
         image.containerFormat = "bare"
         image.tags = ["blue"]
+        image.properties = ["blue": "1"]
       }
       if status != .queued { image.size = 2 }
       try ImageStore.insert(image, in: session)

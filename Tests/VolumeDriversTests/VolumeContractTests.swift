@@ -45,7 +45,7 @@ import Testing
       try await runChecked("qemu-img", ["create", "-q", "-f", "raw", path, "32M"])
       try await runChecked("qemu-io", ["-f", "raw", "-c", "write -P 7 1M 1M", path])
       let sum = try await runChecked("sha256sum", [path]).text.prefix { $0 != " " }
-      let image = VolumeSource.image(RawImage(path: path, size: 32 * mebibyte, sha256: String(sum)), id: newID())
+      let image = VolumeSource.image(RawImage(path: path, size: 32 * mebibyte, digest: String(sum)), id: newID())
       let (first, second, third) = (newID(), newID(), newID())
       try await volumes.ensureVolume(first, size: 64 * mebibyte, from: image)
       try await volumes.ensureVolume(second, size: 32 * mebibyte, from: image)
@@ -78,7 +78,7 @@ import Testing
       let path = "\(bench.folder)/image.raw"
       try await runChecked("qemu-img", ["create", "-q", "-f", "raw", path, "16M"])
       try await runChecked("qemu-io", ["-f", "raw", "-c", "write -P 7 0 1M", path])
-      let image = RawImage(path: path, size: 16 * mebibyte, sha256: String(repeating: "c", count: 64))
+      let image = RawImage(path: path, size: 16 * mebibyte, digest: String(repeating: "c", count: 64))
       let (first, second, third, snapshot) = (newID(), newID(), newID(), newID())
       try await volumes.ensureVolume(first, size: 16 * mebibyte, from: .image(image, id: newID()))
       try await volumes.ensureSnapshot(snapshot, of: first)
@@ -359,7 +359,7 @@ import Testing
       try await runChecked("qemu-img", ["create", "-q", "-f", "raw", path, "32M"])
       try await runChecked("qemu-io", ["-f", "raw", "-c", "write -P 7 0 1M", path])
       let image = VolumeSource.image(
-        RawImage(path: path, size: 32 * mebibyte, sha256: String(repeating: "a", count: 64)), id: newID())
+        RawImage(path: path, size: 32 * mebibyte, digest: String(repeating: "a", count: 64)), id: newID())
       let exports = (0..<(backend == .rbd ? 5 : 20)).map { _ in bench.export(newID(), newID()) }
       try await withThrowingTaskGroup(of: Void.self) { group in
         for (index, export) in exports.enumerated() {
@@ -394,7 +394,7 @@ import Testing
         let path = "\(bench.folder)/\(size).raw"
         try await runChecked("truncate", ["-s", "\(size)G", path])
         let image = VolumeSource.image(
-          RawImage(path: path, size: size * gibibyte, sha256: String(repeating: "b", count: 64)), id: newID())
+          RawImage(path: path, size: size * gibibyte, digest: String(repeating: "b", count: 64)), id: newID())
         // The first makes the base.
         try await volumes.ensureVolume(newID(), size: size * gibibyte, from: image)
         for _ in 0..<(size == 1 ? (backend == .rbd ? 30 : 100) : 10) {

@@ -123,26 +123,26 @@ struct CachePaths: Sendable {
     guard let descriptor = try? Files.open(facts, O_RDONLY) else { return nil }
     defer { close(descriptor) }
     let bytes = try Files.read(descriptor, at: 0, count: 4096)
-    guard let json = try? JSON.parse(bytes), json["source_sha256"]?.string == source,
-      let sha256 = json["sha256"]?.string,
+    guard let json = try? JSON.parse(bytes), json["source_sha512"]?.string == source,
+      let digest = json["sha256"]?.string,
       let size = json["size_bytes"]?.int
     else { return nil }
     guard let file = try? Files.open(raw, O_RDONLY) else { return nil }
     defer { close(file) }
     guard try Files.size(file) == size else { return nil }
     utimensat(AT_FDCWD, raw, nil, 0)
-    return RawImage(path: raw, size: size, sha256: sha256)
+    return RawImage(path: raw, size: size, digest: digest)
   }
 
-  func finish(sha256: String, source: String) throws -> RawImage {
+  func finish(digest: String, source: String) throws -> RawImage {
     let descriptor = try Files.open(part, O_RDONLY)
     let size = try Files.size(descriptor)
     close(descriptor)
     unlink(facts)
     try Files.publish(part, as: raw)
-    let json: JSON = ["source_sha256": .string(source), "sha256": .string(sha256), "size_bytes": .int(size)]
+    let json: JSON = ["source_sha512": .string(source), "sha256": .string(digest), "size_bytes": .int(size)]
     try publish(Array(json.description.utf8), as: facts)
-    return RawImage(path: raw, size: size, sha256: sha256)
+    return RawImage(path: raw, size: size, digest: digest)
   }
 
   /// Removes raw and packed forms until the cache takes no more than `limit` bytes of the disk.

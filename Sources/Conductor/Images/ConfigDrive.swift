@@ -33,7 +33,7 @@ public struct ConfigDrive: ConfigDriveInterface {
     return try await FileThread("config drive").run {
       let descriptor = try Files.open(path, O_RDONLY)
       defer { close(descriptor) }
-      return RawImage(path: path, size: try Files.size(descriptor), sha256: try Hashing().sha256(of: path))
+      return RawImage(path: path, size: try Files.size(descriptor), digest: try Hashing().digest(.sha256, of: path))
     }
   }
 

@@ -4,19 +4,20 @@ import Glibc
 /// lseek(2): SEEK_DATA and SEEK_HOLE, which Glibc's module does not have.
 private let (seekData, seekHole): (Int32, Int32) = (3, 4)
 
-/// SHA-256 of a file, with holes skipped instead of read, and how far it is.
+/// A file's digest, with holes skipped instead of read, and how far it is.
 final class Hashing: Sendable {
   private let done = Atomic64()
   private let total = Atomic64()
 
   var fraction: Double { total.value == 0 ? 0 : Double(done.value) / Double(total.value) }
 
-  func sha256(of path: String) throws -> String {
+  /// - Returns: lower-case hex.
+  func digest(_ algorithm: Digest.Algorithm, of path: String) throws -> String {
     let descriptor = try Files.open(path, O_RDONLY)
     defer { close(descriptor) }
     let size = try Files.size(descriptor)
     total.value = size
-    var digest = DigestStream(.sha256)
+    var digest = DigestStream(algorithm)
     let length = 1 << 20
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: length, alignment: 4096)
     let zeros = UnsafeMutableRawBufferPointer.allocate(byteCount: length, alignment: 4096)

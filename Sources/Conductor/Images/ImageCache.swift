@@ -73,8 +73,8 @@ public actor ImageCache: ImageStoreInterface {
     DriverError(.refused, device: .image(imageID), detail: sentence)
   }
 
-  /// An image that may be deployed, and the SHA-256 of its content.
-  func deployable(_ imageID: String) async throws -> (image: Image, sha256: String) {
+  /// An image that may be deployed, and the SHA-512 of its content.
+  func deployable(_ imageID: String) async throws -> (image: Image, sha512: String) {
     guard Identifier.isUUID(imageID), let image = try await database.read({ try ImageStore.get(imageID, in: $0) })
     else {
       throw refused(imageID, "There is no such image; choose one of `openstack image list`.")
@@ -82,17 +82,17 @@ public actor ImageCache: ImageStoreInterface {
     guard image.status != .deactivated else {
       throw refused(imageID, "The image is deactivated: `openstack image set --activate` before it is deployed.")
     }
-    guard image.status == .active, let sha256 = image.sha256, let size = image.size, image.declared != nil else {
+    guard image.status == .active, let sha512 = image.sha512, let size = image.size, image.declared != nil else {
       throw refused(imageID, "The image has no content yet (status \(image.status.rawValue)): upload it first.")
     }
     guard size > 0 else { throw refused(imageID, "The image is empty: make it again with --file.") }
-    return (image, sha256)
+    return (image, sha512)
   }
 
   private func make(_ imageID: String, _ progress: @escaping @Sendable (ImageProgress) async -> Void) async throws
     -> RawImage
   {
-    let (image, sha256) = try await deployable(imageID)
+    let (image, sha512) = try await deployable(imageID)
     guard let size = image.size, let declared = image.declared else {
       throw refused(imageID, "The image has no content yet: upload it first.")
     }
@@ -100,9 +100,9 @@ public actor ImageCache: ImageStoreInterface {
     if Self.isRaw(declared) {
       try await makeRoom(besides: imageID)
       let path = try await FileThread("image cache").run { try paths.linkContent() }
-      return RawImage(path: path, size: size, sha256: sha256)
+      return RawImage(path: path, size: size, digest: sha512)
     }
-    if let known = try await FileThread("image cache").run({ try paths.finished(source: sha256) }) { return known }
+    if let known = try await FileThread("image cache").run({ try paths.finished(source: sha512) }) { return known }
 
     if freeSlots == 0 { await progress(ImageProgress(.waiting, 0)) }
     await takeSlot()
@@ -112,8 +112,8 @@ public actor ImageCache: ImageStoreInterface {
     await progress(ImageProgress(.checking, 0))
     do {
       let source = try await thread.run { try paths.linkSource() }
-      try await check(image, source, sha256: sha256, thread, progress)
-      let raw = try await convert(declared, from: source, sha256: sha256, paths, thread, progress)
+      try await check(image, source, sha512: sha512, thread, progress)
+      let raw = try await convert(declared, from: source, sha512: sha512, paths, thread, progress)
       await progress(ImageProgress(.hashing, 1))
       return raw
     } catch {
@@ -144,20 +144,32 @@ public actor ImageCache: ImageStoreInterface {
   }
 
   private func check(
-    _ image: Image, _ source: String, sha256: String, _ thread: FileThread,
+    _ image: Image, _ source: String, sha512: String, _ thread: FileThread,
     _ progress: @escaping @Sendable (ImageProgress) async -> Void
   ) async throws {
     let hash = Hashing()
     try await watched(progress, .checking, from: 0, to: 0.2, { hash.fraction }) {
-      let found = try await thread.run { try hash.sha256(of: source) }
-      guard found == sha256 else {
+      let found = try await thread.run { try hash.digest(.sha512, of: source) }
+      guard found == sha512 else {
         throw await self.refused(image.id, Self.changed)
       }
     }
   }
 
+  public func requireSHA256(_ wanted: String, imageID: String) async throws {
+    let (image, _) = try await deployable(imageID)
+    let content = folder.content(of: imageID)
+    let found = try await FileThread("image cache").run { try Hashing().digest(.sha256, of: content) }
+    guard found == wanted else {
+      throw refused(
+        imageID,
+        "The SHA-256 that instance_info names is not that of image \(image.id), which is \(found): choose the image that you mean, or correct or remove the checksum."
+      )
+    }
+  }
+
   private func convert(
-    _ declared: ImageContent.Declared, from source: String, sha256: String, _ paths: CachePaths, _ thread: FileThread,
+    _ declared: ImageContent.Declared, from source: String, sha512: String, _ paths: CachePaths, _ thread: FileThread,
     _ progress: @escaping @Sendable (ImageProgress) async -> Void
   ) async throws -> RawImage {
     var (image, begin) = (ConfinedImage(program: folder.confined, source: source), 0.2)
@@ -189,8 +201,8 @@ public actor ImageCache: ImageStoreInterface {
     let rawHash = Hashing()
     return try await watched(progress, .hashing, from: 0.7, to: 1, { rawHash.fraction }) {
       try await thread.run {
-        let hash = try rawHash.sha256(of: paths.part)
-        return try paths.finish(sha256: hash, source: sha256)
+        let hash = try rawHash.digest(.sha256, of: paths.part)
+        return try paths.finish(digest: hash, source: sha512)
       }
     }
   }

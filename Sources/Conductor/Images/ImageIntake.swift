@@ -141,7 +141,6 @@ public struct ImageIntake: Sendable {
       image.size = facts.size
       image.virtualSize = facts.virtualSize
       image.md5 = facts.md5
-      image.sha256 = facts.sha256
       image.sha512 = facts.sha512
       image.updatedAt = now
       try ImageStore.update(image, in: session)

@@ -19,11 +19,11 @@ extension ImageCache {
   /// The packed form is made of the raw one, whose checksum is looked at in the same pass. A raw form that was made only for it
   /// goes again: an image costs the disk its content and its packed blocks.
   private func pack(_ imageID: String, _ listeners: Listeners) async throws -> PackedImage {
-    let (image, sha256) = try await deployable(imageID)
+    let (image, sha512) = try await deployable(imageID)
     let paths = CachePaths(folder: folder, imageID: imageID)
     let thread = FileThread("image cache")
-    if let known = try await thread.run({ try paths.finishedPacked(source: sha256) }) { return known }
-    let wasThere = try await thread.run { try paths.finished(source: sha256) != nil }
+    if let known = try await thread.run({ try paths.finishedPacked(source: sha512) }) { return known }
+    let wasThere = try await thread.run { try paths.finished(source: sha512) != nil }
     if !wasThere { rawWanted.remove(imageID) }
     let isConverted = !Self.isRaw(image.declared)
     let raw = try await raw(imageID) { heard in
@@ -36,9 +36,9 @@ extension ImageCache {
     do {
       let result = try await watched(
         { listeners.tell($0) }, .packing, from: isConverted ? 0.6 : 0, to: 1, { work.fraction }
-      ) { try await work.run(raw.path, into: paths.blocksPart) }
-      guard result.sha256 == raw.sha256 else { throw refused(imageID, Self.changed) }
-      let packed = try await thread.run { try paths.finishPacked(result, source: sha256) }
+      ) { try await work.run(raw.path, into: paths.blocksPart, isConverted ? .sha256 : .sha512) }
+      guard result.digest == raw.digest else { throw refused(imageID, Self.changed) }
+      let packed = try await thread.run { try paths.finishPacked(result, source: sha512) }
       if isConverted, !wasThere, !rawWanted.contains(imageID) { try await thread.run { paths.removeRaw() } }
       listeners.tell(ImageProgress(.packing, 1))
       return packed

@@ -41,7 +41,6 @@ public struct ImageFacts: Sendable, Equatable {
   public var size: Int
   public var virtualSize: Int?
   public var md5: String
-  public var sha256: String
   public var sha512: String
 }
 
@@ -58,7 +57,6 @@ public final class ImageUpload: Sendable {
     var size = 0
     var head: [UInt8] = []
     var md5 = DigestStream(.md5)
-    var sha256 = DigestStream(.sha256)
     var sha512 = DigestStream(.sha512)
     init(_ descriptor: Int32) { self.descriptor = descriptor }
     /// Whole pieces of zeros take no room on the disk.
@@ -121,7 +119,6 @@ public final class ImageUpload: Sendable {
       guard state.size + bytes.count <= limit else { throw UploadError.tooLarge(limit: limit) }
       do { try state.write(bytes) } catch let error as FileError { throw UploadError(error) }
       state.md5.update(bytes)
-      state.sha256.update(bytes)
       state.sha512.update(bytes)
       if state.head.count < ImageContent.headLength {
         state.head += bytes.prefix(ImageContent.headLength - state.head.count)
@@ -152,7 +149,7 @@ public final class ImageUpload: Sendable {
     return try await publishing.run {
       let facts = ImageFacts(
         size: state.size, virtualSize: virtualSize, md5: Digest.hex(state.md5.finish()),
-        sha256: Digest.hex(state.sha256.finish()), sha512: Digest.hex(state.sha512.finish()))
+        sha512: Digest.hex(state.sha512.finish()))
       do { try Files.publish(path, as: target) } catch let error as FileError { throw UploadError(error) }
       return facts
     }

@@ -15,12 +15,12 @@ extension CachePaths {
   func removePacked() { for path in [packedFacts, map, blocks] { unlink(path) } }
 
   /// The packed form, if it is whole and was made from this source; it counts as used now.
-  /// - Parameter source: SHA-256 of the image's content.
+  /// - Parameter source: SHA-512 of the image's content.
   func finishedPacked(source: String) throws -> PackedImage? {
     guard let descriptor = try? Files.open(packedFacts, O_RDONLY) else { return nil }
     defer { close(descriptor) }
     let bytes = try Files.read(descriptor, at: 0, count: 4096)
-    guard let json = try? JSON.parse(bytes), json["source_sha256"]?.string == source,
+    guard let json = try? JSON.parse(bytes), json["source_sha512"]?.string == source,
       let mapSHA256 = json["map_sha256"]?.string, let mapSize = json["map_bytes"]?.int,
       let size = json["size_bytes"]?.int, let packed = json["blocks_bytes"]?.int,
       try fileSize(map) == mapSize, try fileSize(blocks) == packed
@@ -35,7 +35,7 @@ extension CachePaths {
     try Files.publish(blocksPart, as: blocks)
     try publish(result.map, as: map)
     let facts: JSON = [
-      "source_sha256": .string(source), "map_sha256": .string(result.mapSHA256), "map_bytes": .int(result.map.count),
+      "source_sha512": .string(source), "map_sha256": .string(result.mapSHA256), "map_bytes": .int(result.map.count),
       "size_bytes": .int(result.size), "blocks_bytes": .int(try fileSize(blocks) ?? 0),
     ]
     try publish(Array(facts.description.utf8), as: packedFacts)

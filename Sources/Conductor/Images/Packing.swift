@@ -16,16 +16,17 @@ final class Packing: Sendable {
     var map: [UInt8]
     var mapSHA256: String
     /// Of the raw bytes, lower-case hex.
-    var sha256: String
+    var digest: String
     var size: Int
   }
 
   /// - Parameters:
   ///   - path: the raw form.
   ///   - target: the file of packed blocks (``PackedDisk``); made anew.
-  func run(_ path: String, into target: String) async throws -> Result {
+  ///   - algorithm: of the digest over the whole.
+  func run(_ path: String, into target: String, _ algorithm: Digest.Algorithm) async throws -> Result {
     let main = FileThread("image blocks")
-    let pass = try await main.run { try Pass(path, target, self.total) }
+    let pass = try await main.run { try Pass(path, target, algorithm, self.total) }
     let workers = (0..<min(4, max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))))).map { FileThread("image block \($0)") }
     let rounds = (0..<2).map { _ in Round(blocks: workers.count * 2, blockSize: pass.blockSize) }
     try await main.run { try pass.fill(rounds[0]) }
@@ -117,7 +118,7 @@ final class Packing: Sendable {
     private let size: Int
     private let source: Int32
     private let target: Int32
-    private var whole = DigestStream(.sha256)
+    private var whole: DigestStream
     private var builder: BlockMap.Builder
     private var next = 0
     private var table: [UInt64] = []
@@ -126,7 +127,8 @@ final class Packing: Sendable {
     private static let seekData: Int32 = 3
     private let zeros: UnsafeMutableRawBufferPointer
 
-    init(_ path: String, _ targetPath: String, _ total: Atomic64) throws {
+    init(_ path: String, _ targetPath: String, _ algorithm: Digest.Algorithm, _ total: Atomic64) throws {
+      whole = DigestStream(algorithm)
       source = try Files.open(path, O_RDONLY)
       do {
         size = try Files.size(source)
@@ -206,7 +208,7 @@ final class Packing: Sendable {
       try disk.header.withUnsafeBytes { try Files.write($0, to: target) }
       let map = builder.map.bytes
       return Result(
-        map: map, mapSHA256: Digest.hex(Digest.sha256(map)), sha256: Digest.hex(whole.finish()), size: size)
+        map: map, mapSHA256: Digest.hex(Digest.sha256(map)), digest: Digest.hex(whole.finish()), size: size)
     }
   }
 }

@@ -27,9 +27,6 @@ extension Conductor {
       throw ConductorError(
         .conflict, "Node \(node.uuid) is \(node.provisionState.rawValue): only what was deployed (active) is captured.")
     }
-    guard hardwareType(named: node.driver)?.needsAgent != false else {
-      throw ConductorError(.conflict, "Hardware of the kind \(node.driver) boots no agent: its disk cannot be read.")
-    }
     guard imageSource(of: node) == .localDisk else {
       throw ConductorError(.conflict, "Node \(node.uuid) boots from a volume: make a snapshot of the volume.")
     }
@@ -48,6 +45,16 @@ extension Conductor {
     ]
     if let hint = node.instanceInfo["root_device"]?.object ?? node.properties["root_device"]?.object {
       params["disk"] = .object(hint)
+    }
+    if hardwareType(named: node.driver)?.needsAgent == false {
+      guard let source = node.instanceInfo["image_source"]?.string,
+        let deployed = try ImageStore.get(imageID(source), in: session), deployed.status == .active
+      else {
+        throw ConductorError(
+          .conflict,
+          "Hardware of the kind \(node.driver) holds the image that was deployed, which is not here any more.")
+      }
+      params["deployed"] = .string(deployed.id)
     }
     for member in without(node) { params[member.key] = member.value }
     node.reservation = id

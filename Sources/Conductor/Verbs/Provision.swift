@@ -287,7 +287,7 @@ extension Conductor {
       guard let image = try ImageStore.get(imageID(source), in: session), image.status == .active else {
         throw ConductorError(.badRequest, "Image \(source) could not be found, or is not active.")
       }
-      try requireChecksum(of: image, in: node.instanceInfo)
+      if let noted = try requireChecksum(of: image, in: node.instanceInfo) { params["image_sha256"] = .string(noted) }
       params["image"] = .string(image.id)
       needed = image.virtualSize ?? image.size
     }
@@ -331,9 +331,15 @@ extension Conductor {
 
   /// Refuses an image that is another than the one whose checksum the caller has written down. Source: Ironic,
   /// `instance_info`: `image_checksum` (by its length), `image_os_hash_algo` and `image_os_hash_value`.
-  private func requireChecksum(of image: Image, in info: JSONObject) throws {
-    let known = ["md5": image.md5, "sha256": image.sha256, "sha512": image.sha512]
+  /// - Returns: a SHA-256, which is not known here: the deployment compares it.
+  private func requireChecksum(of image: Image, in info: JSONObject) throws -> String? {
+    let known = ["md5": image.md5, "sha512": image.sha512]
+    var later: String?
     func require(_ noted: String, _ algorithm: String?, _ member: String) throws {
+      if algorithm == "sha256", noted.utf8.count == 64, noted.allSatisfy(\.isHexDigit) {
+        later = noted.lowercased()
+        return
+      }
       guard let algorithm, let actual = known[algorithm] ?? nil else {
         throw ConductorError(
           .badRequest,
@@ -353,9 +359,10 @@ extension Conductor {
     if let noted = info["image_os_hash_value"]?.string {
       try require(noted, info["image_os_hash_algo"]?.string ?? "sha512", "image_os_hash_value")
     }
+    return later
   }
   /// "glance://ID", a UUID, or an image's URL of ours.
-  private func imageID(_ source: String) -> String {
+  func imageID(_ source: String) -> String {
     source.hasPrefix("glance://") ? String(source.dropFirst("glance://".count)) : source
   }
 }

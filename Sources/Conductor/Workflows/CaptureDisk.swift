@@ -9,7 +9,7 @@ import Workflows
 extension Conductor {
   /// An image of what is on a machine's disk: off, read by the agent over the provisioning network, given back as it was. The state stays `active`.
   ///
-  /// Params: `image` (its id; queued), `disk` (a root device hint), `was_on`, `lease` (whose machine it is), `most_bytes`, and what the hardware
+  /// Params: `image` (its id; queued), `deployed` (the image on the disk of hardware that needs no agent), `disk` (a root device hint), `was_on`, `lease` (whose machine it is), `most_bytes`, and what the hardware
   /// does without (``Without``).
   static func captureDisk(_ parts: Parts) -> WorkflowDefinition {
     WorkflowDefinition(
@@ -24,8 +24,8 @@ extension Conductor {
                 "url": .string("/agent/v1/capture/\(context.workflow)"),
               ])
           ]
-        } work: { context in
-          throw DriverError(.unsupported, device: .node(context.subject), detail: "it boots no agent")
+        } work: { _ in
+          .capture
         },
         parts.endAgent(),
         parts.tenantNetworks(),
@@ -104,6 +104,11 @@ extension Parts {
       run: { context in
         let id = context.params["image"]?.string ?? ""
         do {
+          if let deployed = context.params["deployed"]?.string {
+            let raw = try await images.ensureRaw(imageID: deployed) { _ in }
+            try await images.take(file: raw.path, as: id, clock: clock)
+            return .done
+          }
           let map = try await captures.readMap(context.workflow)
           guard .string(Digest.hex(Digest.sha256(map))) == context.outputs["read-disk"]?["map_sha256"] else {
             throw ConductorError(.conflict, "The map that arrived is not the agent's; capture the disk again.")

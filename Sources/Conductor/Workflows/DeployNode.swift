@@ -66,6 +66,9 @@ extension Conductor {
       "prepare-image", retries: 1, when: needsAgent,
       run: { context in
         let id = context.params["image"]?.string ?? ""
+        if let noted = context.params["image_sha256"]?.string {
+          try await parts.images.requireSHA256(noted, imageID: id)
+        }
         let image = try await parts.packedImage(id, shownFor: context)
         var output: JSONObject = [
           "image_id": .string(id), "config_drive": nil,
@@ -96,7 +99,7 @@ extension Conductor {
   }
 
   private static func describe(_ image: RawImage) -> JSON {
-    ["path": .string(image.path), "size_bytes": .int(image.size), "sha256": .string(image.sha256)]
+    ["path": .string(image.path), "size_bytes": .int(image.size), "sha256": .string(image.digest)]
   }
 
   private static func bootInstance(_ parts: Parts) -> Step {

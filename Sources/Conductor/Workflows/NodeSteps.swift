@@ -302,6 +302,7 @@ extension ProvisioningWork {
     case .erase: CleanStep(.deploy, "erase")
     case .clean(let steps): steps.first ?? CleanStep(.deploy, "clean")
     case .deploy: CleanStep(.deploy, "write-image")
+    case .capture: CleanStep(.deploy, "read-disk")
     case .rescue: CleanStep(.rescue, "rescue")
     case .unrescue: CleanStep(.rescue, "unrescue")
     }

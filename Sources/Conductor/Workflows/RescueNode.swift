@@ -87,7 +87,7 @@ extension Conductor {
         let (size, sha256) = try await FileThread.shared.run {
           let descriptor = try Files.open(path, O_RDONLY)
           defer { close(descriptor) }
-          return (try Files.size(descriptor), try Hashing().sha256(of: path))
+          return (try Files.size(descriptor), try Hashing().digest(.sha256, of: path))
         }
         let networks = try await parts.database.read { try parts.networkData(of: context.subject, in: $0) }
         return .done([

@@ -48,7 +48,6 @@ public struct Image: Sendable, Equatable {
   public var virtualSize: Int?
   /// Hashes of the content, lower-case hex.
   public var md5: String?
-  public var sha256: String?
   public var sha512: String?
   /// The upload that is going on: one at a time may finish.
   public var uploadID: String?
@@ -100,6 +99,21 @@ public struct ImageMember: Sendable, Equatable {
     status = .pending
     updatedAt = createdAt
   }
+}
+
+extension Image {
+  /// Attributes that only the service writes. Source: Glance API reference, "Image schema".
+  public static let readOnlyAttributes: Set<String> = [
+    "status", "created_at", "updated_at", "size", "virtual_size", "checksum", "os_hash_algo", "os_hash_value", "file",
+    "self", "schema", "direct_url", "locations", "stores", "deleted", "deleted_at",
+  ]
+  /// Names with a meaning of their own; everything else is a free property.
+  public static let attributes: Set<String> = readOnlyAttributes.union([
+    "id", "name", "owner", "visibility", "tags", "protected", "os_hidden", "min_disk", "min_ram", "disk_format",
+    "container_format",
+  ])
+  /// How many free properties an image has at most.
+  public static let mostProperties = 128
 }
 
 /// Who may see and change images. Source: Glance's default policy.

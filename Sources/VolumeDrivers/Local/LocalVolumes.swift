@@ -113,10 +113,10 @@ public final class LocalVolumes: VolumeInterface, Sendable {
       switch source {
       case .blank: try await makeLayer(layer, size: size, over: nil)
       case .image(let image, let id):
-        guard VolumeWords.isIdentifier(id), VolumeWords.isIdentifier(image.sha256) else {
-          throw refusal("\"\(id)\" and \"\(image.sha256)\" do not name an image")
+        guard VolumeWords.isIdentifier(id), VolumeWords.isIdentifier(image.digest) else {
+          throw refusal("\"\(id)\" and \"\(image.digest)\" do not name an image")
         }
-        let base = "image-\(id)-\(image.sha256).raw"
+        let base = "image-\(id)-\(image.digest.prefix(64)).raw"
         try await files.making(base) {
           try await ensureBase(base, of: image)
           try await makeLayer(layer, size: size, over: base)
