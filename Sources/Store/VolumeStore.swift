@@ -100,11 +100,18 @@ public enum VolumeStore {
     return switch resource {
     case .volumes: try number("SELECT COUNT(*) FROM volumes WHERE project_id = $1")
     case .snapshots: try number("SELECT COUNT(*) FROM volume_snapshots WHERE project_id = $1")
-    case .backups: try number("SELECT COUNT(*) FROM volume_backups WHERE project_id = $1")
+    // Copies of machines' disks count with those of volumes, by what is in them.
+    case .backups:
+      try number("SELECT COUNT(*) FROM volume_backups WHERE project_id = $1")
+        + number("SELECT COUNT(*) FROM disk_backups WHERE project_id = $1")
     case .gigabytes:
       try number("SELECT COALESCE(SUM(size), 0) FROM volumes WHERE project_id = $1")
         + number("SELECT COALESCE(SUM(size), 0) FROM volume_snapshots WHERE project_id = $1")
-    case .backupGigabytes: try number("SELECT COALESCE(SUM(size), 0) FROM volume_backups WHERE project_id = $1")
+    case .backupGigabytes:
+      try number("SELECT COALESCE(SUM(size), 0) FROM volume_backups WHERE project_id = $1")
+        + number(
+          "SELECT COALESCE(SUM((COALESCE(data_bytes, 0) + 1073741823) / 1073741824), 0) FROM disk_backups WHERE project_id = $1"
+        )
     case .perVolumeGigabytes, .groups: 0
     }
   }
