@@ -48,7 +48,7 @@ let package = Package(
     // Words and bytes: no I/O.
     library("Wire"),
     library("Domain", ["Wire"]),
-    library("DriverInterfaces", ["Domain", "Wire"]),
+    library("DriverInterfaces", ["Domain", "Wire", "BlockMaps"]),
 
     // What everything below the facades stands on.
     .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
@@ -95,7 +95,7 @@ let package = Package(
     library(
       "VolumeDrivers",
       [
-        "DriverInterfaces", "Cryptography", "Domain", "Wire", "Processes", "CLinux", logging,
+        "DriverInterfaces", "BlockMaps", "Cryptography", "Domain", "Wire", "Processes", "CLinux", logging,
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
       ]),
     library("BootServices", ["DriverInterfaces", "Domain", "Wire", "Processes", logging, lifecycle]),
@@ -224,7 +224,10 @@ let package = Package(
       exclude: ["sushy_check.py"]),
     tests(
       "VolumeDriversTests",
-      ["VolumeDrivers", "TestSupport", "Conductor", "DriverInterfaces", "Domain", "Wire", "Processes"]),
+      [
+        "VolumeDrivers", "TestSupport", "Conductor", "BlockMaps", "Cryptography", "DriverInterfaces", "Domain", "Wire",
+        "Processes",
+      ]),
     tests("FakeDriverTests", ["FakeDriver", "DriverInterfaces", "Domain", "Wire"]),
     tests("IPMIDriverTests", ["IPMIDriver", "Conductor", "TestSupport", "Processes"]),
     tests("BootServicesTests", ["BootServices", "TestSupport", "DriverInterfaces", "Domain", "Processes", "CLinux"]),
@@ -240,8 +243,8 @@ let package = Package(
     tests(
       "LeapAPITests",
       [
-        "LeapAPI", "APISupport", "Conductor", "FakeDriver", "TestSupport", "Store", "Workflows", "Domain", "Wire",
-        "Cryptography", hummingbirdTesting,
+        "LeapAPI", "APISupport", "BlockMaps", "Conductor", "FakeDriver", "TestSupport", "Store", "Workflows", "Domain",
+        "Wire", "Cryptography", hummingbirdTesting,
       ]),
     tests(
       "IronicAPITests",

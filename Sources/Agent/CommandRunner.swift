@@ -1,3 +1,4 @@
+import BlockMaps
 import CLinux
 import Glibc
 import Wire
@@ -34,6 +35,7 @@ final class CommandRunner {
       try rescue.leave(try fetch(rescue.archive, "rescue system"), in: rescueFolder)
       return .emptyObject
     case "read-disk": return withNeighbors(try readDisk(command.parameters))
+    case "back-up-disk": return withNeighbors(try backUpDisk(command.parameters))
     case "power-off": return .emptyObject
     default:
       throw AgentError(.refused, "This agent knows no command \"\(printable(command.kind, limit: 40))\".")
@@ -88,7 +90,11 @@ final class CommandRunner {
       report = try writer.run()
       log.say("every block had its SHA-256; \(report.verified) bytes were read back")
       try progress.update(0.98, "finishing the disk")
-      log.say(try DiskLayout.finish(device, configDrive: driveBytes))
+      if image.size == device.size, driveBytes == nil {
+        log.say("the image is as large as the disk: every byte is as it is there")
+      } else {
+        log.say(try DiskLayout.finish(device, configDrive: driveBytes))
+      }
       try device.sync()
     } catch {
       // Half an image, or one that is not what it claims to be, must not boot.
@@ -144,6 +150,29 @@ final class CommandRunner {
   // MARK: - read-disk
 
   private func readDisk(_ parameters: JSON) throws -> JSON {
+    try read(parameters) { disk, device, path in
+      let reading = DiskReading(device: device, path: path, session: session) { [progress] position in
+        try progress.update(Double(position) / Double(disk.sizeBytes), "reading \(disk.name)")
+      }
+      let outcome = try reading.run()
+      return (outcome.map, outcome.sentBytes)
+    }
+  }
+
+  private func backUpDisk(_ parameters: JSON) throws -> JSON {
+    try read(parameters) { disk, device, path in
+      let backup = DiskBackup(device: device, path: path, session: session) { [progress] part, what in
+        try progress.update(part, what)
+      }
+      let outcome = try backup.run()
+      return (outcome.map, outcome.sentBytes)
+    }
+  }
+
+  /// Chooses the disk, has it read and sent, and tells of it.
+  private func read(
+    _ parameters: JSON, _ body: (Disk, BlockDevice, String) throws -> (map: BlockMap, sentBytes: Int)
+  ) throws -> JSON {
     let started = clinux_monotonic_seconds()
     guard let path = parameters["url"]?.string, HTTPConnection.isSafePath(path), path.hasPrefix("/agent/v1/"),
       let most = parameters["most_bytes"]?.int
@@ -154,18 +183,14 @@ final class CommandRunner {
         .refused, "The disk \(disk.name) has \(disk.sizeBytes) bytes; this site takes at most \(most) bytes of a disk.")
     }
     log.say("reading \(disk.name) (\(disk.sizeBytes) bytes)")
-    let device = try BlockDevice(path: disk.name)
-    let reading = DiskReading(device: device, path: path, session: session) { [progress] position in
-      try progress.update(Double(position) / Double(disk.sizeBytes), "reading \(disk.name)")
-    }
-    let outcome = try reading.run()
+    let (map, sentBytes) = try body(disk, try BlockDevice(path: disk.name), path)
     let seconds = Int(clinux_monotonic_seconds() - started + 0.5)
-    log.say("sent \(outcome.sentBytes) bytes for \(outcome.map.dataBytes) that are not zero in \(seconds) s")
+    log.say("sent \(sentBytes) bytes for \(map.dataBytes) that are not zero in \(seconds) s")
     var hash = SHA256()
-    hash.update(outcome.map.bytes)
+    hash.update(map.bytes)
     return [
-      "disk": .string(disk.name), "size_bytes": .int(disk.sizeBytes), "data_bytes": .int(outcome.map.dataBytes),
-      "sent_bytes": .int(outcome.sentBytes), "map_sha256": .string(hash.hexDigest()), "seconds": .int(seconds),
+      "disk": .string(disk.name), "size_bytes": .int(disk.sizeBytes), "data_bytes": .int(map.dataBytes),
+      "sent_bytes": .int(sentBytes), "map_sha256": .string(hash.hexDigest()), "seconds": .int(seconds),
     ]
   }
 

@@ -61,7 +61,7 @@ public struct AgentAPI: Sendable {
   public var service: Service {
     Service(
       name: "agent", type: "agent", prefix: "", errorShape: .plain, isInCatalog: false,
-      endpoints: bootEndpoints + callEndpoints + captureEndpoints)
+      endpoints: bootEndpoints + callEndpoints + captureEndpoints + diskBackupEndpoints)
   }
 
   private var bootEndpoints: [Endpoint] {

@@ -27,10 +27,10 @@ extension AgentAPI {
       },
     ]
   }
-  private static var unwanted: APIError { .notFound("No disk of this machine is being captured, or none so large.") }
+  static var unwanted: APIError { .notFound("No disk of this machine is being captured, or none so large.") }
 
   /// The caller's node and workflow, which must be the one in the path.
-  private func captured(_ request: APIRequest) async throws -> (node: String, workflow: String) {
+  func captured(_ request: APIRequest) async throws -> (node: String, workflow: String) {
     let holder = try await holder(request)
     guard try request.parameter("workflow") == holder.workflow else { throw Self.unwanted }
     return holder

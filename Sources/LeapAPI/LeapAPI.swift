@@ -17,6 +17,13 @@ public protocol LeaseConductor: Sendable {
   /// Where a node's console is kept.
   /// - Throws: when the hardware has none.
   func consoles(of node: Node) async throws -> any NodeConsoles
+
+  /// Starts a copy of a machine's disk; it is off meanwhile, and goes on as it was.
+  func backUpDisk(_ node: inout Node, as backup: DiskBackup, by requester: Requester, in session: any Session) throws
+  /// Starts to make a machine's disk what a backup says; what is on it is given up.
+  func restoreDisk(_ backup: DiskBackup, to node: inout Node, by requester: Requester, in session: any Session) throws
+  func deleteDiskBackup(_ backup: DiskBackup, by requester: Requester, in session: any Session) throws
+  func keepDiskBackupSchedule(_ schedule: DiskBackupSchedule, isNew: Bool, in session: any Session) throws
 }
 
 extension Conductor: LeaseConductor {}
@@ -46,6 +53,7 @@ public struct LeapAPI: Sendable {
     Service(
       name: "esi-leap", type: "lease", prefix: "/lease", errorShape: .lease,
       endpoints: versionEndpoints + offerEndpoints + leaseEndpoints + isolationEndpoints + eraseRecordEndpoints
+        + diskBackupEndpoints + diskBackupScheduleEndpoints
         + nodeEndpoints + eventEndpoints
         + consoleTokenEndpoints)
   }

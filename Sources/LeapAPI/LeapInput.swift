@@ -58,6 +58,13 @@ struct LeapInput {
     }
     return .seconds(number)
   }
+  func number(_ key: String, within range: ClosedRange<Int>) throws -> Int? {
+    guard let value = values[key] else { return nil }
+    guard let number = value.lenientInt, range.contains(number) else {
+      throw invalid(key, value, "A whole number from \(range.lowerBound) to \(range.upperBound) is expected.")
+    }
+    return number
+  }
   func time(_ key: String) throws -> Timestamp? {
     guard let value = values[key] else { return nil }
     guard let text = value.string, let time = Timestamp(parsing: text) else {

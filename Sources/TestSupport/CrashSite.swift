@@ -180,6 +180,7 @@ public struct CrashSite: Sendable {
   /// What can be seen from outside, as JSON: for the test's judgement.
   func report() async throws -> JSON {
     let box = database.secrets
+    let backups = try await database.read { JSON(try Self.diskBackups(in: $0)) }
     let (node, workflows, vif, lease, volumes, server, erasures, images) = try await database.read { session in
       (
         try NodeStore.get(Self.node, in: session), try WorkflowStore.list(in: session),
@@ -202,7 +203,7 @@ public struct CrashSite: Sendable {
       "images": JSON(
         images.map { "\($0.name ?? $0.id) \($0.status.rawValue) \($0.size ?? 0) \($0.sha512 ?? "")" }.sorted()),
       "erasures": JSON(erasures.map { "\($0.nodeUUID) \($0.leaseUUID ?? "")" }),
-      "volumes": volumes, "lease": JSON(lease?.status.rawValue), "lessee": JSON(node?.lessee),
+      "disk_backups": backups, "volumes": volumes, "lease": JSON(lease?.status.rawValue), "lessee": JSON(node?.lessee),
       "vif": JSON(vif.map { "\($0.status.rawValue) \($0.bindingHostID)" }), "ledger": JSON(world.ledger()),
       "server": JSON(server.map { "\($0.condition.status.rawValue) \($0.condition.taskState ?? "")" }),
       "points": .int(points.names.count), "complaints": JSON(complaints.all),
@@ -250,7 +251,9 @@ public struct CrashSite: Sendable {
 
   private func begin(_ scenario: Scenario) async throws {
     if scenario == .discover { return try await beginDiscovery() }
-    if scenario.isOfVolume || scenario.isOfVolumeServer || [.undeployVolume, .deployVolume].contains(scenario) {
+    if [.restoreDisk, .deleteDiskBackup].contains(scenario) {
+      try seedDiskBackup()
+    } else if scenario.isOfVolume || scenario.isOfVolumeServer || [.undeployVolume, .deployVolume].contains(scenario) {
       try seedVolumes(scenario)
     }
     let now = Self.now(), database = database, conductor = conductor, parts = parts
@@ -260,7 +263,7 @@ public struct CrashSite: Sendable {
     if scenario == .endLease { try world.ensure("secure/n1", "on") }
     let isAttached = [
       .detach, .undeploy, .deploy, .deployByDriver, .endLease, .deleteServer, .rescueByAgent, .unrescueByAgent,
-      .captureDisk,
+      .captureDisk, .backUpDisk, .restoreDisk,
     ].contains(scenario)
     if isActive && isAttached { try world.ensure("switch/n1", "\(Self.tenantVLAN)") }
     if scenario == .detachBond {
@@ -321,6 +324,8 @@ public struct CrashSite: Sendable {
         try insertVolume(at: now, in: session)
         try insertAttachment(at: now, isOfNode: true, in: session)
         try conductor.provision(.deleted, node: &node, parameters: [:], by: .system, in: session)
+      case .backUpDisk, .restoreDisk, .deleteDiskBackup:
+        try beginDiskBackup(scenario, &node, at: now, in: session)
       case .captureDisk:
         try conductor.capture(
           &node, as: Image(name: "captured", owner: "p", createdAt: now), by: .system, in: session)

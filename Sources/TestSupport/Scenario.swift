@@ -13,6 +13,10 @@ public enum Scenario: String, Sendable, CaseIterable {
   case manualClean = "manual-clean"
   /// An image of the disk of a machine that is in use.
   case captureDisk = "capture-disk"
+  /// A copy of it in the backup store; and back, over what was written since.
+  case backUpDisk = "back-up-disk"
+  case restoreDisk = "restore-disk"
+  case deleteDiskBackup = "delete-disk-backup"
   // The same with hardware that needs no agent.
   case inspectByDriver = "inspect-by-driver"
   case provideByDriver = "provide-by-driver"
@@ -46,7 +50,7 @@ public enum Scenario: String, Sendable, CaseIterable {
   public var isOfVolume: Bool {
     switch self {
     case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
-      .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup, .uploadVolume:
+      .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup, .uploadVolume, .deleteDiskBackup:
       true
     default: false
     }
@@ -84,9 +88,10 @@ public enum Scenario: String, Sendable, CaseIterable {
       .createVolumeServer:
       .available
     case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
-      .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup, .uploadVolume:
+      .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup, .uploadVolume, .deleteDiskBackup:
       .available
-    case .captureDisk, .undeploy, .undeployVolume, .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot,
+    case .captureDisk, .backUpDisk, .restoreDisk, .undeploy, .undeployVolume, .attach, .detach, .attachBond,
+      .detachBond, .powerOff, .reboot,
       .endLease, .rescue,
       .deleteServer, .deleteVolumeServer, .attachServerVolume, .detachServerVolume, .rescueByAgent:
       .active
@@ -102,10 +107,11 @@ public enum Scenario: String, Sendable, CaseIterable {
       .deleteBuildingServer, .deleteVolumeServer:
       .available
     case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
-      .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup, .uploadVolume:
+      .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup, .uploadVolume, .deleteDiskBackup:
       .available
     case .deploy, .deployByDriver, .deployVolume, .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot,
-      .unrescue, .unrescueByAgent, .captureDisk, .createServer, .createVolumeServer, .attachServerVolume,
+      .unrescue, .unrescueByAgent, .captureDisk, .backUpDisk, .restoreDisk, .createServer, .createVolumeServer,
+      .attachServerVolume,
       .detachServerVolume:
       .active
     case .rescue, .rescueByAgent: .rescue
@@ -119,11 +125,12 @@ public enum Scenario: String, Sendable, CaseIterable {
     case .provide, .provideByDriver, .manualClean, .manualCleanByDriver, .endLease: .cleanFailed
     case .startLease: .available
     case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
-      .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup, .uploadVolume:
+      .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup, .uploadVolume, .deleteDiskBackup:
       .available
-    case .deploy, .deployByDriver, .deployVolume, .createServer, .createVolumeServer: .deployFailed
+    case .deploy, .deployByDriver, .deployVolume, .createServer, .createVolumeServer, .restoreDisk: .deployFailed
     case .undeploy, .undeployVolume, .deleteServer, .deleteBuildingServer, .deleteVolumeServer: .error
-    case .captureDisk, .attachServerVolume, .detachServerVolume, .attach, .detach, .attachBond, .detachBond, .powerOff,
+    case .captureDisk, .backUpDisk, .attachServerVolume, .detachServerVolume, .attach, .detach, .attachBond,
+      .detachBond, .powerOff,
       .reboot:
       .active
     case .rescue, .rescueByAgent: .rescueFailed

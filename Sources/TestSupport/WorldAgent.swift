@@ -80,8 +80,13 @@ public struct WorldAgent: Sendable {
         output["neighbors"] = neighbors
       case "read-disk":
         output["map_sha256"] = .string(try await send(holder.node, holder.workflow))
+      case "back-up-disk":
+        output["map_sha256"] = .string(try await backUp(holder.node, holder.workflow))
+        output["sent_bytes"] = 1
       case "write-image":
-        try world.ensure("disk/\(machine)", command.parameters["image"]?["url"]?.string ?? "")
+        let image = command.parameters["image"]
+        let content = try await restored(image, holder.node, holder.workflow)
+        try world.ensure("disk/\(machine)", content ?? image?["url"]?.string ?? "")
         output["bytes_written"] = 1
         output["neighbors"] = neighbors
       case "rescue": try world.ensure("runs/\(machine)", "rescue")
@@ -94,9 +99,8 @@ public struct WorldAgent: Sendable {
     }
   }
 
-  /// Sends what is on the disk, 256 KiB of which only the first block is not zero.
-  /// - Returns: the SHA-256 of the map.
-  private func send(_ node: String, _ workflow: String) async throws -> String {
+  /// What is on the disk, 256 KiB of which only the first block is not zero.
+  private func disk() throws -> (frame: [UInt8], map: BlockMap) {
     let (size, blockSize) = (256 << 10, 64 << 10)
     var block = Array((world.value("disk/\(machine)") ?? "").utf8)
     block += [UInt8](repeating: 0, count: blockSize - block.count)
@@ -104,13 +108,42 @@ public struct WorldAgent: Sendable {
     let count = block.withUnsafeBytes { block in
       frame.withUnsafeMutableBytes { BlockCoder().encode(block, index: 0, into: $0) }
     }
-    _ = try await conductor.agentBlocks(
-      Array(frame[..<count]), size: size, blockSize: blockSize, node: node, workflow: workflow)
     var builder = try BlockMap.Builder(size: size, blockSize: blockSize)
     builder.add(digest: Digest.sha256(block))
-    let map = builder.map.bytes
-    _ = try await conductor.agentMap(map, node: node, workflow: workflow)
-    return Digest.hex(Digest.sha256(map))
+    return (Array(frame[..<count]), builder.map)
+  }
+  /// Sends it for an image.
+  /// - Returns: the SHA-256 of the map.
+  private func send(_ node: String, _ workflow: String) async throws -> String {
+    let (frame, map) = try disk()
+    _ = try await conductor.agentBlocks(
+      frame, size: map.size, blockSize: map.blockSize, node: node, workflow: workflow)
+    _ = try await conductor.agentMap(map.bytes, node: node, workflow: workflow)
+    return Digest.hex(Digest.sha256(map.bytes))
+  }
+  /// Sends what the backup store has not.
+  /// - Returns: the SHA-256 of the map.
+  private func backUp(_ node: String, _ workflow: String) async throws -> String {
+    let (frame, map) = try disk()
+    while let lacking = try await conductor.agentBackupMap(map.bytes, node: node, workflow: workflow), !lacking.isEmpty
+    {
+      guard try await conductor.agentBackupBlocks(frame, node: node, workflow: workflow) else { break }
+    }
+    return Digest.hex(Digest.sha256(map.bytes))
+  }
+  /// What a backup says of a disk; nil for an image.
+  private func restored(_ image: JSON?, _ node: String, _ workflow: String) async throws -> String? {
+    guard image?["url"]?.string == "/agent/v1/disk-backup/\(workflow)" else { return nil }
+    guard let disk = try await conductor.restoredDisk(node: node, workflow: workflow),
+      image?["map_sha256"]?.string == Digest.hex(Digest.sha256(disk.bytes))
+    else { return "not the backup" }
+    let frame = try await conductor.frame(of: 0, disk)
+    var block = [UInt8](repeating: 0, count: disk.map.range(of: 0).count)
+    try frame.withUnsafeBytes { frame in
+      let stored = UnsafeRawBufferPointer(rebasing: frame[BlockCoder.headerLength...])
+      try block.withUnsafeMutableBytes { try BlockCoder().decode(stored, into: $0) }
+    }
+    return String(decoding: block.prefix { $0 != 0 }, as: UTF8.self)
   }
 
   /// Switches the machine off, where the server has no controller to do it with: elsewhere that is the server's to show.

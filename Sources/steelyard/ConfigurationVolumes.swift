@@ -14,8 +14,8 @@ extension Configuration {
     var portals: [String]?
     /// The network namespace of the portals; absent for that of `provisioning`.
     var namespace: String?
-    /// Where backups are kept: a folder, best on another disk, or an S3-compatible bucket (`https://HOST/BUCKET[/PREFIX]`); absent for
-    /// `backups` in the data folder.
+    /// Where backups of volumes and of machines' disks are kept: a folder, best on another disk, or an S3-compatible bucket
+    /// (`https://HOST/BUCKET[/PREFIX]`); absent for `backups` in the data folder.
     var backups: String?
     /// The bucket's keys: a shared credentials file, as AWS's own programs read it.
     var backup_credentials: String?
@@ -27,7 +27,8 @@ extension Configuration {
 
   /// - Throws: ``DriverError`` when the folder cannot be made, or the bucket cannot be meant.
   func backupStore(data: String) throws -> (any BackupInterface)? {
-    guard volumes.enabled else { return nil }
+    // Disks of machines are backed up also where there are no volumes.
+    guard volumes.enabled || volumes.backups != nil else { return nil }
     let place = volumes.backups ?? "\(data)/backups"
     guard place.contains("://") else { return try BackupPieces(folder: place) }
     guard let file = volumes.backup_credentials else {

@@ -13,7 +13,8 @@ struct Steelyard: AsyncParsableCommand {
       BackupCommand.self, RotateKeysCommand.self, IsolationReportCommand.self, IsolationKeyCommand.self,
       EraseRecordCommand.self, ProbeIsolationCommand.self, VolumesCommand.self, ImageCommand.self, DiskCommand.self,
       SnapCommand.self,
-      ProvisionCommand.self, DeprovisionCommand.self, NodeCommand.self,
+      ProvisionCommand.self, DeprovisionCommand.self, NodeCommand.self, DiskBackupCommand.self,
+      DiskBackupScheduleCommand.self,
     ])
 
   static func main() async {

@@ -21,6 +21,8 @@ import Wire
     let clean = try await bench.life("clean", [])
     #expect(clean["state"]?.string == scenario.whole.rawValue)
     #expect(clean["leftovers"] == [])
+    if scenario == .restoreDisk { #expect(clean["world"]?["disk/n1"] == "backed up", "the disk is not what it was") }
+    if scenario == .backUpDisk { #expect(clean["disk_backups"]?.array?.first?.string?.contains(" available ") == true) }
     if [.provide, .provideByDriver, .undeploy, .endLease].contains(scenario) {
       #expect(clean["erasures"]?.array?.count == 1, "every erasure is on record")
     }
@@ -86,7 +88,7 @@ import Wire
   private func expectWhole(_ life: JSON, _ clean: JSON, _ what: String) {
     for member in [
       "state", "reservation", "power", "last_error", "workflows", "leftovers", "world", "vif", "lease", "lessee",
-      "volumes", "server", "erasures", "images",
+      "volumes", "server", "erasures", "images", "disk_backups",
     ] {
       #expect(life[member] == clean[member], "\(what): \(member)")
     }
@@ -94,7 +96,7 @@ import Wire
   /// What does not touch the machine's networks, or leaves it with its tenant.
   private static let networksStay: [Scenario] = [
     .verify, .undeploy, .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot, .startLease, .endLease, .rescue,
-    .unrescue, .captureDisk, .rescueByAgent, .unrescueByAgent, .discover, .undeployVolume, .deleteServer,
+    .unrescue, .captureDisk, .backUpDisk, .rescueByAgent, .unrescueByAgent, .discover, .undeployVolume, .deleteServer,
     .deleteVolumeServer,
     .attachServerVolume, .detachServerVolume,
   ]
@@ -113,6 +115,13 @@ import Wire
     if scenario == .captureDisk {
       #expect(life["power"]?.string == "power on" && life["world"]?["switch/n1"] == "205", "\(what): not as it was")
       #expect(life["images"]?.array?.count == 1, "\(what): an image is left")
+    }
+    if scenario == .backUpDisk {
+      #expect(life["power"]?.string == "power on" && life["world"]?["switch/n1"] == "205", "\(what): not as it was")
+      #expect(
+        life["disk_backups"]?.array?.first?.string?.contains(" error ") == true,
+        "\(what): it does not say that it failed")
+      #expect(life["world"]?.object?.keys.contains { $0.hasPrefix("backup") } == false, "\(what): a copy is left")
     }
     // What is not certain is not signed; and a machine of which it is not is nobody's to have.
     #expect(life["erasures"] == [], "\(what)")

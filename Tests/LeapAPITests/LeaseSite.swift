@@ -38,6 +38,7 @@ final class LeaseSite: Sendable {
     let responder: APIResponder
     let authority: TokenAuthority
     let runner: Task<Void, any Error>
+    let world: World
 
     init(_ folder: String, _ box: SecretBox, _ keys: TokenKeys, _ clock: Clock, _ settings: LeaseSettings) async throws
     {
@@ -45,6 +46,7 @@ final class LeaseSite: Sendable {
       self.database = database
       let authority = TokenAuthority(keys: keys, clock: { clock.now })
       let world = try World("\(folder)/world.db")
+      self.world = world
       let images = WorldImages(world)
       var logger = Logger(label: "lease")
       logger.logLevel = .critical
@@ -52,9 +54,9 @@ final class LeaseSite: Sendable {
       site.dataFolder = folder
       site.leases = settings
       let conductor = Conductor(
-        database: database, settings: site, hardwareTypes: [try FakeHardware(file: nil)],
-        switches: WorldSwitch(world), boot: WorldBoot(world, machines: [:]), images: images, configDrives: images,
-        logger: logger, clock: { clock.now })
+        database: database, settings: site, hardwareTypes: [try FakeHardware(file: nil), WorldHardware(world)],
+        switches: WorldSwitch(world), boot: WorldBoot(world, machines: LeaseSite.mac.map { [$0: "n1"] } ?? [:]),
+        images: images, configDrives: images, backups: WorldBackups(world), logger: logger, clock: { clock.now })
       self.conductor = conductor
       try await database.write { session in
         if try ProjectStore.get("owners", in: session) == nil {
@@ -96,6 +98,9 @@ final class LeaseSite: Sendable {
     rmdir(folder)
   }
   private var server: Server { running.withLock { $0 } }
+  var world: World { server.world }
+  /// The NIC of the one machine that boots an agent.
+  static let mac = MACAddress("52:54:00:00:00:01")
   var database: Database { server.database }
   var conductor: Conductor { server.conductor }
   var authority: TokenAuthority { server.authority }

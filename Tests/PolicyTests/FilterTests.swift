@@ -21,7 +21,10 @@ import Testing
       ]
     ),
     ("glance", ["/v2/images", "/v2/tasks"]),
-    ("esi-leap", ["/v1/offers", "/v1/leases", "/v1/nodes", "/v1/events"]),
+    (
+      "esi-leap",
+      ["/v1/offers", "/v1/leases", "/v1/nodes", "/v1/events", "/v1/disk-backups", "/v1/disk-backup-schedules"]
+    ),
     (
       "keystone",
       ["/v3/projects", "/v3/users", "/v3/domains", "/v3/role_assignments", "/v3/credentials", "/v3/limits"]
@@ -47,7 +50,7 @@ import Testing
   private static let pairs: [(foreign: String, none: String)] =
     [
       "node", "nic", "network", "subnet", "port", "lease", "offer", "image", "allocation", "portgroup", "rbac_policy",
-      "subnetpool", "address_scope", "trunk", "task",
+      "subnetpool", "address_scope", "trunk", "task", "disk_backup", "disk_backup_schedule",
     ].map {
       (MatrixSite.uuid("\($0)-elsewhere"), MatrixSite.uuid("\($0)-nonexistent"))
     }

@@ -78,6 +78,7 @@ enum Fixtures {
       try share(box, now, in: session)
       try volumes(box, now, in: session)
       try eraseRecords(now, in: session)
+      try diskBackups(now, in: session)
       try servers(box, now, in: session)
       for side in ["tenant", "elsewhere"] {
         try images(of: side, sharedWith: ["friend"], now, in: session)

@@ -125,7 +125,9 @@ extension Fixtures {
     case ("nova", "group"): "server_group"
     case ("nova", "network"): path.contains("os-tenant-networks") ? "network" : nil
     case ("esi-leap", "lease"): "lease"
-    case ("esi-leap", "offer"), ("esi-leap", "erase_record"): name
+    case ("esi-leap", "offer"), ("esi-leap", "erase_record"), ("esi-leap", "disk_backup"),
+      ("esi-leap", "disk_backup_schedule"):
+      name
     default: nil
     }
   }
@@ -136,7 +138,9 @@ extension Fixtures {
   static func body(_ service: String, _ method: HTTPRequest.Method, _ path: String) -> JSON? {
     if method == .get || method == .delete || method == .head { return nil }
     let key = "\(service) \(method) \(path)"
-    if let known = bodies[key] ?? routerBodies[key] ?? serverBodies[key] ?? volumeBodies[key] { return known }
+    if let known = bodies[key] ?? routerBodies[key] ?? serverBodies[key] ?? volumeBodies[key] ?? diskBackupBodies[key] {
+      return known
+    }
     switch (service, method) {
     case ("ironic", .patch): return [["op": "add", "path": "/extra/x", "value": 1]]
     case ("neutron", .put) where path.hasSuffix("/tags"), ("neutron", .post) where path.hasSuffix("/tags"):

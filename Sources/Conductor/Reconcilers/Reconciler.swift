@@ -60,6 +60,7 @@ extension Conductor {
       reconciler(Self.serversName, .seconds(5)) { try await self.deleteServers() },
       reconciler("sweeper", .seconds(300)) { try await self.sweep() },
       reconciler(Self.exportsName, .seconds(60)) { try await self.keepExports() },
+      reconciler(Self.diskBackupsName, .seconds(30)) { try await self.keepDiskBackups() },
       reconciler("consoles", .seconds(60)) { try await self.keepConsoles() },
     ]
   }

@@ -73,7 +73,9 @@ extension Conductor {
     }
     guard let backups = parts.backups else { return found }
     let kept = try await backups.backups()
-    let known = try await database.read { try VolumeBackupStore.ids(in: $0) }
+    let known = try await database.read {
+      try VolumeBackupStore.ids(in: $0).union(try DiskBackupStore.ids(in: $0))
+    }
     found += kept.filter { !known.contains($0.key) }.sorted { $0.key < $1.key }.map {
       .backup($0.key, project: $0.value)
     }

@@ -9,7 +9,31 @@ extension Conductor {
   public enum ImageSource: Sendable { case localDisk, volume }
 
   public func imageSource(of node: Node) -> ImageSource {
-    (node.instanceInfo["image_source"]?.string ?? "").isEmpty ? .volume : .localDisk
+    // What was brought back from a backup has no image.
+    ["image_source", "disk_backup"].allSatisfy { (node.instanceInfo[$0]?.string ?? "").isEmpty } ? .volume : .localDisk
+  }
+
+  /// - Parameters:
+  ///   - done: what is done to the disk: "captured".
+  ///   - withoutAgent: true where hardware that boots no agent will do.
+  /// - Throws: ``ConductorError`` `.conflict` while a workflow holds the node, or when its disk cannot be read.
+  func requireReadable(_ node: Node, _ done: String, withoutAgent: Bool = false, in session: any Session) throws {
+    try requireFree(node)
+    guard node.provisionState == .active else {
+      throw ConductorError(
+        .conflict, "Node \(node.uuid) is \(node.provisionState.rawValue): only what was deployed (active) is \(done).")
+    }
+    guard withoutAgent || hardwareType(named: node.driver)?.needsAgent != false else {
+      throw ConductorError(.conflict, "Hardware of the kind \(node.driver) boots no agent: its disk cannot be read.")
+    }
+    guard imageSource(of: node) == .localDisk else {
+      throw ConductorError(.conflict, "Node \(node.uuid) boots from a volume: make a snapshot of the volume.")
+    }
+    try requireNetworkBoot(node, in: session)
+  }
+  /// The disk that a deployment would choose.
+  func diskHint(_ node: Node) -> JSONObject? {
+    node.instanceInfo["root_device"]?.object ?? node.properties["root_device"]?.object
   }
 
   /// Starts to make an image of what is on a machine's disk, in the caller's transaction: the image is inserted `queued`, the machine is
@@ -22,15 +46,7 @@ extension Conductor {
   public func capture(
     _ node: inout Node, as image: Image, by requester: Requester, in session: any Session
   ) throws {
-    try requireFree(node)
-    guard node.provisionState == .active else {
-      throw ConductorError(
-        .conflict, "Node \(node.uuid) is \(node.provisionState.rawValue): only what was deployed (active) is captured.")
-    }
-    guard imageSource(of: node) == .localDisk else {
-      throw ConductorError(.conflict, "Node \(node.uuid) boots from a volume: make a snapshot of the volume.")
-    }
-    try requireNetworkBoot(node, in: session)
+    try requireReadable(node, "captured", withoutAgent: true, in: session)
     var image = image
     image.diskFormat = "raw"
     image.containerFormat = "bare"
@@ -43,9 +59,7 @@ extension Conductor {
       "image": .string(image.id), "was_on": .bool(node.powerState != .off), "lease": JSON(node.leaseUUID),
       "most_bytes": .int(parts.images.largestCapture),
     ]
-    if let hint = node.instanceInfo["root_device"]?.object ?? node.properties["root_device"]?.object {
-      params["disk"] = .object(hint)
-    }
+    if let hint = diskHint(node) { params["disk"] = .object(hint) }
     if hardwareType(named: node.driver)?.needsAgent == false {
       guard let source = node.instanceInfo["image_source"]?.string,
         let deployed = try ImageStore.get(imageID(source), in: session), deployed.status == .active

@@ -42,6 +42,7 @@ extension Conductor {
     // One that never had the machine has nothing to give back.
     guard lease.fulfilledAt != nil else { return try endAtOnce(lease, reason, at: now, in: session) }
     try LeaseStore.setEnding(reason, of: lease.uuid, at: now, in: session)
+    try DiskBackupScheduleStore.delete(lease: lease.uuid, in: session)
     if node.leaseUUID == lease.uuid || node.leaseUUID == nil {
       node.lessee = nil
       node.leaseUUID = nil

@@ -98,7 +98,7 @@ extension Conductor {
   }
 
   /// Makes the workflow, the state and the reservation one change.
-  private func begin(
+  func begin(
     _ kind: String, _ event: ProvisionEvent, _ target: String, _ node: inout Node, _ params: JSONObject,
     by requester: Requester,
     in session: any Session
@@ -190,7 +190,7 @@ extension Conductor {
   func requireFree(_ node: Node) throws {
     if node.reservation != nil { throw locked(node) }
   }
-  private func requireNotInMaintenance(_ node: Node) throws {
+  func requireNotInMaintenance(_ node: Node) throws {
     if node.maintenance {
       throw ConductorError(
         .badRequest,
@@ -292,9 +292,7 @@ extension Conductor {
       needed = image.virtualSize ?? image.size
     }
     if let drive = parameters["configdrive"], !drive.isNull { params["config_drive"] = drive }
-    if let hint = node.instanceInfo["root_device"]?.object ?? node.properties["root_device"]?.object {
-      params["disk"] = .object(hint)
-    }
+    if let hint = diskHint(node) { params["disk"] = .object(hint) }
     let disks = try NodeStore.inventory(of: node.uuid, in: session)?["disks"]?.array ?? []
     let largest = disks.compactMap { $0["size_bytes"]?.int }.max()
     if let largest, let needed, needed > largest {

@@ -155,7 +155,7 @@ extension Conductor {
 }
 
 extension Parts {
-  fileprivate func backupStore() throws -> any BackupInterface {
+  func backupStore() throws -> any BackupInterface {
     guard let backups else {
       throw DriverError(.misconfigured, device: .volumes("backups"), detail: "the configuration has no backup store")
     }

@@ -56,10 +56,10 @@ extension Conductor {
 }
 
 extension Parts {
-  private var captures: CaptureFolder { CaptureFolder(path: "\(settings.dataFolder)/captures") }
+  var captures: CaptureFolder { CaptureFolder(path: "\(settings.dataFolder)/captures") }
 
   /// Nothing but its undo, which is the last of all: the machine is its tenant's again, as it was, unless it is nobody's by now.
-  fileprivate func givingBack() -> Step {
+  func givingBack() -> Step {
     Step(
       "give-back",
       undo: { context in
@@ -74,7 +74,7 @@ extension Parts {
   }
 
   /// The machine boots its own system again, if it ran before.
-  fileprivate func goingOn() -> Step {
+  func goingOn() -> Step {
     Step(
       "resume",
       run: { context in
@@ -82,7 +82,7 @@ extension Parts {
         return .done
       })
   }
-  private func resume(_ context: StepContext) async throws {
+  func resume(_ context: StepContext) async throws {
     let driver = try await driver(of: context.subject)
     try await driver.power.ensurePower(.off, graceful: false, patience: settings.powerPatience)
     try await driver.management.ensureBootOverride(BootOverride(.disk, persistent: true))
@@ -126,7 +126,7 @@ extension Parts {
   }
 
   /// What was read is not needed any more. A step of its own: the one before may be run again.
-  fileprivate func clearingUp() -> Step {
+  func clearingUp() -> Step {
     Step(
       "clear-up",
       run: { context in

@@ -9,22 +9,22 @@ import Wire
 public final class BackupPieces: BackupInterface, Sendable {
   public static let pieceLength = 1 << 20
   static let device = DriverError.Device.volumes("backups")
-  private let objects: any BackupObjects
+  let objects: any BackupObjects
   /// One at a time of a project: a removal must not take a piece that another backup is about to name.
-  private let turns = Turns()
+  let turns = Turns()
 
   /// - Parameter folder: made when it is not there; best on another disk than the volumes'.
   public init(folder: String) throws { objects = try FolderObjects(folder) }
   public init(bucket: S3Bucket) { objects = bucket }
 
-  private static func checked(_ words: String...) throws {
+  static func checked(_ words: String...) throws {
     for word in words
     where word.isEmpty || !word.utf8.allSatisfy({ ($0 >= 48 && $0 <= 57) || ($0 >= 97 && $0 <= 122) || $0 == 0x2d }) {
       throw DriverError(.refused, device: device, detail: "\"\(word)\" is not an identifier")
     }
   }
   private func list(_ backup: String, _ project: String) -> String { "\(project)/\(backup).json" }
-  private func piece(_ hash: some StringProtocol, _ project: String) -> String {
+  func piece(_ hash: some StringProtocol, _ project: String) -> String {
     "\(project)/pieces/\(hash.prefix(2))/\(hash)"
   }
 
@@ -91,7 +91,8 @@ public final class BackupPieces: BackupInterface, Sendable {
     try Self.checked(backup, project)
     try await turns.take(project) {
       try await objects.remove(list(backup, project))
-      var needed: Set<String> = []
+      try await removeMaps(of: backup, project)
+      var needed = try await blocksNeeded(in: project)
       for other in try await objects.names("\(project)/", deep: false) where other.hasSuffix(".json") {
         let id = String(other.dropFirst(project.utf8.count + 1).dropLast(5))
         needed.formUnion(try await pieces(id, project)?.hashes ?? [])
@@ -106,8 +107,10 @@ public final class BackupPieces: BackupInterface, Sendable {
   public func backups() async throws -> [String: String] {
     var found: [String: String] = [:]
     for project in try await objects.names("", deep: false) where project.hasSuffix("/") {
-      for name in try await objects.names(project, deep: false) where name.hasSuffix(".json") {
-        found[String(name.dropFirst(project.utf8.count).dropLast(5))] = String(project.dropLast())
+      for name in try await objects.names(project, deep: false) {
+        let parts = name.dropFirst(project.utf8.count).split(separator: ".")
+        guard parts.count == 2, ["json", "map", "part"].contains(parts[1]) else { continue }
+        found[String(parts[0])] = String(project.dropLast())
       }
     }
     return found

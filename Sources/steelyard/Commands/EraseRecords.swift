@@ -81,17 +81,13 @@ struct EraseRecordCommand: AsyncParsableCommand {
   /// What the lease API answers.
   fileprivate static func ask(_ path: String) async throws -> JSON {
     let client = try await CloudClient.login()
-    let answer: CloudClient.Answer
-    do {
-      let url = try client.endpoint("lease")
-      answer = try await client.send("GET", (url.hasSuffix("/v1") ? url : url + "/v1") + path)
-    } catch {
+    let answer: JSON
+    do { answer = try await client.lease("GET", path) } catch {
       await client.close()
       throw error
     }
     await client.close()
-    guard answer.status == 200 else { throw Failure(answer.json["faultstring"]?.string ?? answer.fault) }
-    return answer.json
+    return answer
   }
 
   /// A record for people.
