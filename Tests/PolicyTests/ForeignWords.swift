@@ -6,7 +6,7 @@ enum ForeignWords {
     "portgroup", "connector", "target", "rbac_policy", "subnetpool", "address_scope", "trunk", "parent", "subport",
     "router", "floatingip", "forwarding", "security_group", "security_group_rule", "volume", "snapshot", "attached",
     "attachment", "transfer", "backup", "staged", "filled", "task",
-    "server", "server_group", "flavor", "machine", "erase_record",
+    "server", "server_group", "flavor", "machine", "erase_record", "disk_backup", "disk_backup_schedule",
   ]
   private static let words =
     kinds.flatMap { [MatrixSite.uuid("\($0)-elsewhere"), MatrixSite.id("\($0)-elsewhere")] } + ["-elsewhere"]
