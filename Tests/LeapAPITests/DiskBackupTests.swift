@@ -299,4 +299,32 @@ import Workflows
       #expect(try await site.call(.get, "/v1/disk-backup-schedules/\(schedule)", as: token).status == 404)
     }
   }
+
+  @Test func anOwnersScheduleRestsWhileTheMachineIsLeasedAndEndsWithTheOwnership() async throws {
+    let site = try await LeaseSite()
+    let node = try await machine(site)
+    try await site.change(node) { node in
+      node.lessee = nil
+      node.leaseUUID = nil
+    }
+    let token = site.token("owners")
+    let answer = try await site.call(
+      .post, "/v1/disk-backup-schedules", ["node": "n1", "every_hours": 1, "at": "2026-11-21T09:00:00"], as: token)
+    #expect(answer.status == 201 && answer.body["keep"] == 7, "\(answer.shown)")
+    try await site.change(node) { $0.lessee = "alpha" }
+    site.clock.advance(by: .seconds(3600))
+    try await site.conductor.keepDiskBackups()
+    let resting = try await site.call(.get, "/v1/disk-backup-schedules/\(answer.uuid)", as: token).body
+    #expect(resting["next_at"] == "2026-11-21T10:00:00Z", "\(resting)")
+
+    try await site.change(node) { node in
+      node.lessee = nil
+      node.owner = "beta"
+    }
+    site.clock.advance(by: .seconds(3600))
+    try await site.conductor.keepDiskBackups()
+    #expect(try await site.call(.get, "/v1/disk-backup-schedules/\(answer.uuid)", as: token).status == 404)
+    #expect(try await site.node(node).reservation == nil)
+    #expect(try await site.database.read { try DiskBackupStore.ids(in: $0) }.isEmpty, "another's disk was copied")
+  }
 }

@@ -23,10 +23,13 @@ extension Conductor {
     do {
       try await database.write { session in
         guard var schedule = try DiskBackupScheduleStore.get(uuid, in: session), schedule.nextAt <= now else { return }
-        guard var node = try NodeStore.get(schedule.nodeUUID, in: session), DiskBackupPolicy.holds(schedule, node)
+        let machine = try NodeStore.get(schedule.nodeUUID, in: session)
+        guard var node = machine, DiskBackupPolicy.holds(schedule, node), try self.isTheirs(schedule, node, in: session)
         else {
-          // Another's lease of an owner's machine: the owner's copies go on after it.
-          if schedule.leaseUUID != nil { return try DiskBackupScheduleStore.delete(uuid, in: session) }
+          guard let machine, try self.isTheirs(schedule, machine, in: session) else {
+            return try DiskBackupScheduleStore.delete(uuid, in: session)
+          }
+          // Somebody else has the machine for a time, by a lease or a sub-lease: the copies go on after it.
           schedule.nextAt = schedule.time(after: now)
           return try DiskBackupScheduleStore.update(schedule, in: session)
         }
@@ -48,6 +51,14 @@ extension Conductor {
         try DiskBackupScheduleStore.update(schedule, in: session)
       }
     }
+  }
+
+  /// Whether the machine can be theirs again: their lease goes on, or they own it.
+  private func isTheirs(_ schedule: DiskBackupSchedule, _ node: Node, in session: any Session) throws -> Bool {
+    guard let lease = schedule.leaseUUID else {
+      return node.owner == nil || node.owner == schedule.projectID || node.lessee == schedule.projectID
+    }
+    return try node.leaseUUID == lease || LeaseStore.get(lease, in: session)?.status.isLive == true
   }
 
   /// Deletes what a schedule keeps no more: whole copies beyond its number, and failed ones that a later whole one has followed.
