@@ -11,7 +11,7 @@ extension Configuration {
     var driver: String
     /// On this machine, of the volumes ("local") or of what is noted about them ("rbd"); absent for one in `volumes.folder`.
     var folder: String?
-    /// Own portals make a `tgtd` of its own, which a cluster that does not answer may hold up without the others.
+    /// Own portals make `tgtd`s of its own, which a cluster that does not answer may hold up without the others.
     var portals: [String]?
     /// Of the Ceph cluster.
     var pool: String?
@@ -49,7 +49,7 @@ extension Configuration {
 
   /// - Parameter targets: of the backends that have no portals of their own.
   /// - Throws: ``Failure`` or ``DriverError`` `.misconfigured`.
-  func volumeBackends(_ entries: [VolumeBackend], in folder: String, _ targets: TargetDaemon) throws -> [String:
+  func volumeBackends(_ entries: [VolumeBackend], in folder: String, _ targets: TargetPaths) throws -> [String:
     any VolumeInterface]
   {
     guard !entries.isEmpty else {
@@ -73,7 +73,9 @@ extension Configuration {
         else {
           throw refuse("a portal is another backend's: give it addresses or ports of its own, or leave `portals` out")
         }
-        targets = try TargetDaemon(.init(folder: "\(own)/targets", namespace: portalNamespace, portals: portals))
+        targets = try TargetPaths(
+          .init(folder: "\(own)/targets", namespace: portalNamespace, portals: portals),
+          sharesDaemon: entry.driver == "rbd")
       }
       guard places.insert("folder \(own)").inserted else { throw refuse("the folder \(own) is another backend's") }
       if access(folder, F_OK) != 0 { _ = mkdir(folder, 0o700) }

@@ -81,8 +81,9 @@ extension Configuration {
     guard volumes.enabled else { return [:] }
     let folder = volumes.folder ?? "\(data)/volumes"
     do {
-      let targets = try TargetDaemon(
-        .init(folder: "\(folder)/targets", namespace: portalNamespace, portals: commonPortals))
+      let targets = try TargetPaths(
+        .init(folder: "\(folder)/targets", namespace: portalNamespace, portals: commonPortals),
+        sharesDaemon: volumes.backends?.contains { $0.driver == "rbd" && $0.portals == nil } ?? false)
       guard let backends = volumes.backends else {
         return ["local": try LocalVolumes(folder: folder, targets: targets)]
       }

@@ -146,7 +146,7 @@ import Testing
       #expect(after.process != before.process)
 
       // The targets' daemon: all come back, and the volumes' daemons have stayed.
-      let tgtd = try ControlSocket(bench.targets.control.socketPath, limit: .seconds(1)).peer
+      let tgtd = try ControlSocket(bench.targets.daemons[0].control.socketPath, limit: .seconds(1)).peer
       kill(tgtd, SIGKILL)
       let start = ContinuousClock.now
       for export in exports { _ = try await volumes.ensureExport(export) }
@@ -293,9 +293,9 @@ import Testing
       for folder in ["relative", long, "\(bench.folder)/a,b", "\(bench.folder)/a b", "/proc/none"] {
         #expect(await refusal { _ = try LocalVolumes(folder: folder, targets: bench.targets) } == .misconfigured)
       }
-      for portals in [[], ["host"], ["10.0.0.1:3260,portal=0.0.0.0:3260"]] {
+      for portals in [[], ["host"], ["10.0.0.1:3260,portal=0.0.0.0:3260"], ["10.0.0.1:3260", "10.0.0.1:3260"]] {
         #expect(
-          await refusal { _ = try TargetDaemon(.init(folder: bench.folder, portals: portals)) } == .misconfigured)
+          await refusal { _ = try TargetPaths(.init(folder: bench.folder, portals: portals)) } == .misconfigured)
       }
       // An address that is not this machine's.
       let nowhere = try TargetDaemon(

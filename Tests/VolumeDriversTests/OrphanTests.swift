@@ -19,7 +19,7 @@ import Testing
       let exports = [base, clone].map { bench.export(newID(), $0) }
       for export in exports { _ = try await volumes.ensureExport(export) }
       let half = newID()
-      try await bench.targets.call(
+      try await bench.targets.daemons[0].call(
         .init(mode: .target, operation: .new, target: 77, parameters: "targetname=\(TargetDaemon.name(half))"))
       // A layer to which no link leads: a clone that was cut short.
       try await runChecked(
@@ -40,7 +40,7 @@ import Testing
       #expect(try await volumes.inventory() == VolumeInventory())
       #expect(fileNames(in: "\(bench.folder)/v/layers").isEmpty)
       #expect(fileNames(in: "\(bench.folder)/v/disks").isEmpty)
-      #expect(try await bench.targets.table().targets.isEmpty)
+      #expect(try await bench.targets.daemons[0].table().targets.isEmpty)
     }
   }
 }

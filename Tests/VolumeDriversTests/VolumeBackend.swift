@@ -28,7 +28,7 @@ enum VolumeBackend: String, CaseIterable, Sendable, CustomTestStringConvertible 
     case .rbd:
       let cluster = try #require(CephCluster.current)
       let pool = try await cluster.makePool()
-      try await VolumeBench.with(in: cluster.namespace) { bench in
+      try await VolumeBench.with(in: cluster.namespace, sharesDaemon: true) { bench in
         let volumes = try RBDVolumes(
           .init(
             pool: pool, configuration: cluster.configuration, folder: "\(bench.folder)/r", namespace: cluster.namespace

@@ -7,29 +7,32 @@ import Testing
 
 @testable import VolumeDrivers
 
-/// A network namespace with two portals, a real tgtd in it, a folder, and initiators that log in from there.
+/// A network namespace with two portals, a real tgtd at each, a folder, and initiators that log in from there.
 final class VolumeBench: Sendable {
   let folder: String
   let namespace: String
-  let targets: TargetDaemon
+  let targets: TargetPaths
   static let portals = ["10.79.0.1:3260", "10.79.1.1:3260"]
   private static let count = Mutex(0)
 
-  private init(folder: String, namespace: String?) throws {
+  private init(folder: String, namespace: String?, sharesDaemon: Bool) throws {
     self.folder = folder
     let number = Self.count.withLock { count in
       count += 1
       return count
     }
     self.namespace = namespace ?? "vvol\(getpid())-\(number)"
-    targets = try TargetDaemon(.init(folder: "\(folder)/t", namespace: self.namespace, portals: Self.portals))
+    targets = try TargetPaths(
+      .init(folder: "\(folder)/t", namespace: self.namespace, portals: Self.portals), sharesDaemon: sharesDaemon)
   }
 
   /// Gives a bench to `body`, takes everything away again, and looks that nothing is left.
   /// - Parameter namespace: one that is there and stays; nil makes one.
-  static func with(in namespace: String? = nil, _ body: (VolumeBench) async throws -> Void) async throws {
+  static func with(
+    in namespace: String? = nil, sharesDaemon: Bool = false, _ body: (VolumeBench) async throws -> Void
+  ) async throws {
     try await withFolder("vol") { folder in
-      let bench = try VolumeBench(folder: folder, namespace: namespace)
+      let bench = try VolumeBench(folder: folder, namespace: namespace, sharesDaemon: sharesDaemon)
       if namespace == nil { try await runChecked("ip", ["netns", "add", bench.namespace]) }
       do {
         try await runChecked("ip", ["-n", bench.namespace, "link", "set", "lo", "up"])

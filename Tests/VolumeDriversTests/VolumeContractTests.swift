@@ -234,9 +234,9 @@ import Testing
       #expect(try await machine.holds(1, "127M 1M"))
       try await machine.write(2, "1000M 1M")
       // Left offline by a server that was killed meanwhile.
-      let table = try #require(try await bench.targets.tableIfRunning())
+      let table = try #require(try await bench.targets.daemons[0].tableIfRunning())
       let target = try #require(table.targets.first)
-      try await bench.targets.call(
+      try await bench.targets.daemons[0].call(
         .init(mode: .target, operation: .update, target: target.number, parameters: "state=offline"))
       #expect(try await !machine.canLogIn())
       _ = try await volumes.ensureExport(export)
@@ -337,7 +337,7 @@ import Testing
       _ = try await volumes.ensureReading(.snapshot(snapshot, of: volume), reader: "r")
       // A target that no volume of ours is behind.
       let planted = newID()
-      _ = try await bench.targets.call(
+      _ = try await bench.targets.daemons[0].call(
         .init(mode: .target, operation: .new, target: 77, parameters: "targetname=iqn.2026-11.org.steelyard:\(planted)")
       )
 

@@ -110,7 +110,7 @@ extension LocalVolumes {
       let targets = try await targets.attachments(where: isOurs)
       return try await onDisk { files in
         VolumeInventory(
-          volumes: Set(files.volumes), snapshots: files.snapshots, exports: Set(used.attachments + targets),
+          volumes: Set(files.volumes), snapshots: files.snapshots, exports: targets.union(used.attachments),
           readings: Set(used.readers))
       }
     }

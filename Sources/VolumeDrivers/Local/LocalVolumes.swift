@@ -16,7 +16,7 @@ public final class LocalVolumes: VolumeInterface, Sendable {
   let folder: String
   let files: LayerFiles
   let uses: VolumeUses
-  let targets: TargetDaemon
+  let targets: TargetPaths
   let turns = Turns()
   let device: DriverError.Device
   /// Called after each effect with its name, so that tests can end a verb there.
@@ -26,11 +26,11 @@ public final class LocalVolumes: VolumeInterface, Sendable {
   ///   - name: the backend's, as errors call it.
   ///   - folder: for this backend alone, on the disk that keeps the volumes; made when it is not there.
   /// - Throws: ``DriverError`` `.misconfigured`.
-  public convenience init(name: String = "local", folder: String, targets: TargetDaemon) throws {
+  public convenience init(name: String = "local", folder: String, targets: TargetPaths) throws {
     try self.init(name: name, folder: folder, targets: targets, afterEffect: { _ in })
   }
   init(
-    name: String = "local", folder: String, targets: TargetDaemon,
+    name: String = "local", folder: String, targets: TargetPaths,
     afterEffect: @escaping @Sendable (String) throws -> Void
   ) throws {
     device = .volumes(name)

@@ -146,7 +146,7 @@ extension RBDVolumes {
     try await verb {
       let used = try await uses.all()
       let targets = try await targets.attachments(where: isOurs)
-      var inventory = VolumeInventory(exports: Set(used.attachments + targets), readings: Set(used.readers))
+      var inventory = VolumeInventory(exports: targets.union(used.attachments), readings: Set(used.readers))
       let listing = try await rbd("ls", "--long", "--format", "json", settings.pool, timeout: .seconds(600))
       for entry in (try? JSON.parse(listing.output))?.array ?? [] {
         guard let image = entry["image"]?.string, image.hasPrefix("volume-") else { continue }

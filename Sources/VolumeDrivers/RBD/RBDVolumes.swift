@@ -34,13 +34,13 @@ public final class RBDVolumes: VolumeInterface, Sendable {
     }
   }
   let settings: Settings
-  let targets: TargetDaemon
+  let targets: TargetPaths
   let uses: VolumeUses
   let turns = Turns()
   let device: DriverError.Device
 
   /// - Throws: ``DriverError`` `.misconfigured`.
-  public init(_ settings: Settings, targets: TargetDaemon) throws {
+  public init(_ settings: Settings, targets: TargetPaths) throws {
     self.settings = settings
     self.targets = targets
     device = .volumes(settings.name)

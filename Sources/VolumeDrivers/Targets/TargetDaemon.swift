@@ -3,7 +3,7 @@ import Glibc
 import Processes
 import Synchronization
 
-/// The site's iSCSI targets: one `tgtd`, started when it is needed, which outlives this server.
+/// The iSCSI targets of one `tgtd`, which is started when it is needed and outlives this server. ``TargetPaths`` has all of a site's.
 ///
 /// One target for each attachment, with an access list of initiators' names and a CHAP account of its own. The access list is
 /// written last and emptied first: a target that is half made, or half removed, lets nobody in.
@@ -13,7 +13,7 @@ public struct TargetDaemon: Sendable {
     public var folder: String
     /// Network namespace of the portals; nil is the server's own.
     public var namespace: String?
-    /// Where initiators come to: "10.79.0.1:3260". Two for two paths.
+    /// Where initiators come to: "10.79.0.1:3260".
     public var portals: [String]
     public init(folder: String, namespace: String? = nil, portals: [String]) {
       self.folder = folder
@@ -72,31 +72,32 @@ public struct TargetDaemon: Sendable {
   }
 
   static func name(_ attachment: String) -> String { prefix + attachment }
-  public func access(_ attachment: String) -> VolumeAccess {
-    VolumeAccess(target: Self.name(attachment), portals: settings.portals, lun: Self.unit)
-  }
 
   // MARK: Targets
 
   /// Brings the target about; the same again changes nothing, and a part is made whole.
-  func ensure(_ export: VolumeExport, _ unit: Unit) async throws {
+  /// - Parameter number: what tgt shall call it: the number that it has at another portal. Nil for one of the attachment's own.
+  /// - Returns: the number.
+  @discardableResult
+  func ensure(_ export: VolumeExport, _ unit: Unit, number: Int32? = nil) async throws -> Int32 {
     making.add(export.attachment)
     defer { making.remove(export.attachment) }
-    try await reporting(Self.device, daemon: "tgtd") { try await makeWhole(export, unit) }
+    return try await reporting(Self.device, daemon: "tgtd") { try await makeWhole(export, unit, number) }
   }
-  private func makeWhole(_ export: VolumeExport, _ unit: Unit) async throws {
+  private func makeWhole(_ export: VolumeExport, _ unit: Unit, _ wanted: Int32?) async throws -> Int32 {
     try await start()
     let name = Self.name(export.attachment)
     let table = try await table()
     if let found = table.target(named: name) {
-      if Self.differences(found, export, unit).isEmpty { return }
+      if Self.differences(found, export, unit).isEmpty { return found.number }
       // Only what is behind it is another: sessions are cut and find the new one when they come back.
       var same = found
       same.units[Self.unit] = Self.shown(unit)
       same.isReady = true
       if Self.differences(same, export, unit).isEmpty, found.units[Self.unit]?.isReadOnly == unit.isReadOnly {
         try await renew(unit, of: found)
-        return try await verify(export, unit)
+        try await verify(export, unit)
+        return found.number
       }
       try await takeAway(export.attachment)
     }
@@ -104,7 +105,7 @@ public struct TargetDaemon: Sendable {
       throw DriverError(
         .refused, device: Self.device, detail: "the CHAP user \(export.userName) belongs to \(other.name) already")
     }
-    let number = try await make(name)
+    let number = try await make(name, wanted)
     try await makeAccount(export)
     try await call(.init(mode: .account, operation: .bind, target: number, parameters: "user=\(export.userName)"))
     try await make(unit, of: number)
@@ -113,7 +114,10 @@ public struct TargetDaemon: Sendable {
         .init(mode: .target, operation: .bind, target: number, parameters: "initiator-name=\(initiator)"))
     }
     try await verify(export, unit)
+    return number
   }
+  /// The number of the target that an attachment has here, if any.
+  func number(of attachment: String) async throws -> Int32? { try await existing(attachment)?.number }
 
   /// What is behind a target that may be there has changed: another size, another file.
   func update(_ unit: Unit, of attachment: String) async throws {
@@ -164,10 +168,10 @@ public struct TargetDaemon: Sendable {
 
   // MARK: Steps
 
-  /// The number is the attachment's own as long as no other has it: initiators of old derive a disk's identity from it.
-  private func make(_ name: String) async throws -> Int32 {
+  /// The number is the attachment's own as long as no other has it: it is part of the disk's identity (in tgt's NAA designator).
+  private func make(_ name: String, _ wanted: Int32?) async throws -> Int32 {
     let digits = name.dropFirst(Self.prefix.count).filter(\.isHexDigit).prefix(7)
-    let first = max(Int32(digits, radix: 16) ?? 0, 1)
+    let first = wanted ?? max(Int32(digits, radix: 16) ?? 0, 1)
     for number in first..<first + 1000 {
       do {
         try await call(.init(mode: .target, operation: .new, target: number, parameters: "targetname=\(name)"))

@@ -49,6 +49,10 @@ extension TargetDaemon {
         guard line.hasPrefix("Portal: "), let comma = line.lastIndex(of: ",") else { return nil }
         return String(line[..<comma].dropFirst(8))
       })
+    // First, so that another daemon can have them: portals may have changed places in the configuration.
+    for portal in found.subtracting(settings.portals) {
+      try await call(.init(mode: .portal, operation: .delete, parameters: "portal=\(portal)"))
+    }
     for portal in settings.portals where !found.contains(portal) {
       do {
         try await call(.init(mode: .portal, operation: .new, parameters: "portal=\(portal)"))
@@ -57,9 +61,6 @@ extension TargetDaemon {
           .misconfigured, device: Self.device,
           detail: "tgtd cannot listen at \(portal): \(error). Is it an address of this machine?")
       }
-    }
-    for portal in found.subtracting(settings.portals) {
-      try await call(.init(mode: .portal, operation: .delete, parameters: "portal=\(portal)"))
     }
   }
 
