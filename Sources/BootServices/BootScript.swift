@@ -9,7 +9,7 @@ public enum BootScript: Sendable, Equatable {
   /// Runs the agent with its one-time token.
   case agent(server: BootServer, token: String, mac: MACAddress)
   /// Boots the volume, with the machine's own name and secret. The drive stays after the script, for the system's iSCSI
-  /// initiator (iBFT). One portal after the other is tried.
+  /// initiator (iBFT). All portals are opened beside each other; one that answers is enough.
   case volume(VolumeDisk)
   /// Goes on with the next boot device, which is the local disk.
   ///
@@ -33,16 +33,16 @@ public enum BootScript: Sendable, Equatable {
 
         """
     case .volume(let disk):
-      let tries = disk.portals.map {
-        "sanboot --keep --drive 0x80 iscsi:\($0.host)::\($0.port):\(String(disk.lun, radix: 16)):\(disk.target)"
-      }.joined(separator: " || ")
+      let paths = disk.portals.map {
+        "iscsi:\($0.host)::\($0.port):\(String(disk.lun, radix: 16)):\(disk.target)"
+      }.joined(separator: " ")
       return """
         #!ipxe
         set initiator-iqn \(disk.initiator)
         set username \(disk.userName)
         set password \(disk.password)
         set keep-san 1
-        \(tries) || exit 1
+        sanboot --keep --drive 0x80 \(paths) || exit 1
 
         """
     case .localDisk:

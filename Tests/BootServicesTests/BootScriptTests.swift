@@ -24,6 +24,22 @@ import Testing
 
         """)
     #expect(BootScript.localDisk.text == "#!ipxe\nexit 1\n")
+    let disk = try #require(
+      VolumeDisk(
+        initiator: "iqn.2026-11.org.example:m1", userName: "u1", password: "secret-of-u1",
+        target: "iqn.2026-11.org.steelyard:a", portals: ["172.30.0.1:3260", "172.30.0.2:3261"], lun: 1))
+    // Every portal in one command: iPXE opens them beside each other, and boots with those that answer.
+    #expect(
+      BootScript.volume(disk).text == """
+        #!ipxe
+        set initiator-iqn iqn.2026-11.org.example:m1
+        set username u1
+        set password secret-of-u1
+        set keep-san 1
+        sanboot --keep --drive 0x80 iscsi:172.30.0.1::3260:1:iqn.2026-11.org.steelyard:a \
+        iscsi:172.30.0.2::3261:1:iqn.2026-11.org.steelyard:a || exit 1
+
+        """)
   }
 
   @Test func aTokenThatIsNoneNeverGetsIntoAScript() throws {
