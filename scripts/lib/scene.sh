@@ -1,5 +1,6 @@
 # scene.sh   sourced by scripts/demo and scripts/story: a lab, a site on it, and a server
 # SCENE_LAB   more words for `steelyard lab up`;  SCENE_CEPH=1   a small Ceph cluster has the volumes
+# SCENE_PORTALS=1   the volumes have two portals, with an address each
 #
 # scene_up FOLDER NAMESPACE PORT MACHINES ROOM [MEMORY]   everything up to a server that answers; MEMORY of each machine in MiB
 # scene_down FOLDER NAMESPACE               everything gone
@@ -66,9 +67,12 @@ scene_up() { # FOLDER NAMESPACE PORT MACHINES ROOM [MEMORY]
   # In the lab's namespace, where tgtd opens the cluster's images.
   [ -z "${SCENE_CEPH:-}" ] || { ip -n "$namespace" link set lo up &&
     slowly "$folder/ceph.log" nsenter --net="/run/netns/$namespace" scripts/lib/ceph-mini up "$folder/ceph"; } || return 1
-  python3 - "$folder" "$port" "$cache/ramdisk" "${SCENE_CEPH:-}" <<'CONFIGURATION'
+  if [ -n "${SCENE_PORTALS:-}" ]; then
+    ip -n "$namespace" addr add 10.77.0.20/24 dev prov && ip -n "$namespace" addr add 10.77.0.21/24 dev prov || return 1
+  fi
+  python3 - "$folder" "$port" "$cache/ramdisk" "${SCENE_CEPH:-}" "${SCENE_PORTALS:-}" <<'CONFIGURATION'
 import json, sys
-folder, port, ramdisk, ceph = sys.argv[1:5]
+folder, port, ramdisk, ceph, portals = sys.argv[1:6]
 lab = json.load(open(folder + '/lab/lab.json'))
 site = {
     'listen': {'address': '127.0.0.1', 'port': int(port)},
@@ -87,6 +91,8 @@ if 'ovn' in lab:
 if ceph:
     site['volumes'] = {'backends': [{'name': 'ceph', 'driver': 'rbd', 'pool': 'rbd', 'ceph_configuration': folder + '/ceph/ceph.conf'},
                                     {'name': 'local', 'driver': 'local'}]}
+if portals:
+    site['volumes'] = {'portals': ['10.77.0.20:3260', '10.77.0.21:3260'], 'namespace': lab['namespace']}
 json.dump(site, open(folder + '/site.json', 'w'), indent=1)
 CONFIGURATION
   "$products/steelyard" init --data "$folder/site" --configuration "$folder/site.json" || return 1
@@ -109,7 +115,7 @@ serve() { # FOLDER PORT
 
 scene_values() { # FOLDER: the names that docs/usage.md uses, as JSON; makes the clouds.yaml of all roles
   python3 - "$1" "$(pwd)/$products/steelyard" "$(cat "$cache/clients")/bin" <<'VALUES'
-import json, secrets, sys
+import json, os, secrets, subprocess, sys
 folder, program, clients = sys.argv[1:4]
 lab = json.load(open(folder + '/lab/lab.json'))
 values = {'steelyard': program, 'clients': clients, 'lab': folder + '/lab', 'namespace': lab['namespace'], 'folder': folder, 'clouds': folder + '/clouds.yaml',
@@ -121,8 +127,19 @@ for machine in lab['machines']:
     for key in ('name', 'address', 'username', 'password', 'driver', 'url', 'fingerprint', 'index'):
         if machine.get(key) is not None:
             values['%s.%s' % (name, key)] = machine[key]
-    values[name + '.mac'] = machine['ports'][0]['mac']
-    values[name + '.port'] = machine['ports'][0]['port']
+    for number, port in enumerate(machine['ports'], 1):
+        suffix = '' if number == 1 else str(number)
+        values[name + '.mac' + suffix], values[name + '.port' + suffix] = port['mac'], port['port']
+site = json.load(open(folder + '/site.json'))
+for number, portal in enumerate(site.get('volumes', {}).get('portals', []), 1):
+    values['portal_%d' % number] = portal
+    values['portal_%d.address' % number] = portal.split(':')[0]
+# Of the first machine, as another host of its tenant's network logs in there.
+values['key'] = folder + '/key'
+if not os.path.exists(values['key']):
+    subprocess.run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', 'alice', '-f', values['key']], check=True)
+values['guest'] = ('lab/vlan-host %(lab)s 200 run ssh -i %(key)s -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null '
+                   '-o LogLevel=ERROR -o ConnectTimeout=60 root@10.20.1.11' % values)
 text = open(folder + '/site/clouds.yaml').read()
 url = text.split('auth_url: ')[1].split()[0]
 admin = text.split('password: ')[1].split()[0]

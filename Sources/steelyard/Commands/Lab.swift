@@ -32,7 +32,8 @@ struct LabCommand: AsyncParsableCommand {
     )
     @OptionGroup var options: LabOptions
     @Option(
-      help: "Machines: FIRMWARE/CONTROLLER/DISK, separated by commas. (default: \(Self.machines), or those that it has)"
+      help:
+        "Machines: FIRMWARE/CONTROLLER/DISK, or FIRMWARE/CONTROLLER/DISK/NICS, separated by commas. (default: \(Self.machines), or those that it has)"
     )
     var machines: String?
     @Option(help: "0 to 250: labs on one host at the same time need different ones. (default: 0)") var room: Int?
@@ -65,12 +66,15 @@ struct LabCommand: AsyncParsableCommand {
       guard texts.count < 100 else { throw ValidationError("a lab has at most 99 machines") }
       return try texts.enumerated().map { index, text in
         let parts = text.split(separator: "/").map { String($0) }
-        guard parts.count == 3, let firmware = LabMachine.Firmware(rawValue: parts[0]),
+        guard (3...4).contains(parts.count), let firmware = LabMachine.Firmware(rawValue: parts[0]),
           let controller = LabMachine.Controller(rawValue: parts[1]), let kind = LabMachine.Disk(rawValue: parts[2])
         else { throw ValidationError("'\(text)' is not bios|uefi/ipmi|redfish/virtio|nvme") }
+        guard let nics = parts.count == 4 ? Int(parts[3]) : 1, (1...8).contains(nics) else {
+          throw ValidationError("'\(text)': a machine has 1 to 8 NICs")
+        }
         return LabMachine(
           index: index + 1, room: room ?? 0, firmware: firmware, controller: controller, disk: kind,
-          memory: memory ?? 384, diskGibibytes: disk ?? 2)
+          memory: memory ?? 384, diskGibibytes: disk ?? 2, nics: nics)
       }
     }
   }
