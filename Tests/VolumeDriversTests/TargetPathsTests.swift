@@ -1,3 +1,4 @@
+import DriverInterfaces
 import Glibc
 import Processes
 import Testing
@@ -87,7 +88,9 @@ import Testing
       kill(hung, SIGSTOP)
       defer { kill(hung, SIGCONT) }
 
-      #expect(await refusal { try await volumes.removeExport(export.attachment) } == .unreachable)
+      let error = await #expect(throws: DriverError.self) { try await volumes.removeExport(export.attachment) }
+      #expect(error?.code == .unreachable)
+      #expect(error?.detail.contains(VolumeBench.portals[0]) ?? false)
 
       #expect(try await !bench.initiator(export, portal: 1).canLogIn())
       #expect(try await bench.targets.daemons[1].tableIfRunning()?.targets == [])

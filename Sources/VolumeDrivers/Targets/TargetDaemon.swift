@@ -72,6 +72,8 @@ public struct TargetDaemon: Sendable {
   }
 
   static func name(_ attachment: String) -> String { prefix + attachment }
+  /// As an operator knows it.
+  var words: String { "tgtd at \(settings.portals.joined(separator: ", "))" }
 
   // MARK: Targets
 
@@ -82,7 +84,7 @@ public struct TargetDaemon: Sendable {
   func ensure(_ export: VolumeExport, _ unit: Unit, number: Int32? = nil) async throws -> Int32 {
     making.add(export.attachment)
     defer { making.remove(export.attachment) }
-    return try await reporting(Self.device, daemon: "tgtd") { try await makeWhole(export, unit, number) }
+    return try await reporting(Self.device, daemon: words) { try await makeWhole(export, unit, number) }
   }
   private func makeWhole(_ export: VolumeExport, _ unit: Unit, _ wanted: Int32?) async throws -> Int32 {
     try await start()
@@ -121,7 +123,7 @@ public struct TargetDaemon: Sendable {
 
   /// What is behind a target that may be there has changed: another size, another file.
   func update(_ unit: Unit, of attachment: String) async throws {
-    try await reporting(Self.device, daemon: "tgtd") {
+    try await reporting(Self.device, daemon: words) {
       guard let found = try await existing(attachment), let present = found.units[Self.unit] else { return }
       var unit = unit
       unit.isReadOnly = present.isReadOnly
@@ -135,7 +137,7 @@ public struct TargetDaemon: Sendable {
 
   /// Cuts its sessions and removes the target. Not there: nothing is done.
   func remove(_ attachment: String) async throws {
-    try await reporting(Self.device, daemon: "tgtd") { try await takeAway(attachment) }
+    try await reporting(Self.device, daemon: words) { try await takeAway(attachment) }
   }
   private func takeAway(_ attachment: String) async throws {
     guard let found = try await existing(attachment) else { return }
@@ -157,7 +159,7 @@ public struct TargetDaemon: Sendable {
   /// Attachments that have a target whose unit is one of the caller's, or a target that was left half made.
   func attachments(where isOurs: (TargetTable.Unit) -> Bool) async throws -> [String] {
     let making = making.all
-    let table = try await reporting(Self.device, daemon: "tgtd") { try await tableIfRunning() }
+    let table = try await reporting(Self.device, daemon: words) { try await tableIfRunning() }
     return (table?.targets ?? []).compactMap { target in
       guard target.name.hasPrefix(Self.prefix) else { return nil }
       let attachment = String(target.name.dropFirst(Self.prefix.count))

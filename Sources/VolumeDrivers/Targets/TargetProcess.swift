@@ -72,7 +72,7 @@ extension TargetDaemon {
   /// Removes a backend's targets, and ends the daemon when no other backend has one. For the end of the whole site, not of this
   /// server.
   func stop(where isOurs: (TargetTable.Unit) -> Bool = { _ in true }) async throws {
-    try await turns.take("daemon") { try await reporting(Self.device, daemon: "tgtd") { try await end(isOurs) } }
+    try await turns.take("daemon") { try await reporting(Self.device, daemon: words) { try await end(isOurs) } }
   }
   private func end(_ isOurs: (TargetTable.Unit) -> Bool) async throws {
     for attachment in try await attachments(where: isOurs) { try await remove(attachment) }
