@@ -144,6 +144,7 @@ struct AttachmentRoutes: Sendable {
     guard ["rw", "ro"].contains(mode) else { throw APIError.badRequest("mode must be rw or ro.") }
     let attachment = try await cinder.database.write { session in
       var volume = try Lookup.ownVolume(volumeID, actor, session)
+      try Self.requireNoShelvedServer(volume, in: session)
       guard [.available, .reserved].contains(volume.status) else {
         throw APIError.badRequest(
           "Invalid volume: Volume \(volume.id) status must be available or downloading to reserve, but the current status is \(volume.status.rawValue)."
@@ -190,6 +191,7 @@ struct AttachmentRoutes: Sendable {
         throw APIError.badRequest(
           "Invalid volume: an attachment that is \(attachment.status.rawValue) has its initiator already.")
       }
+      try Self.requireNoShelvedServer(volume, in: session)
       attachment.connector = connector
       attachment.mountpoint = try Reading.text(body["connector"]?["mountpoint"], "mountpoint") ?? attachment.mountpoint
       try cinder.conductor.attachVolume(
@@ -223,6 +225,14 @@ struct AttachmentRoutes: Sendable {
     else { return }
     throw APIError.conflict(
       "Detach volume from instance \(server) using the Compute API (openstack server remove volume).")
+  }
+
+  /// What a shelved server has kept is nobody else's.
+  static func requireNoShelvedServer(_ volume: Volume, in session: any Session) throws {
+    guard volume.status == .reserved, try ServerVolumeStore.isInUse(volume: volume.id, in: session) else { return }
+    throw APIError.conflict(
+      "Volume \(volume.id) is kept for a server that is shelved: unshelve the server, or take the volume off it (openstack server remove volume)."
+    )
   }
 
   private func delete(_ request: APIRequest) async throws -> APIResponse {

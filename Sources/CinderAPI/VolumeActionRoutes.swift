@@ -64,6 +64,10 @@ struct VolumeActionRoutes: Sendable {
         volume.status = .reserved
       }
     case "os-unreserve":
+      let (actor, id) = (try request.actor(), try request.parameter("volume"))
+      try await cinder.database.read { session in
+        try AttachmentRoutes.requireNoShelvedServer(try Lookup.ownVolume(id, actor, session), in: session)
+      }
       return try await change(request) { volume in if volume.status == .reserved { volume.status = .available } }
     case "os-begin_detaching":
       return try await change(request) { volume in
@@ -229,6 +233,7 @@ struct VolumeActionRoutes: Sendable {
     try await cinder.database.write { session in
       var volume = try Lookup.ownVolume(id, actor, session)
       try Self.require([.available, .reserved, .attaching], volume, to: "attach it")
+      try AttachmentRoutes.requireNoShelvedServer(volume, in: session)
       let open = try VolumeAttachmentStore.list(ofVolumes: [volume.id], box: cinder.database.secrets, in: session)[
         volume.id]
       // What os-initialize_connection made, if that came before.
@@ -285,6 +290,7 @@ struct VolumeActionRoutes: Sendable {
     let attachment = try await cinder.database.write { session in
       var volume = try Lookup.ownVolume(id, actor, session)
       try Self.require([.available, .reserved, .attaching, .inUse], volume, to: "connect it")
+      try AttachmentRoutes.requireNoShelvedServer(volume, in: session)
       let open = try VolumeAttachmentStore.list(ofVolumes: [volume.id], box: cinder.database.secrets, in: session)[
         volume.id]
       var attachment = try open?.first ?? cinder.conductor.reserve(&volume, in: session)

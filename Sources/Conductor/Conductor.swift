@@ -144,7 +144,8 @@ public final class Conductor: Sendable {
       unrescueNode(parts), discoverNode(parts), createVolume(parts), deleteVolume(parts), extendVolume(parts),
       deployVolume(parts), revertVolume(parts), createSnapshot(parts), deleteSnapshot(parts), attachVolume(parts),
       detachVolume(parts), backUpVolume(parts), restoreVolume(parts), deleteBackup(parts), captureDisk(parts),
-      uploadVolume(parts), backUpDisk(parts), restoreDisk(parts), deleteDiskBackup(parts),
+      uploadVolume(parts), backUpDisk(parts), restoreDisk(parts), deleteDiskBackup(parts), shelveNode(parts),
+      shelveVolume(parts),
     ]
   }
 
@@ -160,7 +161,11 @@ public final class Conductor: Sendable {
   ) throws -> String {
     guard let definition = definitions[kind] else { throw ConductorError(.conflict, "There is no workflow \(kind).") }
     // Anything but another cleaning may write to the disks: an erasure that was interrupted begins anew then.
-    if ["deploy-node", "undeploy-node", "end-lease", "set-power", "rescue-node", "restore-disk"].contains(kind) {
+    let writers = [
+      "deploy-node", "undeploy-node", "end-lease", "set-power", "rescue-node", "restore-disk", "shelve-node",
+      "shelve-volume",
+    ]
+    if writers.contains(kind) {
       try EraseProgressStore.forget(node: subject, in: session)
     }
     let id = try WorkflowStore.insert(

@@ -65,10 +65,17 @@ struct ServerActionRoutes: Sendable {
     case "unlock": return try unlock(row, request, in: session)
     case "rescue": return try rescue(row, value, requester, in: session)
     case "unrescue":
-      try require(row, [.rescue, .error], "unrescue")
+      try Self.require(row, [.rescue, .error], "unrescue")
       var node = try nova.conductor.machine(of: row.server, in: session)
       try provision(.unrescue, &node, requester, in: session)
       try nova.conductor.record("unrescue", row.server.id, node.reservation, by: requester, in: session)
+    case "shelve", "shelveOffload", "unshelve":
+      let shelving = ServerShelving(nova: nova, row: row, requester: requester)
+      switch name {
+      case "shelve": try shelving.shelve(in: session)
+      case "shelveOffload": try shelving.offload(in: session)
+      default: try shelving.unshelve(value, version, try request.actor(), in: session)
+      }
     case "forceDelete":
       try nova.conductor.deleteServer(row.server, by: requester, in: session)
     case "os-resetState":
@@ -97,9 +104,6 @@ struct ServerActionRoutes: Sendable {
     "unpause": "The server is not paused: machines cannot be.",
     "suspend": "A machine cannot be suspended: stop it.",
     "resume": "The server is not suspended: machines cannot be.",
-    "shelve": "Machines are not shelved yet: their disks cannot be captured.",
-    "shelveOffload": "Machines are not shelved yet: their disks cannot be captured.",
-    "unshelve": "The server is not shelved.",
     "createBackup": "Backups of machines' disks are not made by this API: make images.",
     "changePassword": "The server is not reached inside: give keys or user data when it is created or rebuilt.",
     "restore": "A deleted server has given its machine back: it cannot be restored.",
@@ -117,7 +121,7 @@ struct ServerActionRoutes: Sendable {
   }
 
   /// - Throws: 409 when the server is otherwise, or something is done with it.
-  private func require(_ row: ServerRow, _ statuses: Set<ServerCondition.Status>, _ action: String) throws {
+  static func require(_ row: ServerRow, _ statuses: Set<ServerCondition.Status>, _ action: String) throws {
     let condition = row.condition
     if let task = condition.taskState {
       throw APIError.conflict("Cannot '\(action)' instance \(row.server.id) while it is in task_state \(task)")
@@ -131,7 +135,7 @@ struct ServerActionRoutes: Sendable {
     _ row: ServerRow, _ target: PowerTarget, _ action: String, needs statuses: Set<ServerCondition.Status>,
     _ requester: Requester, in session: any Session
   ) throws {
-    try require(row, statuses, action)
+    try Self.require(row, statuses, action)
     var node = try nova.conductor.machine(of: row.server, in: session)
     try nova.conductor.setPower(target, node: &node, timeout: nil, by: requester, in: session)
     try nova.conductor.record(action, row.server.id, node.reservation, by: requester, in: session)
@@ -154,7 +158,7 @@ struct ServerActionRoutes: Sendable {
         throw APIError.badRequest("A machine is rescued with the site's own system: no rescue_image_ref.")
       }
     }
-    try require(row, [.active, .shutoff, .error], "rescue")
+    try Self.require(row, [.active, .shutoff, .error], "rescue")
     guard row.server.imageID != nil || row.server.nodeUUID == nil else {
       throw APIError.badRequest(
         "Cannot rescue a volume-backed instance: stop the server, and attach its volume to another machine.")
@@ -206,8 +210,7 @@ struct ServerActionRoutes: Sendable {
     let input = ComputeInput(value.object ?? [:])
     try input.allow(["name"])
     let name = try input.required("name")
-    let ports = try ServerStore.attachedPorts(nodes: [row.machine?.uuid].compactMap { $0 }, in: session)
-      .filter(\.isPortSecurityEnabled)
+    let ports = try ServerInterfaceRoutes.ports(of: row, in: session).filter(\.isPortSecurityEnabled)
     guard !ports.isEmpty else {
       throw APIError.badRequest("The server has no port with port security: security groups cannot be applied to it.")
     }

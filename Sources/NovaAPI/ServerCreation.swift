@@ -56,7 +56,7 @@ struct ServerCreation: Sendable {
       server.groupID = hints.group?.id
       if let group = hints.group {
         demands.isSpreadStrict = group.policy == .antiAffinity
-        demands.chassisInUse = try crowded(group, in: session)
+        demands.chassisInUse = try group.crowdedChassis(in: session)
       }
       let ports = try ports(in: session)
       var order = Conductor.ServerOrder(server, demands: demands, ports: ports, isSiteAdmins: actor.isSiteAdmin)
@@ -125,13 +125,6 @@ struct ServerCreation: Sendable {
       throw APIError.forbidden("Quota exceeded, too many servers in group")
     }
   }
-  /// Chassis that have as many servers of the group as they may.
-  private func crowded(_ group: ServerGroup, in session: any Session) throws -> Set<String> {
-    let counts = try ServerGroupStore.chassis(group: group.id, in: session).reduce(into: [:]) {
-      $0[$1, default: 0] += 1
-    }
-    return Set(counts.filter { $0.value >= group.mostPerChassis ?? 1 }.keys)
-  }
 
   /// The network ports of one server, those made that it makes.
   private func ports(in session: any Session) throws -> [ServerPort] {
@@ -187,5 +180,15 @@ struct ServerCreation: Sendable {
       }
       until = try ServerCreation.time(hints["lease_until"], "The scheduler hint lease_until")
     }
+  }
+}
+
+extension ServerGroup {
+  /// Chassis that have as many servers of the group as they may.
+  func crowdedChassis(in session: any Session) throws -> Set<String> {
+    let counts = try ServerGroupStore.chassis(group: id, in: session).reduce(into: [:]) {
+      $0[$1, default: 0] += 1
+    }
+    return Set(counts.filter { $0.value >= mostPerChassis ?? 1 }.keys)
   }
 }

@@ -69,7 +69,7 @@ struct ServerInterfaceRoutes: Sendable {
     }
   }
   static func ports(of row: ServerRow, in session: any Session) throws -> [NetworkPort] {
-    try ServerStore.attachedPorts(nodes: [row.machine?.uuid].compactMap { $0 }, in: session)
+    try ServerStore.networkPorts(of: [row], in: session)[row.server.id] ?? []
   }
 
   private func shown(_ port: NetworkPort, tag: String?, _ version: Microversion) -> JSON {

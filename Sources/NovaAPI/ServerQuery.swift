@@ -111,7 +111,7 @@ struct ServerQuery: Sendable {
   /// Statuses that servers of machines never have.
   private static let upstreamStatuses: Set<String> = [
     "PAUSED", "SUSPENDED", "VERIFY_RESIZE", "REVERT_RESIZE", "RESIZE", "MIGRATING", "PASSWORD", "SHELVED",
-    "SHELVED_OFFLOADED", "SOFT_DELETED", "UNKNOWN", "",
+    "SOFT_DELETED", "UNKNOWN", "",
   ]
 
   /// The servers that match, in order; three statements at most.

@@ -29,9 +29,8 @@ struct ServerView: Sendable {
 
   /// Reads what the addresses, groups and images of these servers need.
   mutating func gather(_ rows: [ServerRow], in session: any Session) throws {
-    let nodes = rows.compactMap { $0.machine?.uuid }
-    let attached = try ServerStore.attachedPorts(nodes: nodes, in: session)
-    ports = Dictionary(grouping: attached, by: \.bindingHostID)
+    ports = try ServerStore.networkPorts(of: rows, in: session)
+    let attached = ports.values.flatMap { $0 }
     networks = try NetworkStore.byID(Set(attached.map(\.networkID)), in: session)
     if !attached.isEmpty {
       let known = Set(attached.map(\.id))
@@ -67,7 +66,7 @@ struct ServerView: Sendable {
   /// By network; a network's addresses in the order of the ports.
   func addresses(_ row: ServerRow) -> JSONObject {
     var out: JSONObject = [:]
-    for port in ports[row.machine?.uuid ?? ""] ?? [] {
+    for port in ports[row.server.id] ?? [] {
       let name = networks[port.networkID]?.name ?? port.networkID
       var list = out[name]?.array ?? []
       for fixed in port.fixedIPs {
@@ -110,7 +109,7 @@ struct ServerView: Sendable {
     ]
     if [.active, .build, .rebuild].contains(condition.status) { out["progress"] = .int(condition.progress) }
     if condition.status == .error { out["fault"] = fault(row, condition) }
-    let names = Set((ports[row.machine?.uuid ?? ""] ?? []).flatMap(\.securityGroupIDs).compactMap { groups[$0] })
+    let names = Set((ports[row.server.id] ?? []).flatMap(\.securityGroupIDs).compactMap { groups[$0] })
     if !names.isEmpty { out["security_groups"] = .array(names.sorted().map { ["name": .string($0)] }) }
     later(row, &out, showsGroup: showsGroup)
     return out

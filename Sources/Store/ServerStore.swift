@@ -23,7 +23,7 @@ public enum ServerStore {
       s.access_ipv6, s.scheduler_hints, s.group_id, s.locked_by, s.locked_reason, s.fault_code, s.fault_message, s.fault_details, \
       s.fault_at, s.created_at, s.updated_at, s.launched_at, s.deletion_asked_at, s.deleted_at, n.uuid, n.name, n.provision_state, \
       n.power_state, n.target_power_state, n.reservation, n.maintenance, n.last_error, n.last_error_detail, n.deploy_step, \
-      n.updated_at, w.kind, w.params \
+      n.updated_at, w.kind, w.params, s.shelved_at, s.shelved_image_id \
       FROM servers s LEFT JOIN nodes n ON n.uuid = s.node_uuid AND n.instance_uuid = s.id \
       LEFT JOIN workflows w ON w.id = n.reservation
       """)
@@ -68,6 +68,8 @@ public enum ServerStore {
     server.launchedAt = row.optionalTime(29)
     server.deletionAskedAt = row.optionalTime(30)
     server.deletedAt = row.optionalTime(31)
+    server.shelvedAt = row.optionalTime(45)
+    server.shelvedImageID = row.optionalText(46)
     return ServerRow(server: server, machine: machine(row))
   }
   private static func machine(_ row: borrowing Row) -> ServerMachine? {
@@ -82,6 +84,8 @@ public enum ServerStore {
     machine.deployStep = row.object(41)
     machine.updatedAt = row.optionalTime(42)
     machine.isCaptured = row.text(43) == "capture-disk"
+    machine.isShelved = ["shelve-node", "shelve-volume"].contains(row.text(43))
+    if machine.isShelved { machine.wasOn = row.object(44)["was_on"]?.bool ?? true }
     if row.text(43) == "set-power" {
       let target = row.object(44)["target"]?.string.flatMap { PowerTarget(rawValue: $0) }
       machine.isRebooting = target == .reboot || target == .softReboot
@@ -101,6 +105,23 @@ public enum ServerStore {
     try list(in: session) {
       $0.append("WHERE s.deletion_asked_at IS NOT NULL AND s.deleted_at IS NULL ORDER BY s.deletion_asked_at")
     }
+  }
+
+  /// Shelved servers that could not run on the machine that they were to have.
+  public static func stranded(in session: any Session) throws -> [ServerRow] {
+    try list(in: session) {
+      $0.append(
+        """
+        WHERE s.shelved_at IS NOT NULL AND s.deleted_at IS NULL AND s.deletion_asked_at IS NULL \
+        AND n.provision_state = 'deploy failed' AND n.reservation IS NULL
+        """)
+    }
+  }
+  /// Servers whose disk is kept in an image that nobody needs any more: they run again, or are deleted.
+  public static func leavingImages(in session: any Session) throws -> [Server] {
+    try list(in: session) {
+      $0.append("WHERE s.shelved_image_id IS NOT NULL AND (s.shelved_at IS NULL OR s.deleted_at IS NOT NULL)")
+    }.map(\.server)
   }
 
   /// - Throws: ``StoreError`` `.conflict` when the node has a server.
@@ -129,7 +150,7 @@ public enum ServerStore {
       UPDATE servers SET name = $1, hostname = $2, description = $3, node_uuid = $4, image_id = $5, key_name = $6, public_key = $7, \
       metadata = $8, user_data = $9, access_ipv4 = $10, access_ipv6 = $11, locked_by = $12, locked_reason = $13, fault_code = $14, \
       fault_message = $15, fault_details = $16, fault_at = $17, updated_at = $18, launched_at = $19, deletion_asked_at = $20, \
-      deleted_at = $21 WHERE id = $22
+      deleted_at = $21, shelved_at = $22, shelved_image_id = $23, pinned_zone = $24 WHERE id = $25
       """,
       [
         .text(server.name), .text(server.hostname), Value(server.description), Value(server.nodeUUID),
@@ -137,7 +158,8 @@ public enum ServerStore {
         Value(server.userData), .text(server.accessIPv4), .text(server.accessIPv6), Value(server.lock?.rawValue),
         Value(server.lockedReason), Value(server.fault?.code), Value(server.fault?.message),
         Value(server.fault?.details), Value(server.fault?.at), Value(server.updatedAt), Value(server.launchedAt),
-        Value(server.deletionAskedAt), Value(server.deletedAt), .text(server.id),
+        Value(server.deletionAskedAt), Value(server.deletedAt), Value(server.shelvedAt),
+        Value(server.shelvedImageID), Value(server.pinnedZone), .text(server.id),
       ])
   }
   public static func setTags(_ tags: [String], of id: String, in session: any Session) throws {
@@ -146,17 +168,23 @@ public enum ServerStore {
       try session.execute("INSERT INTO server_tags (server_id, tag) VALUES ($1, $2)", [.text(id), .text(tag)])
     }
   }
-  /// Notes that a system runs on a node's server; nothing happens to one that ran before.
+  /// Notes that a system runs on a node's server, which is shelved no more; nothing happens to one that ran before.
   public static func launched(node: String, at now: Timestamp, in session: any Session) throws {
     try session.execute(
       """
-      UPDATE servers SET launched_at = $1, updated_at = $2 WHERE node_uuid = $3 AND deleted_at IS NULL AND launched_at IS NULL
+      UPDATE servers SET launched_at = $1, updated_at = $2, shelved_at = NULL WHERE node_uuid = $3 AND deleted_at IS NULL \
+      AND (launched_at IS NULL OR shelved_at IS NOT NULL)
       """, [Value(now), Value(now), .text(node)])
   }
   /// The owner of a server is asked again whether it shall go.
   public static func withdrawDeletion(_ id: String, in session: any Session) throws {
     try session.execute(
       "UPDATE servers SET deletion_asked_at = NULL WHERE id = $1 AND deleted_at IS NULL", [.text(id)])
+  }
+  /// What was on a server's disk is not kept any more.
+  public static func forgetImage(_ image: String, of id: String, in session: any Session) throws {
+    try session.execute(
+      "UPDATE servers SET shelved_image_id = NULL WHERE id = $1 AND shelved_image_id = $2", [.text(id), .text(image)])
   }
   /// Forgets a server, as if it had never been.
   public static func delete(_ id: String, in session: any Session) throws {
@@ -175,11 +203,46 @@ public enum ServerStore {
   }
   public static func ports(of id: String, in session: any Session) throws -> [ServerPort] {
     try session.query(
-      "SELECT port_id, is_made, tag FROM server_ports WHERE server_id = $1 ORDER BY port_id", [.text(id)]
+      "SELECT port_id, is_made, tag FROM server_ports WHERE server_id = $1 ORDER BY position, port_id", [.text(id)]
     ) { ServerPort($0.text(0), isMade: $0.bool(1), tag: $0.optionalText(2)) }
   }
   public static func removePort(_ id: String, in session: any Session) throws {
     try session.execute("DELETE FROM server_ports WHERE port_id = $1", [.text(id)])
+  }
+  /// Notes in which order a server has its network ports, while no NICs say so.
+  public static func setPortOrder(_ ports: [String], of id: String, in session: any Session) throws {
+    for (index, port) in ports.enumerated() {
+      try session.execute(
+        "UPDATE server_ports SET position = $1 WHERE server_id = $2 AND port_id = $3",
+        [.int(index), .text(id), .text(port)])
+    }
+  }
+  /// The network ports of servers by the servers' ids: what is on the machine's NICs, and what a server without a machine keeps.
+  public static func networkPorts(of rows: [ServerRow], in session: any Session) throws -> [String: [NetworkPort]] {
+    let pairs = rows.compactMap { row in row.machine.map { ($0.uuid, row.server.id) } }
+    let servers = Dictionary(pairs) { first, _ in first }
+    var out = Dictionary(
+      grouping: try attachedPorts(nodes: servers.keys.sorted(), in: session), by: { servers[$0.bindingHostID] ?? "" })
+    let shelved = rows.filter { $0.machine == nil && $0.server.shelvedAt != nil }.map(\.server.id)
+    out.merge(try keptPorts(ofServers: shelved, in: session)) { $1 }
+    return out
+  }
+  /// The network ports that shelved servers keep, in the order of their NICs: those that are still there and that nothing else
+  /// has; two statements.
+  public static func keptPorts(ofServers ids: [String], in session: any Session) throws -> [String: [NetworkPort]] {
+    if ids.isEmpty { return [:] }
+    let kept = try session.queryMany(
+      "SELECT port_id, server_id FROM server_ports", "server_id", ids, order: "ORDER BY position, port_id"
+    ) { (port: $0.text(0), server: $0.text(1)) }
+    let ports = try NetworkPortStore.list(in: session) { query in
+      query.append("WHERE p.is_bound = 0 AND p.is_being_deleted = 0 AND p.id IN (SELECT port_id FROM server_ports")
+      if ids.count <= manyLimit { query.appendIn("WHERE server_id IN", ids.map { .text($0) }) }
+      query.append(")")
+    }
+    let found = Dictionary(ports.map { ($0.id, $0) }) { first, _ in first }
+    return Dictionary(grouping: kept, by: \.server).mapValues { items in
+      items.compactMap { item in found[item.port].flatMap { $0.deviceID == item.server ? $0 : nil } }
+    }
   }
   /// The network ports that machines have on their NICs, of these nodes; two statements.
   public static func attachedPorts(nodes: [String], in session: any Session) throws -> [NetworkPort] {

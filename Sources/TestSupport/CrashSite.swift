@@ -168,6 +168,7 @@ public struct CrashSite: Sendable {
         open = try await database.read { session in
           try WorkflowStore.open(in: session).filter { $0.state != .stuck }.count
             + ServerStore.deletionsAsked(in: session).count + ServerVolumeStore.leaving(in: session).count
+            + ServerStore.stranded(in: session).count + ServerStore.leavingImages(in: session).count
         }
         if ContinuousClock.now > limit { throw Injected() }
       }
@@ -263,7 +264,7 @@ public struct CrashSite: Sendable {
     if scenario == .endLease { try world.ensure("secure/n1", "on") }
     let isAttached = [
       .detach, .undeploy, .deploy, .deployByDriver, .endLease, .deleteServer, .rescueByAgent, .unrescueByAgent,
-      .captureDisk, .backUpDisk, .restoreDisk,
+      .captureDisk, .backUpDisk, .restoreDisk, .shelveServer,
     ].contains(scenario)
     if isActive && isAttached { try world.ensure("switch/n1", "\(Self.tenantVLAN)") }
     if scenario == .detachBond {
@@ -370,7 +371,8 @@ public struct CrashSite: Sendable {
         }
       case .reboot: try conductor.setPower(.reboot, node: &node, timeout: nil, by: .system, in: session)
       case .createServer, .deleteServer, .deleteBuildingServer: try begin(scenario, &node, at: now, in: session)
-      case .createVolumeServer, .deleteVolumeServer, .attachServerVolume, .detachServerVolume:
+      case .shelveServer, .unshelveServer: try beginShelving(scenario, &node, at: now, in: session)
+      case .createVolumeServer, .deleteVolumeServer, .attachServerVolume, .detachServerVolume, .shelveVolumeServer:
         try beginVolumeServer(scenario, &node, at: now, in: session)
       }
     }

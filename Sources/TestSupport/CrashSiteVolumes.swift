@@ -47,10 +47,11 @@ extension CrashSite {
       try world.ensure("snapshot/\(Self.snapshot)", "\(Self.volume) older")
     }
     if [.restoreVolume, .deleteBackup].contains(scenario) { try world.ensure("backup/\(Self.backup)", "p") }
-    if [.detachVolume, .undeployVolume, .deleteVolumeServer, .detachServerVolume].contains(scenario) {
+    let isServers = [.deleteVolumeServer, .detachServerVolume, .shelveVolumeServer].contains(scenario)
+    if isServers || [.detachVolume, .undeployVolume].contains(scenario) {
       try world.ensure("export/\(Self.attachment)", "\(Self.volume) iqn.2026-11.test:one")
     }
-    if [.undeployVolume, .deleteVolumeServer, .detachServerVolume].contains(scenario) {
+    if isServers || scenario == .undeployVolume {
       try world.ensure("dhcp/n1", VolumeBoot.label(node: Self.node))
     }
   }
@@ -125,6 +126,7 @@ extension CrashSite {
     server.nodeUUID = node.uuid
     server.launchedAt = now
     node.instanceUUID = server.id
+    if scenario == .shelveVolumeServer { node.instanceInfo = [:] }
     try NodeStore.update(node, in: session)
     try ServerStore.insert(server, in: session)
     var item = ServerVolume(serverID: server.id, volumeID: Self.volume, createdAt: now)
@@ -143,6 +145,11 @@ extension CrashSite {
       item.deletesOnTermination = true
       try ServerVolumeStore.insert(item, in: session)
       return try conductor.deleteServer(server, by: requester, in: session)
+    }
+    if scenario == .shelveVolumeServer {
+      item.bootIndex = 0
+      try ServerVolumeStore.insert(item, in: session)
+      return try conductor.shelve(server, by: requester, in: session)
     }
     try ServerVolumeStore.insert(item, in: session)
     // Its NIC is there for data alone.

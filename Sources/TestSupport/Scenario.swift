@@ -68,9 +68,19 @@ public enum Scenario: String, Sendable, CaseIterable {
   case attachServerVolume = "attach-server-volume"
   case detachServerVolume = "detach-server-volume"
 
-  var isOfServer: Bool { [.createServer, .deleteServer, .deleteBuildingServer].contains(self) || isOfVolumeServer }
+  /// A server gives its machine back: one on its disk, and one on a volume.
+  case shelveServer = "shelve-server"
+  case shelveVolumeServer = "shelve-volume-server"
+  /// A shelved server gets a machine.
+  case unshelveServer = "unshelve-server"
+
+  public var isOfShelving: Bool { [.shelveServer, .shelveVolumeServer, .unshelveServer].contains(self) }
+  var isOfServer: Bool {
+    [.createServer, .deleteServer, .deleteBuildingServer].contains(self) || isOfVolumeServer || isOfShelving
+  }
   var isOfVolumeServer: Bool {
-    [.createVolumeServer, .deleteVolumeServer, .attachServerVolume, .detachServerVolume].contains(self)
+    [.createVolumeServer, .deleteVolumeServer, .attachServerVolume, .detachServerVolume, .shelveVolumeServer].contains(
+      self)
   }
   /// The machine's two NICs are a port group.
   var isBonded: Bool { [.attachBond, .detachBond].contains(self) }
@@ -85,7 +95,7 @@ public enum Scenario: String, Sendable, CaseIterable {
     case .verify, .discover: .enroll
     case .inspect, .provide, .manualClean, .inspectByDriver, .provideByDriver, .manualCleanByDriver: .manageable
     case .deploy, .deployByDriver, .startLease, .deployVolume, .createServer, .deleteBuildingServer,
-      .createVolumeServer:
+      .createVolumeServer, .unshelveServer:
       .available
     case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
       .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup, .uploadVolume, .deleteDiskBackup:
@@ -93,7 +103,8 @@ public enum Scenario: String, Sendable, CaseIterable {
     case .captureDisk, .backUpDisk, .restoreDisk, .undeploy, .undeployVolume, .attach, .detach, .attachBond,
       .detachBond, .powerOff, .reboot,
       .endLease, .rescue,
-      .deleteServer, .deleteVolumeServer, .attachServerVolume, .detachServerVolume, .rescueByAgent:
+      .deleteServer, .deleteVolumeServer, .attachServerVolume, .detachServerVolume, .rescueByAgent, .shelveServer,
+      .shelveVolumeServer:
       .active
     case .unrescue, .unrescueByAgent: .rescue
     }
@@ -104,15 +115,14 @@ public enum Scenario: String, Sendable, CaseIterable {
     case .discover: .enroll
     case .verify, .inspect, .inspectByDriver, .manualClean, .manualCleanByDriver: .manageable
     case .provide, .provideByDriver, .undeploy, .startLease, .endLease, .undeployVolume, .deleteServer,
-      .deleteBuildingServer, .deleteVolumeServer:
+      .deleteBuildingServer, .deleteVolumeServer, .shelveServer, .shelveVolumeServer:
       .available
     case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
       .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup, .uploadVolume, .deleteDiskBackup:
       .available
     case .deploy, .deployByDriver, .deployVolume, .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot,
       .unrescue, .unrescueByAgent, .captureDisk, .backUpDisk, .restoreDisk, .createServer, .createVolumeServer,
-      .attachServerVolume,
-      .detachServerVolume:
+      .attachServerVolume, .detachServerVolume, .unshelveServer:
       .active
     case .rescue, .rescueByAgent: .rescue
     }
@@ -123,15 +133,15 @@ public enum Scenario: String, Sendable, CaseIterable {
     case .verify, .discover: .enroll
     case .inspect, .inspectByDriver: .inspectFailed
     case .provide, .provideByDriver, .manualClean, .manualCleanByDriver, .endLease: .cleanFailed
-    case .startLease: .available
+    // A machine that it cannot have is given back.
+    case .startLease, .unshelveServer: .available
     case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
       .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup, .uploadVolume, .deleteDiskBackup:
       .available
     case .deploy, .deployByDriver, .deployVolume, .createServer, .createVolumeServer, .restoreDisk: .deployFailed
     case .undeploy, .undeployVolume, .deleteServer, .deleteBuildingServer, .deleteVolumeServer: .error
     case .captureDisk, .backUpDisk, .attachServerVolume, .detachServerVolume, .attach, .detach, .attachBond,
-      .detachBond, .powerOff,
-      .reboot:
+      .detachBond, .powerOff, .reboot, .shelveServer, .shelveVolumeServer:
       .active
     case .rescue, .rescueByAgent: .rescueFailed
     case .unrescue, .unrescueByAgent: .unrescueFailed

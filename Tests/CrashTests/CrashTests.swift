@@ -23,7 +23,7 @@ import Wire
     #expect(clean["leftovers"] == [])
     if scenario == .restoreDisk { #expect(clean["world"]?["disk/n1"] == "backed up", "the disk is not what it was") }
     if scenario == .backUpDisk { #expect(clean["disk_backups"]?.array?.first?.string?.contains(" available ") == true) }
-    if [.provide, .provideByDriver, .undeploy, .endLease].contains(scenario) {
+    if [.provide, .provideByDriver, .undeploy, .endLease, .shelveServer, .shelveVolumeServer].contains(scenario) {
       #expect(clean["erasures"]?.array?.count == 1, "every erasure is on record")
     }
     #expect(clean["secure_boot"]?.bool != true && clean["world"]?["secure/n1"] == nil)
@@ -47,7 +47,9 @@ import Wire
   }
 
   /// A deletion while a server is built is two workflows, of which the first is undone in any case.
-  @Test(arguments: scenarios.filter { $0 != .deleteBuildingServer }) func killedInUndoAWorkflowStillEndsUndone(
+  /// One that cannot be unshelved is undone and then given back (``killedInUndoAServerStaysShelved()``).
+  @Test(arguments: scenarios.filter { ![.deleteBuildingServer, .unshelveServer].contains($0) })
+  func killedInUndoAWorkflowStillEndsUndone(
     scenario: Scenario
   ) async throws {
     let bench = try CrashBench(scenario)
@@ -68,6 +70,22 @@ import Wire
       }
     }
     print("crash: \(scenario.rawValue): \(total) kills in undo of \(failing.count) steps")
+    bench.remove()
+  }
+
+  @Test(.enabled(if: scenarios.contains(.unshelveServer))) func killedInUndoAServerStaysShelved() async throws {
+    let bench = try CrashBench(.unshelveServer)
+    let failed = try await bench.life("fail", ["fail=boot-instance"])
+    #expect(failed["server"] == "SHELVED_OFFLOADED " && failed["images"]?.array?.count == 2)
+    #expect(failed["state"] == "available" && failed["reservation"] == .null && failed["vif"] == "DOWN ")
+    let points = try #require(failed["points"]?.int)
+    let first = try #require(failed["failing_point"]?.int)
+
+    let cases = await bench.each(first...points) { point in
+      let life = try await bench.killed("fail-\(point)", ["fail=boot-instance", "kill=\(point)"])
+      expectWhole(life, failed, "a server that cannot be unshelved, killed at \(point)")
+    }
+    print("crash: a server that cannot be unshelved: \(cases) kills")
     bench.remove()
   }
 
@@ -98,7 +116,7 @@ import Wire
     .verify, .undeploy, .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot, .startLease, .endLease, .rescue,
     .unrescue, .captureDisk, .backUpDisk, .rescueByAgent, .unrescueByAgent, .discover, .undeployVolume, .deleteServer,
     .deleteVolumeServer,
-    .attachServerVolume, .detachServerVolume,
+    .attachServerVolume, .detachServerVolume, .shelveServer, .shelveVolumeServer,
   ]
   private func expectUndone(_ life: JSON, _ scenario: Scenario, _ what: String) {
     // A step after the tenant has let go ends in cleaning's failure.
@@ -106,7 +124,8 @@ import Wire
       scenario == .endLease
       ? ["clean failed"]
       : [.undeploy, .undeployVolume, .deleteServer, .deleteVolumeServer].contains(scenario)
-        ? ["error", "clean failed"] : [scenario.undone.rawValue]
+        ? ["error", "clean failed"]
+        : scenario.isOfShelving ? ["active", "clean failed"] : [scenario.undone.rawValue]
     #expect(allowed.contains(life["state"]?.string ?? ""), "\(what): state \(life["state"]?.string ?? "")")
     #expect(life["reservation"] == .null, "\(what)")
     #expect(life["leftovers"] == [], "\(what)")
@@ -122,6 +141,19 @@ import Wire
         life["disk_backups"]?.array?.first?.string?.contains(" error ") == true,
         "\(what): it does not say that it failed")
       #expect(life["world"]?.object?.keys.contains { $0.hasPrefix("backup") } == false, "\(what): a copy is left")
+    }
+    if scenario.isOfShelving {
+      // Either it runs as before, or it has left its machine with all that it has.
+      let isLeft = life["state"] == "clean failed"
+      #expect(life["server"]?.string == (isLeft ? "SHELVED_OFFLOADED " : "ACTIVE "), "\(what)")
+      #expect(life["power"]?.string == (isLeft ? "power off" : "power on"), "\(what)")
+      let kept = scenario == .shelveServer && isLeft ? 2 : 1
+      #expect(life["images"]?.array?.count == kept, "\(what): \(life["images"] ?? .null)")
+      if scenario == .shelveServer {
+        #expect(life["world"]?["switch/n1"]?.string == (isLeft ? nil : "205"), "\(what)")
+      } else {
+        #expect(life["volumes"]?["attachments"] == (isLeft ? ["reserved "] : ["attached exported"]), "\(what)")
+      }
     }
     // What is not certain is not signed; and a machine of which it is not is nobody's to have.
     #expect(life["erasures"] == [], "\(what)")

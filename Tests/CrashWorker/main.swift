@@ -25,7 +25,8 @@ guard CommandLine.arguments.count >= 3, let scenario = Scenario(rawValue: Comman
 do {
   var parts = SiteParts()
   // What takes an image in is real where that is what is looked at.
-  let folder = scenario == .captureDisk ? try ImageFolder(CommandLine.arguments[1] + "/images") : nil
+  let isCaptured = [.captureDisk, .shelveServer].contains(scenario)
+  let folder = isCaptured ? try ImageFolder(CommandLine.arguments[1] + "/images") : nil
   if let folder {
     parts.images = { ImageCache(database: $0, folder: folder, logger: Logger(label: "images")) }
   }

@@ -44,6 +44,19 @@ import Wire
     var second = server()
     second.launchedAt = now
     #expect(ServerCondition.of(second, on: machine(.deploying)).status == .rebuild)
+    second.shelvedAt = now
+    #expect(ServerCondition.of(second, on: nil).status == .shelvedOffloaded)
+    #expect(ServerCondition.of(second, on: machine(.deployWait)).taskState == "spawning")
+    #expect(ServerCondition.of(second, on: machine(.deployFailed)).taskState == "shelving_offloading")
+    #expect(ServerCondition.of(second, on: machine(.error)).status == .error)
+    second.shelvedAt = nil
+    var leaving = machine(.active, .off)
+    leaving.isReserved = true
+    (leaving.isShelved, leaving.wasOn) = (true, true)
+    #expect(ServerCondition.of(second, on: leaving).taskState == "shelving")
+    leaving.deployStep = ["step": "read-disk"]
+    #expect(ServerCondition.of(second, on: leaving).taskState == "shelving_image_uploading")
+    #expect(ServerCondition.of(second, on: leaving).status == .active)
     second.deletionAskedAt = now
     #expect(ServerCondition.of(second, on: machine(.active, .on)).taskState == "deleting")
     second.deletedAt = now

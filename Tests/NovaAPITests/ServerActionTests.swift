@@ -67,7 +67,7 @@ import Wire
       let id = try await site.create("web")
       try await site.server(id, "ACTIVE")
       let action = "/v2.1/servers/\(id)/action"
-      for name in ["resize", "pause", "suspend", "migrate", "shelve", "changePassword"] {
+      for name in ["resize", "pause", "suspend", "migrate", "changePassword"] {
         let answer = try await site.call(.post, action, .object([name: nil]))
         #expect(answer.status == 409, "\(name): \(answer.shown)")
         #expect(answer.message.count > 20)

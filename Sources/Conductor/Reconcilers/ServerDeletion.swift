@@ -8,6 +8,8 @@ extension Conductor {
   /// given back. The wish is a row, so a server that is killed goes on with it.
   public func deleteServers() async throws {
     try await deleteLeavingVolumes()
+    try await deleteLeavingImages()
+    try await takeBackStranded()
     let waiting = try await database.read { try ServerStore.deletionsAsked(in: $0) }
     for row in waiting where row.machine?.isReserved != true {
       let id = row.server.id
@@ -17,7 +19,7 @@ extension Conductor {
             row.server.deletionAskedAt != nil
           else { return }
           guard let uuid = row.machine?.uuid, var node = try NodeStore.get(uuid, in: session) else {
-            return try concludeServer(row.server, at: self.clock(), in: session)
+            return try self.parts.concludeServer(row.server, at: self.clock(), in: session)
           }
           guard node.reservation == nil, !node.isProtected else { return }
           var requester = Requester.system

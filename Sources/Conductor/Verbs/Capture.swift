@@ -46,6 +46,20 @@ extension Conductor {
   public func capture(
     _ node: inout Node, as image: Image, by requester: Requester, in session: any Session
   ) throws {
+    let id = Identifier.uuid()
+    let params = try capturing(node, as: image, in: session)
+    node.reservation = id
+    node.lastError = nil
+    node.updatedAt = clock()
+    try NodeStore.update(node, in: session)
+    _ = try start("capture-disk", id: id, subject: node.uuid, params: params, by: requester, in: session)
+    try NodeStore.addEvent(
+      "Asked for an image of the disk: \(image.id).", type: "provision", user: requester.userID, of: node.uuid,
+      at: clock(), in: session)
+  }
+
+  /// Checks that the disk of a node can be read, inserts the image, and collects the parameters of a workflow that reads it.
+  func capturing(_ node: Node, as image: Image, in session: any Session) throws -> JSONObject {
     try requireReadable(node, "captured", withoutAgent: true, in: session)
     var image = image
     image.diskFormat = "raw"
@@ -54,7 +68,6 @@ extension Conductor {
     image.properties["base_image_ref"] = node.instanceInfo["image_source"]
     if let instance = node.instanceUUID { image.properties["instance_uuid"] = .string(instance) }
     try ImageStore.insert(image, in: session)
-    let id = Identifier.uuid()
     var params: JSONObject = [
       "image": .string(image.id), "was_on": .bool(node.powerState != .off), "lease": JSON(node.leaseUUID),
       "most_bytes": .int(parts.images.largestCapture),
@@ -71,14 +84,7 @@ extension Conductor {
       params["deployed"] = .string(deployed.id)
     }
     for member in without(node) { params[member.key] = member.value }
-    node.reservation = id
-    node.lastError = nil
-    node.updatedAt = clock()
-    try NodeStore.update(node, in: session)
-    _ = try start("capture-disk", id: id, subject: node.uuid, params: params, by: requester, in: session)
-    try NodeStore.addEvent(
-      "Asked for an image of the disk: \(image.id).", type: "provision", user: requester.userID, of: node.uuid,
-      at: clock(), in: session)
+    return params
   }
 
   /// Where the agent of a node may send the disk's content now.

@@ -72,21 +72,32 @@ extension Conductor {
     guard let volume = try VolumeStore.get(item.volumeID, in: session), volume.projectID == server.projectID else {
       throw ConductorError(.badRequest, "Volume \(item.volumeID) could not be found: name one of the server's project.")
     }
-    var attachment = try reserve(volume, for: node, in: session)
+    // A shelved server has kept it.
+    let kept = try VolumeAttachmentStore.list(ofInstance: server.id, box: database.secrets, in: session).first {
+      server.isKept && $0.volumeID == volume.id && $0.nodeID == nil && $0.status == .reserved
+    }
+    var attachment =
+      try kept.map { try give($0, of: volume, to: node, in: session) } ?? reserve(volume, for: node, in: session)
     attachment.mountpoint = item.device
     try VolumeAttachmentStore.update(attachment, in: session)
     return attachment
   }
 
-  /// Has the data volumes of a new server attached as soon as it is deployed to its disk and they are made.
-  func attachLater(
-    _ volumes: [ServerVolume], to server: Server, on node: Node, by requester: Requester, in session: any Session
-  )
-    throws
-  {
-    for item in volumes {
+  /// Reserves the data volumes of a server that boots from its disk, and the NIC for them, before it is deployed.
+  func reserveLater(
+    _ volumes: [ServerVolume], of server: Server, on node: Node, in session: any Session
+  ) throws -> [VolumeAttachment] {
+    try volumes.map { item in
       let attachment = try reserve(item, of: server, for: node, in: session)
       try reserveNIC(of: node, nil, in: session)
+      return attachment
+    }
+  }
+  /// Has them attached as soon as the server is deployed and they are made.
+  func attachLater(
+    _ attachments: [VolumeAttachment], on node: Node, by requester: Requester, in session: any Session
+  ) throws {
+    for attachment in attachments {
       _ = try start(
         "attach-volume", subject: attachment.id,
         params: ["node": .string(node.uuid), "awaits": true], by: requester, in: session)
@@ -127,6 +138,11 @@ extension Conductor {
     let attachments = try VolumeAttachmentStore.list(ofInstance: server.id, box: database.secrets, in: session)
     guard var attachment = attachments.first(where: { $0.volumeID == item.volumeID }) else {
       // It never came to it: a deployment that failed has let go of it.
+      try ServerVolumeStore.delete(server: server.id, volume: item.volumeID, in: session)
+      return try record("detach_volume", server.id, nil, by: requester, in: session)
+    }
+    if server.shelvedAt != nil, attachment.nodeID == nil, attachment.status == .reserved {
+      try parts.endReservation(attachment, at: clock(), in: session)
       try ServerVolumeStore.delete(server: server.id, volume: item.volumeID, in: session)
       return try record("detach_volume", server.id, nil, by: requester, in: session)
     }

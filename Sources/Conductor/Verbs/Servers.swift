@@ -35,22 +35,17 @@ extension Conductor {
     let (fitting, unfit) = Scheduling.sort(candidates, for: demands)
     var rejected = unfit
     let volumes = fitting.isEmpty ? [] : try volumes(of: order, in: session)
-    for node in fitting {
-      do {
-        server.nodeUUID = node.uuid
-        try ServerStore.insert(server, in: session)
-        try deploy(server, order.ports, volumes, on: node, by: requester, in: session)
-        return server
-      } catch let error as ConductorError {
-        // What stands in the way of this machine does not of the next one.
-        try withdraw(server, order.ports, from: node, in: session)
-        rejected.append((node.label, "cannot have it: \(error.description)"))
-      }
+    let node = try first(of: fitting, &rejected) { node in
+      server.nodeUUID = node.uuid
+      try ServerStore.insert(server, in: session)
+      try deploy(server, order.ports, volumes, on: node, by: requester, in: session)
+    } orElse: { node in
+      try withdraw(server, order.ports, from: node, in: session)
     }
+    if node != nil { return server }
     server.nodeUUID = nil
-    let all = try NodeStore.count(in: session)
     server.fault = Server.Fault(
-      message: Scheduling.explanation(rejected, foreign: max(0, all - candidates.count)), at: clock())
+      message: try explanation(rejected, of: candidates.count, in: session), at: clock())
     try ServerStore.insert(server, in: session)
     // Those that were made go with it, if they are to.
     for volume in volumes where volume.deletesOnTermination { try ServerVolumeStore.insert(volume, in: session) }
@@ -63,7 +58,29 @@ extension Conductor {
     return server
   }
 
-  private func candidates(for order: ServerOrder, in session: any Session) throws -> [MachineCandidate] {
+  /// The first machine that can be had: what stands in the way of one does not of the next.
+  func first(
+    of fitting: [Node], _ rejected: inout [Scheduling.Rejection], _ claim: (Node) throws -> Void,
+    orElse withdraw: (Node) throws -> Void
+  ) throws -> Node? {
+    for node in fitting {
+      do {
+        try claim(node)
+        return node
+      } catch let error as ConductorError {
+        try withdraw(node)
+        rejected.append((node.label, "cannot have it: \(error.description)"))
+      }
+    }
+    return nil
+  }
+  /// Why there is no machine.
+  /// - Parameter count: how many were looked at.
+  func explanation(_ rejected: [Scheduling.Rejection], of count: Int, in session: any Session) throws -> String {
+    Scheduling.explanation(rejected, foreign: max(0, try NodeStore.count(in: session) - count))
+  }
+
+  func candidates(for order: ServerOrder, in session: any Session) throws -> [MachineCandidate] {
     let project = order.server.projectID
     let nodes = try NodeStore.usable(
       project: project, named: order.isSiteAdmins ? order.demands.node : nil,
@@ -92,24 +109,36 @@ extension Conductor {
     var node = node
     node.instanceUUID = server.id
     for volume in volumes { try ServerVolumeStore.insert(volume, in: session) }
+    try deploy(server, image: server.imageID, volumes, on: &node, by: requester, in: session) { node in
+      for port in ports {
+        try recordVIF(port.portID, on: node, at: .anyFree, in: session)
+        try NetworkPortStore.setDevice(
+          server.id, owner: "compute:\(zone)", of: port.portID, at: clock(), in: session)
+        try ServerStore.addPort(port, to: server.id, in: session)
+      }
+    }
+    try record("create", server.id, node.reservation, by: requester, in: session)
+  }
+  /// - Parameters:
+  ///   - image: for the machine's disk; nil for a server that boots from a volume.
+  ///   - attachPorts: has the NICs have the server's network ports.
+  func deploy(
+    _ server: Server, image: String?, _ volumes: [ServerVolume], on node: inout Node, by requester: Requester,
+    in session: any Session, attachPorts: (Node) throws -> Void
+  ) throws {
     // Before the networks: not every NIC can boot.
     let isFromVolume = try reserveServerVolumes(of: node, in: session)
-    for port in ports {
-      try recordVIF(port.portID, on: node, at: .anyFree, in: session)
-      try NetworkPortStore.setDevice(
-        server.id, owner: "compute:\(zone)", of: port.portID, at: clock(), in: session)
-      try ServerStore.addPort(port, to: server.id, in: session)
-    }
+    try attachPorts(node)
+    let later = isFromVolume ? [] : try reserveLater(volumes, of: server, on: node, in: session)
     node.instanceInfo = [
-      "image_source": JSON(server.imageID), "display_name": .string(server.name),
+      "image_source": JSON(image), "display_name": .string(server.name),
       "nova_host_id": .string(zone), "vcpus": server.flavor["vcpus"] ?? 0, "memory_mb": server.flavor["ram"] ?? 0,
       "local_gb": server.flavor["disk"] ?? 0, "root_gb": server.flavor["disk"] ?? 0,
     ]
     try provision(
       .active, node: &node, parameters: ["configdrive": try configDrive(server, in: session)], by: requester,
       in: session)
-    if !isFromVolume { try attachLater(volumes, to: server, on: node, by: requester, in: session) }
-    try record("create", server.id, node.reservation, by: requester, in: session)
+    try attachLater(later, on: node, by: requester, in: session)
   }
   /// Takes back what ``deploy(_:_:on:by:in:)`` did before it threw.
   private func withdraw(_ server: Server, _ ports: [ServerPort], from node: Node, in session: any Session) throws {
@@ -169,7 +198,11 @@ extension Conductor {
   public func machine(of server: Server, in session: any Session) throws -> Node {
     guard let uuid = server.nodeUUID, let node = try NodeStore.get(uuid, in: session), node.instanceUUID == server.id
     else {
-      throw ConductorError(.conflict, "Server \(server.id) has no machine: it can only be deleted.")
+      throw ConductorError(
+        .conflict,
+        server.shelvedAt == nil
+          ? "Server \(server.id) has no machine: it can only be deleted."
+          : "Server \(server.id) is shelved: unshelve it first.")
     }
     return node
   }
@@ -196,7 +229,8 @@ extension Conductor {
     guard let uuid = server.nodeUUID, var node = try NodeStore.get(uuid, in: session), node.instanceUUID == server.id
     else {
       try record("delete", server.id, nil, by: requester, in: session)
-      return try concludeServer(server, at: clock(), in: session)
+      session.afterCommit { [wakeups] in wakeups.signal(Self.serversName) }
+      return try parts.concludeServer(server, at: clock(), in: session)
     }
     guard !node.isProtected else {
       throw ConductorError(
@@ -220,32 +254,38 @@ extension Conductor {
   static let serversName = "servers"
 }
 
-/// A server's end, in the transaction that takes its machine back, before the NICs are freed: the network ports that it made go with
-/// it (when they are released, if a NIC has them), others are free again. Nothing happens on a node without a server.
 extension Parts {
+  /// A server's end, in the transaction that takes its machine back, before the NICs are freed: the network ports that it made go with
+  /// it (when they are released, if a NIC has them), others are free again. One that is shelved keeps them, and itself. Nothing
+  /// happens on a node without a server.
   func endServer(node: String, at now: Timestamp, in session: any Session) throws {
     guard let server = try ServerStore.on(node: node, in: session) else { return }
     let groups = try NetworkPortStore.byID(ServerStore.ports(of: server.id, in: session).map(\.portID), in: session)
       .values.flatMap(\.securityGroupIDs)
-    try concludeServer(server, at: now, in: session)
+    if server.isKept {
+      try keep(server, from: node, at: now, in: session)
+    } else {
+      try concludeServer(server, at: now, in: session)
+    }
     // Who is in a group decides what passes at the others.
     let others = try SecurityGroupStore.attachedPorts(naming: Set(groups), in: session)
     for port in others { try NetworkPortStore.setStatus(.build, of: port, at: now, in: session) }
     if !others.isEmpty { session.afterCommit { wakeups.signal(Conductor.rewiringName) } }
     session.afterCommit { wakeups.signal(Conductor.serversName) }
   }
-}
 
-func concludeServer(_ server: Server, at now: Timestamp, in session: any Session) throws {
-  for port in try ServerStore.ports(of: server.id, in: session) {
-    try letGo(port, at: now, in: session)
+  func concludeServer(_ server: Server, at now: Timestamp, in session: any Session) throws {
+    for port in try ServerStore.ports(of: server.id, in: session) {
+      try letGo(port, at: now, in: session)
+    }
+    if server.shelvedAt != nil { try releaseReserved(of: server, at: now, in: session) }
+    try ServerVolumeStore.releaseKept(of: server.id, in: session)
+    var server = server
+    server.deletedAt = now
+    server.updatedAt = now
+    server.userData = nil
+    try ServerStore.update(server, in: session)
   }
-  try ServerVolumeStore.releaseKept(of: server.id, in: session)
-  var server = server
-  server.deletedAt = now
-  server.updatedAt = now
-  server.userData = nil
-  try ServerStore.update(server, in: session)
 }
 
 /// A port that leaves its server.

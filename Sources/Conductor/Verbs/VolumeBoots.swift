@@ -35,14 +35,19 @@ extension Conductor {
   /// An attachment of a volume to a node.
   /// - Throws: ``ConductorError`` `.conflict` unless the volume is available, or being made.
   func reserve(_ volume: Volume, for node: Node, in session: any Session) throws -> VolumeAttachment {
-    let isBeingMade = volume.status == .creating
-    guard volume.status == .available || isBeingMade else {
+    guard volume.status == .available || volume.status == .creating else {
       throw ConductorError(
         .conflict, "Volume \(volume.id) is \(volume.status.rawValue): it must be available to be attached to a machine."
       )
     }
-    var volume = volume
-    var attachment = try reserve(&volume, in: session)
+    var reserved = volume
+    return try give(reserve(&reserved, in: session), of: volume, to: node, in: session)
+  }
+  /// An attachment that is reserved is to be a node's.
+  func give(
+    _ attachment: VolumeAttachment, of volume: Volume, to node: Node, in session: any Session
+  ) throws -> VolumeAttachment {
+    var (attachment, volume) = (attachment, volume)
     attachment.nodeID = node.uuid
     attachment.instanceID = node.instanceUUID
     attachment.connector = [
@@ -50,7 +55,7 @@ extension Conductor {
     ]
     attachment.status = .attaching
     try VolumeAttachmentStore.update(attachment, in: session)
-    volume.status = isBeingMade ? .creating : .attaching
+    if volume.status != .creating { volume.status = .attaching }
     volume.updatedAt = clock()
     try VolumeStore.update(volume, in: session)
     return attachment

@@ -14,19 +14,7 @@ extension Conductor {
   static func captureDisk(_ parts: Parts) -> WorkflowDefinition {
     WorkflowDefinition(
       kind: "capture-disk",
-      steps: [parts.givingBack(), parts.powerOff(graceful: true), parts.provisioningNetwork()] + parts.agentSteps() + [
-        parts.work("read-disk", shownIn: \.deployStep) { context in
-          [
-            Parts.AgentCommand(
-              "read-disk",
-              [
-                "disk": context.params["disk"] ?? .emptyObject, "most_bytes": context.params["most_bytes"] ?? 0,
-                "url": .string("/agent/v1/capture/\(context.workflow)"),
-              ])
-          ]
-        } work: { _ in
-          .capture
-        },
+      steps: [parts.givingBack(), parts.powerOff(graceful: true)] + parts.readingDisk() + [
         parts.endAgent(),
         parts.tenantNetworks(),
         parts.goingOn(),
@@ -38,9 +26,8 @@ extension Conductor {
         let id = context.params["image"]?.string ?? ""
         if failure != nil {
           try ImageStore.delete(id, in: session)
-        } else if var image = try ImageStore.get(id, in: session) {
-          image.minDisk = ((image.size ?? 0) + (1 << 30) - 1) >> 30
-          try ImageStore.update(image, in: session)
+        } else {
+          try setLeastDisk(ofImage: id, in: session)
         }
         try finish(context, session, .done, failure ?? "The image of the disk is there.") { $0.lastError = failure }
         // A server that was deleted meanwhile waited for this.
@@ -53,10 +40,35 @@ extension Conductor {
       },
       stuck: giveToOperator)
   }
+
+  /// An image of a disk fits on no smaller one.
+  static func setLeastDisk(ofImage id: String, in session: any Session) throws {
+    guard var image = try ImageStore.get(id, in: session) else { return }
+    image.minDisk = ((image.size ?? 0) + (1 << 30) - 1) >> 30
+    try ImageStore.update(image, in: session)
+  }
 }
 
 extension Parts {
   var captures: CaptureFolder { CaptureFolder(path: "\(settings.dataFolder)/captures") }
+
+  /// From off to an agent that has sent what is on the disk, and waits.
+  func readingDisk() -> [Step] {
+    [provisioningNetwork()] + agentSteps() + [
+      work("read-disk", shownIn: \.deployStep) { context in
+        [
+          AgentCommand(
+            "read-disk",
+            [
+              "disk": context.params["disk"] ?? .emptyObject, "most_bytes": context.params["most_bytes"] ?? 0,
+              "url": .string("/agent/v1/capture/\(context.workflow)"),
+            ])
+        ]
+      } work: { _ in
+        .capture
+      }
+    ]
+  }
 
   /// Nothing but its undo, which is the last of all: the machine is its tenant's again, as it was, unless it is nobody's by now.
   func givingBack() -> Step {
@@ -65,7 +77,7 @@ extension Parts {
       undo: { context in
         captures.remove(context.workflow)
         let node = try await node(context.subject)
-        guard node.leaseUUID == context.params["lease"]?.string else { return }
+        guard !isReleased(context), node.leaseUUID == context.params["lease"]?.string else { return }
         try await applyNetworks(.tenant, node: context.subject, label: context.key)
         let now = clock()
         try await database.write { try showVIFs(node: context.subject, at: now, in: $0) }
@@ -85,7 +97,8 @@ extension Parts {
   func resume(_ context: StepContext) async throws {
     let driver = try await driver(of: context.subject)
     try await driver.power.ensurePower(.off, graceful: false, patience: settings.powerPatience)
-    try await driver.management.ensureBootOverride(BootOverride(.disk, persistent: true))
+    let bootsVolume = context.params["boots_volume"]?.bool == true
+    try await driver.management.ensureBootOverride(BootOverride(bootsVolume ? .pxe : .disk, persistent: true))
     let wasOn = context.params["was_on"]?.bool ?? true
     if wasOn {
       await markPowerOn(context.subject, driver)
@@ -102,27 +115,32 @@ extension Parts {
     Step(
       "take-image",
       run: { context in
-        let id = context.params["image"]?.string ?? ""
-        do {
-          if let deployed = context.params["deployed"]?.string {
-            let raw = try await images.ensureRaw(imageID: deployed) { _ in }
-            try await images.take(file: raw.path, as: id, clock: clock)
-            return .done
-          }
-          let map = try await captures.readMap(context.workflow)
-          guard .string(Digest.hex(Digest.sha256(map))) == context.outputs["read-disk"]?["map_sha256"] else {
-            throw ConductorError(.conflict, "The map that arrived is not the agent's; capture the disk again.")
-          }
-          try await images.take(
-            CapturedDisk(path: captures.disk(context.workflow), map: map), as: id, clock: clock)
-        } catch let error as ConductorError {
-          return .done(["failed": .string("No image was made: \(error.description)")])
-        } catch let error as UploadError {
-          return .done(["failed": .string("No image was made: \(error.description)")])
+        do { try await takeDisk(context) } catch let error as ConductorError {
+          return .done(["failed": .string(error.description)])
         }
         return .done
       },
       undo: { context in try await images.discard(imageID: context.params["image"]?.string ?? "") })
+  }
+  /// - Throws: ``ConductorError`` with why there is no image.
+  func takeDisk(_ context: StepContext) async throws {
+    let id = context.params["image"]?.string ?? ""
+    do {
+      if let deployed = context.params["deployed"]?.string {
+        let raw = try await images.ensureRaw(imageID: deployed) { _ in }
+        return try await images.take(file: raw.path, as: id, clock: clock)
+      }
+      let map = try await captures.readMap(context.workflow)
+      guard .string(Digest.hex(Digest.sha256(map))) == context.outputs["read-disk"]?["map_sha256"] else {
+        throw ConductorError(.conflict, "The map that arrived is not the agent's; capture the disk again.")
+      }
+      try await images.take(
+        CapturedDisk(path: captures.disk(context.workflow), map: map), as: id, clock: clock)
+    } catch let error as ConductorError {
+      throw ConductorError(error.code, "No image was made: \(error.description)")
+    } catch let error as UploadError {
+      throw ConductorError(.conflict, "No image was made: \(error.description)")
+    }
   }
 
   /// What was read is not needed any more. A step of its own: the one before may be run again.

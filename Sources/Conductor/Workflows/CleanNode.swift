@@ -25,13 +25,21 @@ extension Parts {
   /// From whatever the machine is doing to powered off, in quarantine, with empty disks.
   func cleaningSteps() -> [Step] {
     [biosSettings(), provisioningNetwork()] + agentSteps() + [
-      biosCheck(),
-      work("erase", shownIn: \.cleanStep, when: { !isManual($0) }) { _ in
-        [erasure(settings.eraseMode)]
-      } work: { _ in
-        .erase(mode: settings.eraseMode)
-      },
-    ] + (0...CleanStep.mostHolds).flatMap { chosenSteps(part: $0) } + [
+      biosCheck(), erase(),
+    ] + (0...CleanStep.mostHolds).flatMap { chosenSteps(part: $0) } + endOfCleaning()
+  }
+  /// From an agent that waits to powered off, in quarantine, with empty disks.
+  func erasingSteps() -> [Step] { [erase()] + endOfCleaning() }
+
+  private func erase() -> Step {
+    work("erase", shownIn: \.cleanStep, when: { !isManual($0) }) { _ in
+      [erasure(settings.eraseMode)]
+    } work: { _ in
+      .erase(mode: settings.eraseMode)
+    }
+  }
+  private func endOfCleaning() -> [Step] {
+    [
       endAgent(),
       quarantine(),
       Step(

@@ -49,7 +49,7 @@ extension Conductor {
           node.powerState = .on
           if node.instanceUUID == nil { node.instanceUUID = context.workflow }
         }
-        try ServerStore.launched(node: context.subject, at: context.now, in: session)
+        try serverRuns(node: context.subject, at: context.now, in: session)
         session.afterCommit { parts.wakeups.signal(serversName) }
       },
       undone: { context, session in

@@ -71,7 +71,7 @@ extension Conductor {
           node.powerState = .on
           if node.instanceUUID == nil { node.instanceUUID = context.workflow }
         }
-        try ServerStore.launched(node: context.subject, at: context.now, in: session)
+        try serverRuns(node: context.subject, at: context.now, in: session)
         session.afterCommit { parts.wakeups.signal(serversName) }
       },
       undone: { context, session in
@@ -87,12 +87,17 @@ extension Conductor {
     let attachments = try VolumeAttachmentStore.list(ofNode: node, box: parts.database.secrets, in: session)
     for attachment in attachments { try settle(volume: attachment.volumeID, parts, at: now, session) }
   }
-  /// The node has no volumes any more.
+  /// The node has no volumes any more. Those of a server that is shelved stay reserved for it.
   static func forgetAttachments(ofNode node: String, _ parts: Parts, at now: Timestamp, _ session: any Session) throws {
     try VolumeBootStore.delete(node: node, in: session)
+    let shelved = try ServerStore.on(node: node, in: session).flatMap { $0.isKept ? $0.id : nil }
     let attachments = try VolumeAttachmentStore.list(ofNode: node, box: parts.database.secrets, in: session)
     for attachment in attachments {
-      try VolumeAttachmentStore.delete(attachment.id, in: session)
+      if let shelved, attachment.instanceID == shelved {
+        try change(attachment: attachment.id, parts, session) { $0.leaveMachine() }
+      } else {
+        try VolumeAttachmentStore.delete(attachment.id, in: session)
+      }
       try settle(volume: attachment.volumeID, parts, at: now, session)
       parts.told(attachment: attachment.id, session)
     }

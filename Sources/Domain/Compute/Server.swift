@@ -43,8 +43,12 @@ public struct Server: Sendable, Equatable {
   public var fault: Fault?
   public var createdAt: Timestamp
   public var updatedAt: Timestamp
-  /// When a system ran on it first.
+  /// When a system ran on it first, or again after it was shelved.
   public var launchedAt: Timestamp?
+  /// When it gave its machine back and kept the rest; nil for one that has a machine. Set until it runs on another one.
+  public var shelvedAt: Timestamp?
+  /// What was on its disk then; nil for one that runs from volumes.
+  public var shelvedImageID: String?
   /// Its owner wants it gone; it is when the machine was given back.
   public var deletionAskedAt: Timestamp?
   public var deletedAt: Timestamp?
@@ -121,6 +125,10 @@ public struct ServerMachine: Sendable, Equatable {
   public var isRebooting: Bool
   /// The workflow that holds it makes an image of its disk.
   public var isCaptured: Bool
+  /// The workflow that holds it shelves the server.
+  public var isShelved: Bool
+  /// It was on when that began.
+  public var wasOn: Bool
   public var updatedAt: Timestamp?
 
   public init(uuid: String, name: String?, state: ProvisionState) {
@@ -132,6 +140,8 @@ public struct ServerMachine: Sendable, Equatable {
     deployStep = [:]
     isRebooting = false
     isCaptured = false
+    isShelved = false
+    wasOn = false
   }
 }
 
@@ -147,6 +157,7 @@ public struct ServerCondition: Sendable, Equatable {
     case rescue = "RESCUE"
     case reboot = "REBOOT"
     case hardReboot = "HARD_REBOOT"
+    case shelvedOffloaded = "SHELVED_OFFLOADED"
     case deleted = "DELETED"
   }
   public var status: Status
@@ -176,6 +187,7 @@ public struct ServerCondition: Sendable, Equatable {
   }
 
   private static func alive(_ server: Server, on machine: ServerMachine?) -> ServerCondition {
+    if server.shelvedAt != nil, machine?.state != .error { return shelved(on: machine) }
     guard let machine else {
       var condition = ServerCondition(.error, "error")
       if server.fault == nil { condition.reason = "The machine is not known any more: delete the server." }
@@ -203,6 +215,11 @@ public struct ServerCondition: Sendable, Equatable {
           isRunning ? .active : .shutoff, isRunning ? "active" : "stopped", task: "image_snapshot", power: power,
           progress: 100)
       }
+      if machine.isShelved {
+        return ServerCondition(
+          machine.wasOn ? .active : .shutoff, machine.wasOn ? "active" : "stopped",
+          task: machine.deployStep.isEmpty ? "shelving" : "shelving_image_uploading", power: power, progress: 100)
+      }
       if machine.isReserved, machine.targetPower == .off {
         return ServerCondition(.active, "active", task: "powering-off", power: power, progress: 100)
       }
@@ -218,5 +235,31 @@ public struct ServerCondition: Sendable, Equatable {
     case .deleting: return ServerCondition(.active, "active", task: "deleting", power: power)
     default: return failed()
     }
+  }
+
+  /// - Parameter machine: the one that it is about to run on.
+  private static func shelved(on machine: ServerMachine?) -> ServerCondition {
+    switch machine?.state {
+    case nil: ServerCondition(.shelvedOffloaded, "shelved_offloaded", power: 4)
+    case .deploying, .deployWait:
+      ServerCondition(
+        .shelvedOffloaded, "shelved_offloaded", task: "spawning", progress: machine?.deployStep["percent"]?.int ?? 0)
+    // It could not run there, and the machine is given back.
+    default: ServerCondition(.shelvedOffloaded, "shelved_offloaded", task: "shelving_offloading")
+    }
+  }
+}
+
+extension Server {
+  /// What it asks of a machine, as its flavor was then.
+  public var demands: MachineDemands {
+    var kept = Flavor(
+      id: flavor["id"]?.string ?? "", name: flavor["original_name"]?.string ?? "", memory: flavor["ram"]?.int ?? 0,
+      vcpus: flavor["vcpus"]?.int ?? 0, disk: flavor["disk"]?.int ?? 0, createdAt: createdAt)
+    kept.extraSpecs = flavor["extra_specs"]?.object ?? [:]
+    var demands = kept.demands
+    // Nothing is written on the machine's own disk.
+    if imageID == nil { demands.disk = 0 }
+    return demands
   }
 }
