@@ -17,7 +17,7 @@ public final class Agent {
   }
 
   /// What this program is called in records of what it did: with the number of the protocol that it speaks.
-  static let name = "steelyard-agent 1"
+  static let name = "steelyard-agent \(AgentProtocol.version)"
 
   private let parameters: KernelParameters
   private let machine: Machine

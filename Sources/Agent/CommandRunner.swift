@@ -93,7 +93,10 @@ final class CommandRunner {
       if image.size == device.size, driveBytes == nil {
         log.say("the image is as large as the disk: every byte is as it is there")
       } else {
-        log.say(try DiskLayout.finish(device, configDrive: driveBytes))
+        log.say(
+          try DiskLayout.finish(
+            device, configDrive: driveBytes, imageSize: image.size,
+            growsLast: parameters["grow_last_partition"]?.bool ?? false))
       }
       try device.sync()
     } catch {

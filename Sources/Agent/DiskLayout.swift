@@ -1,9 +1,17 @@
 /// What is done to a disk's partition table after an image was written.
 enum DiskLayout {
-  /// Repairs a GUID table for the disk's size and puts the config drive into a new last partition.
+  /// What an image may leave free behind its last partition and still be meant to end with it: its last whole MiB, the backup
+  /// table, and the config drive of the deployment that it was captured from.
+  static let slack = 66 << 20
+
+  /// Repairs a GUID table for the disk's size, puts the config drive into a new last partition, and lets the image's own last
+  /// partition grow up to that. A file system in it is its system's to grow.
+  /// - Parameters:
+  ///   - imageSize: bytes of the image that was written.
+  ///   - growsLast: whether the image's last partition is to grow, if it is one of Linux that ended where the image did.
   /// - Returns: a line for the log.
   /// - Throws: ``AgentError`` when there is a config drive and no table to put it in.
-  static func finish(_ device: BlockDevice, configDrive: [UInt8]?) throws -> String {
+  static func finish(_ device: BlockDevice, configDrive: [UInt8]?, imageSize: Int, growsLast: Bool) throws -> String {
     let table: GUIDPartitionTable?
     do { table = try GUIDPartitionTable(of: device) } catch {
       // Nothing asks for a change: the image's owner gets what he sent.
@@ -12,24 +20,28 @@ enum DiskLayout {
     }
     if var table {
       try table.stretch(toSectors: device.size / device.sectorSize)
-      guard let configDrive else {
-        try table.write(to: device)
-        return "the GUID partition table fits the disk now"
-      }
-      let place = try table.append(bytes: configDrive.count, name: "config-2")
-      try put(configDrive, at: place, on: device)
+      let place = try configDrive.map { try table.append(bytes: $0.count, name: "config-2") }
+      let hasGrown = try growsLast && table.growLast(before: place?.lowerBound)
+      if let configDrive, let place { try put(configDrive, at: place, on: device) }
       try table.write(to: device)
-      return "the GUID partition table fits the disk now; the config drive is at byte \(place.lowerBound)"
+      return "the GUID partition table fits the disk now" + told(place, hasGrown)
     }
-    guard let configDrive else { return "the image has no GUID partition table: nothing to repair" }
     guard var record = try MasterBootRecord(of: device) else {
-      throw AgentError(
-        .refused, "The image has no partition table, so the config drive has no place on \(device.path).")
+      guard configDrive == nil else {
+        throw AgentError(
+          .refused, "The image has no partition table, so the config drive has no place on \(device.path).")
+      }
+      return "the image has no partition table: nothing to repair"
     }
-    let place = try record.append(bytes: configDrive.count)
-    try put(configDrive, at: place, on: device)
-    try record.write(to: device)
-    return "the config drive is a primary partition at byte \(place.lowerBound)"
+    let place = try configDrive.map { try record.append(bytes: $0.count) }
+    let hasGrown = growsLast && record.growLast(before: place?.lowerBound, imageSize: imageSize)
+    if let configDrive, let place { try put(configDrive, at: place, on: device) }
+    if place != nil || hasGrown { try record.write(to: device) }
+    return "the image has a classic partition table" + told(place, hasGrown)
+  }
+  private static func told(_ place: Range<Int>?, _ hasGrown: Bool) -> String {
+    (place.map { "; the config drive is at byte \($0.lowerBound)" } ?? "")
+      + (hasGrown ? "; the image's last partition reaches up to there" : "")
   }
 
   /// The bytes, and zeros to the partition's end: nothing of an earlier tenant is left inside.

@@ -6,6 +6,11 @@ import Wire
 /// and tools look for it, and the space behind the image cannot be used. ``stretch(toSectors:)`` repairs that.
 struct GUIDPartitionTable {
   static let linuxFilesystem = "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
+  /// What a Linux root file system may be in: "Linux filesystem", and the roots of x86-64 and AArch64.
+  /// Source: UAPI Group, "Discoverable Partitions Specification".
+  private static let growing = [
+    linuxFilesystem, "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709", "B921B045-1DF0-41C3-AF44-4C6F280D3FAE",
+  ].map(mixedEndian)
 
   private var header: [UInt8]
   private var entries: [UInt8]
@@ -16,6 +21,8 @@ struct GUIDPartitionTable {
   private let oldBackup: Int
   private(set) var firstUsable: Int
   private(set) var lastUsable: Int
+  /// ``lastUsable`` of the image.
+  private let imageEnd: Int
 
   /// Reads the primary table; nil when there is none.
   /// - Throws: ``AgentError`` when there is one that is damaged: a table is not changed on a guess.
@@ -34,6 +41,7 @@ struct GUIDPartitionTable {
       let place = header.block(72), first <= last, header.block(24) == 1
     else { throw Self.damaged("its block numbers are wrong") }
     (firstUsable, lastUsable, oldBackup, entriesBlock) = (first, last, backup, place)
+    imageEnd = last
     entryCount = Int(header.little32(80))
     entrySize = Int(header.little32(84))
     guard (128...4096).contains(entrySize), entrySize % 128 == 0, (1...1024).contains(entryCount) else {
@@ -79,6 +87,20 @@ struct GUIDPartitionTable {
     lastUsable = last
     header.set64(32, UInt64(sectors - 1))
     header.set64(48, UInt64(last))
+  }
+
+  /// Lets the last partition end before `end` (a byte; the end of the usable space with nil), if it is one of Linux that ended where
+  /// the image's usable space did.
+  /// - Returns: whether it has grown.
+  mutating func growLast(before end: Int?) throws -> Bool {
+    let limit = end.map { $0 / sectorSize - 1 } ?? lastUsable
+    guard let last = try partitions().filter({ $0.last <= limit }).max(by: { $0.last < $1.last }), last.last < limit,
+      last.last + DiskLayout.slack / sectorSize >= imageEnd
+    else { return false }
+    let at = last.slot * entrySize
+    guard Self.growing.contains(Array(entries[at..<(at + 16)])) else { return false }
+    entries.set64(at + 40, UInt64(limit))
+    return true
   }
 
   /// Adds a Linux partition of at least `bytes` at the end of the usable space, in a slot behind all others.

@@ -46,6 +46,20 @@ struct MasterBootRecord {
     return (start * sectorSize)..<((start + wanted) * sectorSize)
   }
 
+  /// Lets the last partition end before `end` (a byte; as far as 32 bits reach with nil), if it is one of Linux that ended where the
+  /// image did.
+  /// - Parameter imageSize: bytes of the image.
+  /// - Returns: whether it has grown.
+  mutating func growLast(before end: Int?, imageSize: Int) -> Bool {
+    let limit = end.map { $0 / sectorSize } ?? min(sectors, 0xffff_ffff)
+    let used = (0..<4).filter { type($0) != 0 && first($0) + count($0) <= limit }
+    guard let last = used.max(by: { first($0) + count($0) < first($1) + count($1) }), type(last) == 0x83,
+      first(last) + count(last) < limit, (first(last) + count(last)) * sectorSize + DiskLayout.slack >= imageSize
+    else { return false }
+    sector.set32(446 + last * 16 + 12, UInt32(limit - first(last)))
+    return true
+  }
+
   /// The first sector.
   var bytes: [UInt8] { sector }
   /// The primary partitions, in bytes.

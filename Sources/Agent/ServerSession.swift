@@ -50,7 +50,8 @@ final class ServerSession {
   func claim(_ parameters: KernelParameters, inventory: JSON) throws {
     log.hide(secret)
     let body: JSON = [
-      "token": .string(parameters.token), "mac": .string(parameters.mac), "secret": .string(secret), "version": 2,
+      "token": .string(parameters.token), "mac": .string(parameters.mac), "secret": .string(secret),
+      "version": .int(AgentProtocol.version),
       "inventory": inventory,
     ]
     let answer = try persistently("claim") {

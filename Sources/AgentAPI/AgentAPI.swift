@@ -145,6 +145,9 @@ public struct AgentAPI: Sendable {
       let mac = MACAddress(text),
       let secret = body["secret"]?.string, (32...128).contains(secret.utf8.count)
     else { throw refusal }
+    if let complaint = try await conductor.agentComplaint(version: body["version"]?.int ?? 0, token: token, mac: mac) {
+      throw APIError.forbidden(complaint)
+    }
     let inventory = try AgentInventory.checked(body["inventory"] ?? .emptyObject)
     var claimed = try await conductor.agentClaim(token: token, mac: mac, secret: secret, inventory: inventory)
     if claimed == nil {

@@ -28,6 +28,20 @@ extension Conductor {
     }
   }
 
+  /// What is wrong with an agent of a version; nil when it is this server's own. The workflow that waits for it fails at once.
+  ///
+  /// It may be believed: only who has the token of the machine's boot stops its workflow.
+  public func agentComplaint(version: Int, token: String, mac: MACAddress) async throws -> String? {
+    if version == AgentProtocol.version { return nil }
+    let complaint =
+      "The ramdisk's agent speaks version \(version) of the protocol, and this server version \(AgentProtocol.version): the administrator must build the ramdisk of this program (ramdisk/build), and name it in ramdisk.kernel and ramdisk.initrd."
+    try await database.write { session in
+      guard let workflow = try AgentStore.waiting(token: token, mac: mac.description, in: session) else { return }
+      try self.cancel(workflow, reason: complaint, in: session)
+    }
+    return complaint
+  }
+
   /// The node and workflow of an agent's session; nil when it is over.
   public func agentHolder(session token: String) async throws -> (node: String, workflow: String)? {
     try await database.read { try AgentStore.holder(ofSession: token, in: $0) }

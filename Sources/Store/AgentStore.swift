@@ -56,6 +56,15 @@ public enum AgentStore {
       [.text(hash), Value(now), .text(Digest.sha256Hex(token)), .text(mac)]
     ) { ($0.text(0), $0.text(1)) }.first
   }
+  /// The workflow that waits for a claim with this token from this MAC's node.
+  public static func waiting(token: String, mac: String, in session: any Session) throws -> String? {
+    try session.first(
+      """
+      SELECT workflow FROM agent_sessions WHERE boot_token_hash = $1 AND session_hash IS NULL \
+      AND node_uuid = (SELECT node_uuid FROM ports WHERE address = $2)
+      """, [.text(Digest.sha256Hex(token)), .text(mac)]
+    ) { $0.text(0) }
+  }
   /// The node and workflow of a session token; nil when the session is over.
   public static func holder(ofSession token: String, in session: any Session) throws -> (
     node: String, workflow: String

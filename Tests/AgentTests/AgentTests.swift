@@ -184,7 +184,7 @@ import Wire
     let server = FakeServer { script.answer($0) }
     _ = try await run(server)
     let claim = try #require(server.requests("/agent/v1/claim").first?.json)
-    #expect(claim["version"]?.int == 2)
+    #expect(claim["version"]?.int == AgentProtocol.version)
     let disk = try #require(claim["inventory"]?["disks"]?.array?.first)
     #expect(disk["serial"]?.string == "DISK1")
     #expect(disk["size_bytes"]?.int == Self.diskSize)

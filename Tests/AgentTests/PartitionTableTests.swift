@@ -21,13 +21,21 @@ import Wire
     try #require(JSON(parsing: run("sfdisk -J \(path)", errors: false).output)["partitiontable"])
   }
 
+  /// The image is as large as the tests' images are, and nothing grows.
+  @discardableResult
+  func finish(_ device: BlockDevice, configDrive: [UInt8]?, imageSize: Int = 64 << 20, growsLast: Bool = false) throws
+    -> String
+  {
+    try DiskLayout.finish(device, configDrive: configDrive, imageSize: imageSize, growsLast: growsLast)
+  }
+
   let twoPartitions = "label: gpt\\nsize=8192,type=U\\ntype=L\\n"
 
   @Test func theBackupTableMovesToTheEndOfALargerDisk() throws {
     let path = try disk(twoPartitions, imageSize: 64 * mebibyte, size: 200 * mebibyte)
     let before = try table(path)
 
-    _ = try DiskLayout.finish(BlockDevice(path: path), configDrive: nil)
+    _ = try finish(BlockDevice(path: path), configDrive: nil)
 
     let check = run("sfdisk -V \(path)")
     #expect(check.status == 0 && check.output.contains("No errors"), "\(check.output)")
@@ -44,7 +52,7 @@ import Wire
   @Test func theBackupAloneIsEnoughToRecoverTheTable() throws {
     let path = try disk(twoPartitions, imageSize: 64 * mebibyte, size: 200 * mebibyte)
     let device = try BlockDevice(path: path)
-    _ = try DiskLayout.finish(device, configDrive: [1, 2, 3])
+    _ = try finish(device, configDrive: [1, 2, 3])
     let before = try table(path)
 
     try device.write([UInt8](repeating: 0, count: 512), at: 512)
@@ -59,7 +67,7 @@ import Wire
     // What an earlier tenant left there must not show behind the config drive.
     try device.write([UInt8](repeating: 0xee, count: 10 * mebibyte), at: 189 * mebibyte)
 
-    _ = try DiskLayout.finish(device, configDrive: drive)
+    _ = try finish(device, configDrive: drive)
 
     let check = run("sfdisk -V \(path)")
     #expect(check.output.contains("No errors"), "\(check.output)")
@@ -78,10 +86,10 @@ import Wire
   @Test func anImageAsLargeAsTheDiskHasNoRoomForAConfigDrive() throws {
     let path = try disk(twoPartitions, imageSize: 64 * mebibyte, size: 64 * mebibyte)
     let before = run("sha256sum \(path)").output
-    #expect(throws: AgentError.self) { try DiskLayout.finish(BlockDevice(path: path), configDrive: [1]) }
+    #expect(throws: AgentError.self) { try finish(BlockDevice(path: path), configDrive: [1]) }
     #expect(run("sha256sum \(path)").output == before)
     // Without one it is fine as it is.
-    _ = try DiskLayout.finish(BlockDevice(path: path), configDrive: nil)
+    _ = try finish(BlockDevice(path: path), configDrive: nil)
     #expect(run("sfdisk -V \(path)").output.contains("No errors"))
   }
 
@@ -89,7 +97,7 @@ import Wire
     let drive = randomBytes(500_000)
     let path = try disk("label: dos\\nsize=8192,type=83,bootable\\n", imageSize: 16 * mebibyte, size: 64 * mebibyte)
     let device = try BlockDevice(path: path)
-    _ = try DiskLayout.finish(device, configDrive: drive)
+    _ = try finish(device, configDrive: drive)
     let partitions = try #require(try table(path)["partitions"]?.array)
     #expect(partitions.count == 2)
     let start = try #require(partitions[1]["start"]?.int)
@@ -103,16 +111,16 @@ import Wire
     let four = "label: dos\\nsize=2048\\nsize=2048\\nsize=2048\\nsize=2048\\n"
     let path = try disk(four, imageSize: 16 * mebibyte, size: 64 * mebibyte)
     let error = #expect(throws: AgentError.self) {
-      try DiskLayout.finish(BlockDevice(path: path), configDrive: [1])
+      try finish(BlockDevice(path: path), configDrive: [1])
     }
     #expect(error?.description.contains("four primary partitions") == true)
   }
 
   @Test func aDiskWithoutATableRefusesAConfigDriveOnly() throws {
     let path = try scratch.disk("disk", bytes: 64 * mebibyte)
-    _ = try DiskLayout.finish(BlockDevice(path: path), configDrive: nil)
+    _ = try finish(BlockDevice(path: path), configDrive: nil)
     let error = #expect(throws: AgentError.self) {
-      try DiskLayout.finish(BlockDevice(path: path), configDrive: [1])
+      try finish(BlockDevice(path: path), configDrive: [1])
     }
     #expect(error?.description.contains("no partition table") == true)
   }
@@ -120,15 +128,15 @@ import Wire
   @Test func aFileSystemsBootSectorIsNotTakenForATable() throws {
     let path = try scratch.disk("disk", bytes: 64 * mebibyte)
     try #require(run("mkfs.vfat \(path)").status == 0)
-    #expect(throws: AgentError.self) { try DiskLayout.finish(BlockDevice(path: path), configDrive: [1]) }
+    #expect(throws: AgentError.self) { try finish(BlockDevice(path: path), configDrive: [1]) }
   }
 
   @Test func aDamagedTableIsLeftAlone() throws {
     let path = try disk(twoPartitions, imageSize: 64 * mebibyte, size: 100 * mebibyte)
     let device = try BlockDevice(path: path)
     try device.write([0xff], at: 512 + 40)
-    #expect(throws: AgentError.self) { try DiskLayout.finish(device, configDrive: [1]) }
-    #expect(try DiskLayout.finish(device, configDrive: nil).contains("left as it is"))
+    #expect(throws: AgentError.self) { try finish(device, configDrive: [1]) }
+    #expect(try finish(device, configDrive: nil).contains("left as it is"))
   }
 
   @Test func hostileHeadersAreSurvived() throws {
@@ -141,7 +149,7 @@ import Wire
       header.set32(16, 0)
       header.set32(16, crc32(header[..<92]))
       try device.write(header, at: 512)
-      _ = try? DiskLayout.finish(device, configDrive: [1])
+      _ = try? finish(device, configDrive: [1])
     }
   }
 }
@@ -176,7 +184,7 @@ import Wire
     drive.replaceSubrange((16 * 2048 + 40)..<(16 * 2048 + 48), with: Array("config-2".utf8))
     drive.replaceSubrange(500_000..<500_006, with: Array("secret".utf8))
     let device = try BlockDevice(path: path)
-    _ = try DiskLayout.finish(device, configDrive: drive)
+    _ = try tables.finish(device, configDrive: drive)
     let whole = run("sha256sum \(path)").output
     #expect(run("grep -c secret \(path)").output.hasPrefix("1"))
 
@@ -187,7 +195,7 @@ import Wire
     #expect(run("grep -c secret \(copy)").output.hasPrefix("0"), "the config drive is in the image")
     #expect(run("sha256sum \(path)").output == whole, "the disk was changed")
     // As large as the disk, and yet there is room.
-    _ = try DiskLayout.finish(try BlockDevice(path: copy), configDrive: drive)
+    _ = try tables.finish(try BlockDevice(path: copy), configDrive: drive)
     let again = try #require(try tables.table(copy)["partitions"]?.array)
     let there = try #require(try tables.table(path)["partitions"]?.array)
     #expect(again.map { $0["start"] } == there.map { $0["start"] })

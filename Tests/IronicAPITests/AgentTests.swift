@@ -32,7 +32,10 @@ import Wire
   {
     try await site.agent(
       .post, "/agent/v1/claim",
-      ["token": .string(token), "mac": .string(mac), "secret": .string(secret), "version": 1, "inventory": inventory])
+      [
+        "token": .string(token), "mac": .string(mac), "secret": .string(secret), "version": .int(AgentProtocol.version),
+        "inventory": inventory,
+      ])
   }
 
   @Test func onlyAMachineThatIsWaitedForBootsTheAgent() async throws {

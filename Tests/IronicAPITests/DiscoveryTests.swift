@@ -23,7 +23,8 @@ import Workflows
     try await site.agent(
       .post, "/agent/v1/claim",
       [
-        "token": .string(token ?? ""), "mac": .string(mac), "secret": .string(secret), "version": 1,
+        "token": .string(token ?? ""), "mac": .string(mac), "secret": .string(secret),
+        "version": .int(AgentProtocol.version),
         "inventory": inventory,
       ])
   }
