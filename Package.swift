@@ -250,7 +250,7 @@ let package = Package(
       "IronicAPITests",
       [
         "IronicAPI", "AgentAPI", "APISupport", "BlockMaps", "Conductor", "FakeDriver", "Store", "Domain", "Wire",
-        "Cryptography",
+        "Cryptography", "Processes",
         "TestSupport",
         hummingbirdTesting,
       ]),

@@ -11,6 +11,8 @@ public enum BootScript: Sendable, Equatable {
   /// Boots the volume, with the machine's own name and secret. The drive stays after the script, for the system's iSCSI
   /// initiator (iBFT). All portals are opened beside each other; one that answers is enough.
   case volume(VolumeDisk)
+  /// Runs what the boot server has for this machine: the config drive's archive is the first part of its first file system.
+  case ramdisk(server: BootServer, line: KernelLine, mac: MACAddress)
   /// Goes on with the next boot device, which is the local disk.
   ///
   /// With status 1: to UEFI an `exit` without it is a boot that went well, after which firmware may stop its boot order
@@ -43,6 +45,15 @@ public enum BootScript: Sendable, Equatable {
         set password \(disk.password)
         set keep-san 1
         sanboot --keep --drive 0x80 \(paths) || exit 1
+
+        """
+    case .ramdisk(let server, let line, let mac):
+      return """
+        #!ipxe
+        kernel \(server.url)/boot/kernel?mac=\(mac) initrd=config initrd=ramdisk \(line.text)
+        initrd --name config \(server.url)/boot/config?mac=\(mac)
+        initrd --name ramdisk \(server.url)/boot/ramdisk?mac=\(mac)
+        boot
 
         """
     case .localDisk:

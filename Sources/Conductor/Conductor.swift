@@ -145,7 +145,7 @@ public final class Conductor: Sendable {
       deployVolume(parts), revertVolume(parts), createSnapshot(parts), deleteSnapshot(parts), attachVolume(parts),
       detachVolume(parts), backUpVolume(parts), restoreVolume(parts), deleteBackup(parts), captureDisk(parts),
       uploadVolume(parts), backUpDisk(parts), restoreDisk(parts), deleteDiskBackup(parts), shelveNode(parts),
-      shelveVolume(parts),
+      shelveVolume(parts), deployRamdisk(parts),
     ]
   }
 
@@ -162,7 +162,8 @@ public final class Conductor: Sendable {
     guard let definition = definitions[kind] else { throw ConductorError(.conflict, "There is no workflow \(kind).") }
     // Anything but another cleaning may write to the disks: an erasure that was interrupted begins anew then.
     let writers = [
-      "deploy-node", "undeploy-node", "end-lease", "set-power", "rescue-node", "restore-disk", "shelve-node",
+      "deploy-node", "deploy-ramdisk", "undeploy-node", "end-lease", "set-power", "rescue-node", "restore-disk",
+      "shelve-node",
       "shelve-volume",
     ]
     if writers.contains(kind) {
@@ -230,6 +231,9 @@ public protocol ConfigDriveInterface: Sendable {
   /// - Parameter content: a JSON object `{meta_data, network_data, user_data, vendor_data}`, or the base64 text of a gzipped ISO.
   /// - Throws: ``DriverError`` `.refused` with a sentence when it is neither.
   func make(_ content: JSON, at path: String) async throws -> RawImage
+  /// The same files as an archive that a kernel unpacks into its memory, made at `path`; safe to repeat.
+  /// - Throws: ``DriverError`` `.refused` with a sentence when `content` is no such object.
+  func makeArchive(_ content: JSON, at path: String) async throws
 }
 
 /// The consoles of the nodes, kept open by the server.

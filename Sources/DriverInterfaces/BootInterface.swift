@@ -41,6 +41,12 @@ public protocol ImageStoreInterface: Sendable {
   /// - Throws: ``DriverError`` `.refused` with a sentence when it is another.
   func requireSHA256(_ wanted: String, imageID: String) async throws
 
+  /// Gives the bytes of an image another name, which stays when the image goes; safe to repeat.
+  ///
+  /// They are compared with the image's checksum.
+  /// - Throws: ``DriverError`` `.refused` with a sentence when there is no such image, it is no plain file, or it has changed.
+  func share(imageID: String, as path: String) async throws
+
   /// Files that belong to no image and that no deployment uses, by what is stored: full paths. Nothing is changed.
   func orphans() async throws -> [String]
   /// Forgets uploads that nobody sends any more, so that their images can be uploaded again and their files are orphans.

@@ -76,7 +76,8 @@ extension HardwareType {
   /// One implementation of each interface. The switch always follows the node's networks, by whichever name.
   public var usualInterfaces: [InterfaceKind: [String]] {
     [
-      .bios: ["no-bios"], .boot: ["ipxe"], .console: ["steelyard"], .deploy: ["direct"], .firmware: ["no-firmware"],
+      .bios: ["no-bios"], .boot: ["ipxe"], .console: ["steelyard"], .deploy: ["direct", "ramdisk"],
+      .firmware: ["no-firmware"],
       .inspect: ["agent"], .management: [name], .network: ["neutron", "flat", "noop"], .power: [name],
       .raid: ["no-raid"], .rescue: ["agent", "no-rescue"], .storage: ["noop", "cinder", "external"],
       .vendor: ["no-vendor"],
@@ -87,7 +88,9 @@ extension HardwareType {
   public var cleanSteps: [CleanStepOffer] { agentSteps }
   /// What the agent can do.
   public var agentSteps: [CleanStepOffer] {
-    [CleanStepOffer(.deploy, "direct", "erase_devices"), CleanStepOffer(.deploy, "direct", "erase_devices_metadata")]
+    ["direct", "ramdisk"].flatMap { deploy in
+      ["erase_devices", "erase_devices_metadata"].map { CleanStepOffer(.deploy, deploy, $0) }
+    }
   }
 
   /// The implementation that holds for a node: what it was told to use, else the default.

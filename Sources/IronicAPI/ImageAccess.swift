@@ -1,4 +1,5 @@
 import APISupport
+import Conductor
 import Domain
 import Store
 
@@ -6,12 +7,15 @@ extension IronicAPI {
   /// Refuses to deploy an image that the caller could not read themselves: naming another project's image by its id must not
   /// put its content on their machine. In the words of an image that does not exist.
   func requireImage(of node: Node, _ actor: Actor, in session: any Session) throws {
-    guard let source = node.instanceInfo["image_source"]?.string else { return }
-    let id = source.hasPrefix("glance://") ? String(source.dropFirst("glance://".count)) : source
-    guard let image = try ImageStore.get(id, in: session) else { return }
-    let member = try actor.projectID.flatMap { try ImageStore.member($0, of: image.id, in: session) }
-    guard ImagePolicy.sees(image, member: member, actor) else {
-      throw APIError.badRequest("Image \(source) could not be found, or is not active.")
+    var sources: [String] = []
+    if let source = node.instanceInfo["image_source"]?.string { sources.append(source) }
+    if let parts = try conductor.ramdiskImages(of: node, in: session) { sources += [parts.kernel, parts.ramdisk] }
+    for source in sources {
+      let id = Conductor.imageID(source)
+      guard try ImageStore.get(id, in: session) != nil else { continue }
+      guard try ImageStore.get(id, seenBy: actor, in: session) != nil else {
+        throw APIError.badRequest("Image \(source) could not be found, or is not active.")
+      }
     }
   }
 }

@@ -27,7 +27,7 @@ struct ServerCreation: Sendable {
     var demands = flavor.demands
     demands.node = draft.node
     // Nothing is written on the machine's own disk.
-    if imageID == nil { demands.disk = 0 }
+    if imageID == nil || image?.isStateless == true { demands.disk = 0 }
     demands.until = try hints.until ?? Self.time(draft.metadata["lease_until"], "metadata lease_until")
     var servers: [Server] = []
     // Those beyond the least that is wanted are made as far as there are machines.
@@ -87,11 +87,11 @@ struct ServerCreation: Sendable {
   }
   private func image(_ flavor: Flavor, in session: any Session) throws -> Image? {
     guard let id = draft.imageRef else { return nil }
-    guard let image = try ImageStore.get(id, in: session),
-      ImagePolicy.sees(
-        image, member: try actor.projectID.flatMap { try ImageStore.member($0, of: id, in: session) }, actor)
-    else { throw APIError.badRequest("Image \(id) could not be found.") }
+    guard let image = try ImageStore.get(id, seenBy: actor, in: session) else {
+      throw APIError.badRequest("Image \(id) could not be found.")
+    }
     guard image.status == .active else { throw APIError.badRequest("Image \(id) is not active.") }
+    try requireParts(of: image, actor, in: session)
     if image.minRAM > flavor.memory {
       throw APIError.badRequest("Flavor's memory is too small for requested image: \(image.minRAM) MiB are needed.")
     }

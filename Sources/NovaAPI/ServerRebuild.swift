@@ -60,10 +60,10 @@ struct ServerRebuild: Sendable {
           "Unable to rebuild a server that boots from a volume: revert its volume to a snapshot, or make another server from the image."
         )
       }
-      let member = try actor.projectID.flatMap { try ImageStore.member($0, of: imageID, in: session) }
-      guard let image = try ImageStore.get(imageID, in: session), ImagePolicy.sees(image, member: member, actor),
-        image.status == .active
-      else { throw APIError.badRequest("Cannot find image for rebuild") }
+      guard let image = try ImageStore.get(imageID, seenBy: actor, in: session), image.status == .active else {
+        throw APIError.badRequest("Cannot find image for rebuild")
+      }
+      try requireParts(of: image, actor, in: session)
       server.imageID = imageID
       if let name { server.name = name }
       if let v4 { server.accessIPv4 = v4 }

@@ -182,12 +182,13 @@ public struct CrashSite: Sendable {
   func report() async throws -> JSON {
     let box = database.secrets
     let backups = try await database.read { JSON(try Self.diskBackups(in: $0)) }
-    let (node, workflows, vif, lease, volumes, server, erasures, images) = try await database.read { session in
+    let (node, workflows, vif, lease, volumes, server, erasures, images, boots) = try await database.read { session in
       (
         try NodeStore.get(Self.node, in: session), try WorkflowStore.list(in: session),
         try NetworkPortStore.get(Self.vif, in: session), try LeaseStore.get(Self.lease, in: session),
         try Self.volumes(box, in: session), try ServerStore.get(Self.server, in: session),
-        try EraseRecordStore.list(EraseRecordStore.Filter(.everything), in: session), try ImageStore.list(in: session)
+        try EraseRecordStore.list(EraseRecordStore.Filter(.everything), in: session), try ImageStore.list(in: session),
+        try self.boots(in: session)
       )
     }
     return [
@@ -204,7 +205,8 @@ public struct CrashSite: Sendable {
       "images": JSON(
         images.map { "\($0.name ?? $0.id) \($0.status.rawValue) \($0.size ?? 0) \($0.sha512 ?? "")" }.sorted()),
       "erasures": JSON(erasures.map { "\($0.nodeUUID) \($0.leaseUUID ?? "")" }),
-      "disk_backups": backups, "volumes": volumes, "lease": JSON(lease?.status.rawValue), "lessee": JSON(node?.lessee),
+      "disk_backups": backups, "volumes": volumes, "boots": boots, "lease": JSON(lease?.status.rawValue),
+      "lessee": JSON(node?.lessee),
       "vif": JSON(vif.map { "\($0.status.rawValue) \($0.bindingHostID)" }), "ledger": JSON(world.ledger()),
       "server": JSON(server.map { "\($0.condition.status.rawValue) \($0.condition.taskState ?? "")" }),
       "points": .int(points.names.count), "complaints": JSON(complaints.all),
@@ -257,6 +259,7 @@ public struct CrashSite: Sendable {
     } else if scenario.isOfVolume || scenario.isOfVolumeServer || [.undeployVolume, .deployVolume].contains(scenario) {
       try seedVolumes(scenario)
     }
+    if scenario.isOfRamdisk { try seedRamdisk(scenario) }
     let now = Self.now(), database = database, conductor = conductor, parts = parts
     let isActive = scenario.before.isInUse
     try world.ensure("power/n1", isActive ? "power on" : "power off")
@@ -327,6 +330,7 @@ public struct CrashSite: Sendable {
         try conductor.provision(.deleted, node: &node, parameters: [:], by: .system, in: session)
       case .backUpDisk, .restoreDisk, .deleteDiskBackup:
         try beginDiskBackup(scenario, &node, at: now, in: session)
+      case .deployRamdisk, .undeployRamdisk, .leaveRamdisk: try beginRamdisk(scenario, &node, in: session)
       case .captureDisk:
         try conductor.capture(
           &node, as: Image(name: "captured", owner: "p", createdAt: now), by: .system, in: session)

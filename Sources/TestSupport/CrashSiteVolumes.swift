@@ -32,7 +32,6 @@ extension CrashSite {
       try ServerVolumeStore.list(of: Self.server, in: session).map {
         "\($0.volumeID) \($0.bootIndex ?? -1) \($0.deletesOnTermination) \($0.device ?? "")"
       })
-    out["boots"] = JSON(try VolumeBootStore.all(in: session).map { "\($0.mac) \($0.address)" })
     let used = try VolumeResource.allCases.map { try VolumeStore.used($0, project: "p", in: session) }
     out["quota"] = .array(used.map { .int($0) })
     return .object(out)

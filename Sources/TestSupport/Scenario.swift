@@ -45,6 +45,13 @@ public enum Scenario: String, Sendable, CaseIterable {
   // Machines that boot from volumes.
   case deployVolume = "deploy-volume"
   case undeployVolume = "undeploy-volume"
+  // Machines that run from their memory.
+  case deployRamdisk = "deploy-ramdisk"
+  case undeployRamdisk = "undeploy-ramdisk"
+  /// A deployment to the disk of a machine that was to run from its memory.
+  case leaveRamdisk = "leave-ramdisk"
+
+  var isOfRamdisk: Bool { [.deployRamdisk, .undeployRamdisk, .leaveRamdisk].contains(self) }
 
   /// About a volume alone: the machine is as it was.
   public var isOfVolume: Bool {
@@ -94,14 +101,15 @@ public enum Scenario: String, Sendable, CaseIterable {
     switch self {
     case .verify, .discover: .enroll
     case .inspect, .provide, .manualClean, .inspectByDriver, .provideByDriver, .manualCleanByDriver: .manageable
-    case .deploy, .deployByDriver, .startLease, .deployVolume, .createServer, .deleteBuildingServer,
+    case .leaveRamdisk: .deployFailed
+    case .deploy, .deployByDriver, .startLease, .deployVolume, .deployRamdisk, .createServer, .deleteBuildingServer,
       .createVolumeServer, .unshelveServer:
       .available
     case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
       .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup, .uploadVolume, .deleteDiskBackup:
       .available
-    case .captureDisk, .backUpDisk, .restoreDisk, .undeploy, .undeployVolume, .attach, .detach, .attachBond,
-      .detachBond, .powerOff, .reboot,
+    case .captureDisk, .backUpDisk, .restoreDisk, .undeploy, .undeployVolume, .undeployRamdisk, .attach, .detach,
+      .attachBond, .detachBond, .powerOff, .reboot,
       .endLease, .rescue,
       .deleteServer, .deleteVolumeServer, .attachServerVolume, .detachServerVolume, .rescueByAgent, .shelveServer,
       .shelveVolumeServer:
@@ -114,15 +122,15 @@ public enum Scenario: String, Sendable, CaseIterable {
     switch self {
     case .discover: .enroll
     case .verify, .inspect, .inspectByDriver, .manualClean, .manualCleanByDriver: .manageable
-    case .provide, .provideByDriver, .undeploy, .startLease, .endLease, .undeployVolume, .deleteServer,
-      .deleteBuildingServer, .deleteVolumeServer, .shelveServer, .shelveVolumeServer:
+    case .provide, .provideByDriver, .undeploy, .startLease, .endLease, .undeployVolume, .undeployRamdisk,
+      .deleteServer, .deleteBuildingServer, .deleteVolumeServer, .shelveServer, .shelveVolumeServer:
       .available
     case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
       .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup, .uploadVolume, .deleteDiskBackup:
       .available
-    case .deploy, .deployByDriver, .deployVolume, .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot,
-      .unrescue, .unrescueByAgent, .captureDisk, .backUpDisk, .restoreDisk, .createServer, .createVolumeServer,
-      .attachServerVolume, .detachServerVolume, .unshelveServer:
+    case .deploy, .deployByDriver, .deployVolume, .deployRamdisk, .leaveRamdisk, .attach, .detach, .attachBond,
+      .detachBond, .powerOff, .reboot, .unrescue, .unrescueByAgent, .captureDisk, .backUpDisk, .restoreDisk,
+      .createServer, .createVolumeServer, .attachServerVolume, .detachServerVolume, .unshelveServer:
       .active
     case .rescue, .rescueByAgent: .rescue
     }
@@ -138,8 +146,10 @@ public enum Scenario: String, Sendable, CaseIterable {
     case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
       .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup, .uploadVolume, .deleteDiskBackup:
       .available
-    case .deploy, .deployByDriver, .deployVolume, .createServer, .createVolumeServer, .restoreDisk: .deployFailed
-    case .undeploy, .undeployVolume, .deleteServer, .deleteBuildingServer, .deleteVolumeServer: .error
+    case .deploy, .deployByDriver, .deployVolume, .deployRamdisk, .leaveRamdisk, .createServer, .createVolumeServer,
+      .restoreDisk:
+      .deployFailed
+    case .undeploy, .undeployVolume, .undeployRamdisk, .deleteServer, .deleteBuildingServer, .deleteVolumeServer: .error
     case .captureDisk, .backUpDisk, .attachServerVolume, .detachServerVolume, .attach, .detach, .attachBond,
       .detachBond, .powerOff, .reboot, .shelveServer, .shelveVolumeServer:
       .active

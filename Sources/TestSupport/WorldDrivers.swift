@@ -1,6 +1,7 @@
 import Conductor
 import Domain
 import DriverInterfaces
+import Glibc
 import Wire
 
 /// Hardware that lives in a ``World``. A thing named "fault/<verb>" makes that verb fail with its value.
@@ -239,6 +240,15 @@ public struct WorldImages: ImageStoreInterface, ConfigDriveInterface {
       blocks: "/nowhere/\(imageID).blocks", size: 1 << 20)
   }
   public func requireSHA256(_ wanted: String, imageID: String) async throws {}
+  public func share(imageID: String, as path: String) async throws {
+    try world.fail("image", .image(imageID))
+    guard let file = fopen(path, "w") else { throw DriverError(.refused, device: .image(imageID), detail: path) }
+    fputs("image \(imageID)", file)
+    fclose(file)
+  }
+  public func makeArchive(_ content: JSON, at path: String) async throws {
+    try await ConfigDrive().makeArchive(content, at: path)
+  }
   public func orphans() async throws -> [String] { [] }
   public func forgetUploads() async throws {}
   public func make(_ content: JSON, at path: String) async throws -> RawImage {

@@ -43,12 +43,19 @@ extension Composition {
 }
 
 extension Composition {
-  static let volumeBootScript: @Sendable (Conductor.VolumeBootRequest?) -> String = { boot in
-    boot.flatMap {
-      VolumeDisk(
-        initiator: $0.initiator, userName: $0.userName, password: $0.password, target: $0.target,
-        portals: $0.portals, lun: $0.lun)
-    }.map { BootScript.volume($0).text } ?? BootScript.localDisk.text
+  /// Of machines without a system of their own.
+  static func networkBootScript(_ server: BootServer) -> @Sendable (Conductor.NetworkBoot?) -> String {
+    { boot in
+      switch boot {
+      case .volume(let request):
+        VolumeDisk(
+          initiator: request.initiator, userName: request.userName, password: request.password, target: request.target,
+          portals: request.portals, lun: request.lun
+        ).map { BootScript.volume($0).text } ?? BootScript.localDisk.text
+      case .ramdisk(let line, let mac): BootScript.ramdisk(server: server, line: line, mac: mac).text
+      case nil: BootScript.localDisk.text
+      }
+    }
   }
 }
 

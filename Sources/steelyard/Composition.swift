@@ -194,7 +194,8 @@ struct Composition {
           logger: logger))
       if let boot = try configuration.volumeBoot, let server = BootServer(address: boot.server, port: boot.port) {
         let volumeBoots = VolumeBootAPI(
-          conductor: conductor, startScript: BootScript.ask(server: server).text, bootScript: Self.volumeBootScript)
+          conductor: conductor, startScript: BootScript.ask(server: server).text,
+          bootScript: Self.networkBootScript(server))
         services.append(
           Listener(
             socket: try ListeningSocket.open(

@@ -23,6 +23,16 @@ import Testing
         boot
 
         """)
+    let line = try #require(KernelLine("quiet console=ttyS0"))
+    #expect(
+      BootScript.ramdisk(server: server, line: line, mac: mac).text == """
+        #!ipxe
+        kernel http://172.30.0.1:8081/boot/kernel?mac=52:54:00:aa:00:01 initrd=config initrd=ramdisk quiet console=ttyS0
+        initrd --name config http://172.30.0.1:8081/boot/config?mac=52:54:00:aa:00:01
+        initrd --name ramdisk http://172.30.0.1:8081/boot/ramdisk?mac=52:54:00:aa:00:01
+        boot
+
+        """)
     #expect(BootScript.localDisk.text == "#!ipxe\nexit 1\n")
     let disk = try #require(
       VolumeDisk(

@@ -42,6 +42,7 @@ import Wire
         size: 1 << 20)
     }
     func take(file path: String, as imageID: String, clock: @escaping @Sendable () -> Timestamp) async throws {}
+    func share(imageID: String, as path: String) async throws {}
     func orphans() async throws -> [String] { [] }
     func requireSHA256(_ wanted: String, imageID: String) async throws {}
     func forgetUploads() async throws {}

@@ -106,7 +106,7 @@ import Wire
   private func expectWhole(_ life: JSON, _ clean: JSON, _ what: String) {
     for member in [
       "state", "reservation", "power", "last_error", "workflows", "leftovers", "world", "vif", "lease", "lessee",
-      "volumes", "server", "erasures", "images", "disk_backups",
+      "volumes", "boots", "server", "erasures", "images", "disk_backups",
     ] {
       #expect(life[member] == clean[member], "\(what): \(member)")
     }
@@ -114,7 +114,8 @@ import Wire
   /// What does not touch the machine's networks, or leaves it with its tenant.
   private static let networksStay: [Scenario] = [
     .verify, .undeploy, .attach, .detach, .attachBond, .detachBond, .powerOff, .reboot, .startLease, .endLease, .rescue,
-    .unrescue, .captureDisk, .backUpDisk, .rescueByAgent, .unrescueByAgent, .discover, .undeployVolume, .deleteServer,
+    .unrescue, .captureDisk, .backUpDisk, .rescueByAgent, .unrescueByAgent, .discover, .undeployVolume,
+    .undeployRamdisk, .deleteServer,
     .deleteVolumeServer,
     .attachServerVolume, .detachServerVolume, .shelveServer, .shelveVolumeServer,
   ]
@@ -123,7 +124,7 @@ import Wire
     let allowed =
       scenario == .endLease
       ? ["clean failed"]
-      : [.undeploy, .undeployVolume, .deleteServer, .deleteVolumeServer].contains(scenario)
+      : [.undeploy, .undeployVolume, .undeployRamdisk, .deleteServer, .deleteVolumeServer].contains(scenario)
         ? ["error", "clean failed"]
         : scenario.isOfShelving ? ["active", "clean failed"] : [scenario.undone.rawValue]
     #expect(allowed.contains(life["state"]?.string ?? ""), "\(what): state \(life["state"]?.string ?? "")")

@@ -39,7 +39,8 @@ struct Site {
 
   /// - Parameter console: what machines of the driver "talking" say; they have no other hardware.
   init(
-    console: (any ConsoleInterface)? = nil, discovery: DiscoverySettings? = nil, longestPage: Int = ListQuery.maximum
+    console: (any ConsoleInterface)? = nil, discovery: DiscoverySettings? = nil, longestPage: Int = ListQuery.maximum,
+    volumeBoot: VolumeBootSettings? = nil
   ) async throws {
     folder = "/tmp/steelyard-ironic-\(Identifier.uuid())"
     mkdir(folder, 0o700)
@@ -51,6 +52,7 @@ struct Site {
     var settings = ConductorSettings()
     settings.dataFolder = folder
     settings.discovery = discovery
+    settings.volumeBoot = volumeBoot
     let consoleFolder = folder + "/consoles"
     conductor = Conductor(
       database: database, settings: settings,
@@ -159,9 +161,9 @@ struct Site {
 /// Runs `body` with a site that is gone afterwards.
 func withSite<T>(
   console: (any ConsoleInterface)? = nil, discovery: DiscoverySettings? = nil, longestPage: Int = ListQuery.maximum,
-  _ body: (Site) async throws -> T
+  volumeBoot: VolumeBootSettings? = nil, _ body: (Site) async throws -> T
 ) async throws -> T {
-  let site = try await Site(console: console, discovery: discovery, longestPage: longestPage)
+  let site = try await Site(console: console, discovery: discovery, longestPage: longestPage, volumeBoot: volumeBoot)
   defer { site.close() }
   return try await body(site)
 }

@@ -21,6 +21,23 @@ public struct ConfigDrive: ConfigDriveInterface {
       throw Self.diskFull
     } catch let error as CommandError where error.description.contains("No space left") { throw Self.diskFull }
   }
+  public func makeArchive(_ content: JSON, at path: String) async throws {
+    guard let object = content.object else {
+      throw Self.refused(
+        "a machine that runs from its memory has no disk for an ISO: give an object with meta_data, network_data, user_data and vendor_data."
+      )
+    }
+    var archive = FileArchive()
+    for file in try Self.documents(object) { archive.add("\(Self.seed)/openstack/latest/\(file.name)", file.bytes) }
+    let bytes = archive.finished()
+    guard bytes.count <= Self.limit else { throw Self.refused("it is larger than 64 MiB.") }
+    do {
+      try await FileThread("config drive").run { try Files.publish(bytes, as: path) }
+    } catch let error as FileError where error.isDiskFull { throw Self.diskFull }
+  }
+  /// Where cloud-init looks for a config drive without a disk. Source: cloud-init, `DataSourceConfigDrive`.
+  static let seed = "var/lib/cloud/seed/config_drive"
+
   private static let diskFull = refused(
     "The server's disk is full: the administrator must free space; then deploy again.")
 
@@ -131,16 +148,6 @@ public struct ConfigDrive: ConfigDriveInterface {
     // ISO 9660 and ECMA-119: the first volume descriptor is at 32 KiB.
     let isISO = iso.count > 0x8006 && iso[0x8001..<0x8006].elementsEqual(Array("CD001".utf8))
     guard isISO else { throw Self.refused("the text is base64 of a gzip file, but not of an ISO 9660 volume in it.") }
-    let temporary = "\(path).\(Identifier.uuid()).part"
-    try await FileThread("config drive").run {
-      try Files.makeFolder(String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]))
-      defer { unlink(temporary) }
-      let descriptor = try Files.open(temporary, O_WRONLY | O_CREAT | O_EXCL)
-      do {
-        defer { close(descriptor) }
-        try iso.withUnsafeBytes { try Files.write($0, to: descriptor) }
-      }
-      try Files.publish(temporary, as: path)
-    }
+    try await FileThread("config drive").run { try Files.publish(iso, as: path) }
   }
 }

@@ -1,6 +1,7 @@
 import Glibc
 import Processes
 import Synchronization
+import Wire
 
 /// A thread for the blocking reads and writes of one file: none of them runs on the cooperative pool.
 ///
@@ -149,6 +150,33 @@ enum Files {
     guard fsync(descriptor) == 0 else { throw FileError("sync \(temporary)") }
     guard rename(temporary, path) == 0 else { throw FileError("rename \(temporary)") }
     try syncFolder(String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]))
+  }
+  /// Writes a file as a whole, or not at all, and the folders above it.
+  static func publish(_ bytes: [UInt8], as path: String) throws {
+    let temporary = "\(path).\(Identifier.uuid()).part"
+    try makeFolder(String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]))
+    defer { unlink(temporary) }
+    let descriptor = try open(temporary, O_WRONLY | O_CREAT | O_EXCL)
+    do {
+      defer { close(descriptor) }
+      try bytes.withUnsafeBytes { try write($0, to: descriptor) }
+    }
+    try publish(temporary, as: path)
+  }
+  /// Gives a file a second name, `path`, which it has instead of what was there; a copy where the disks are different ones.
+  static func share(_ source: String, as path: String) throws {
+    unlink(path)
+    if link(source, path) == 0 { return }
+    guard errno == EXDEV || errno == EMLINK || errno == EPERM else { throw FileError("link \(source)") }
+    let (from, to) = (try open(source, O_RDONLY), try open(path, O_WRONLY | O_CREAT | O_EXCL))
+    defer {
+      close(from)
+      close(to)
+    }
+    let size = try size(from)
+    for start in stride(from: 0, to: size, by: 1 << 20) {
+      try read(from, at: start, count: min(1 << 20, size - start)).withUnsafeBytes { try write($0, to: to) }
+    }
   }
   /// Makes a folder, and those above it, for this user only.
   static func makeFolder(_ path: String) throws {

@@ -18,6 +18,7 @@ extension Conductor {
       case .session(let node, _): try await database.write { try AgentStore.dismiss(node: node, in: $0) }
       // A server that was killed while it made one has left its folder.
       case .configDrive(let path): removeTree(path)
+      case .ramdisk(let path): removeTree(path)
       case .capture(let path): unlinkFile(path)
       case .imageFile(let path): unlinkFile(path)
       case .export(let backend, let attachment): try await parts.volumes[backend]?.removeExport(attachment)
@@ -38,6 +39,7 @@ extension Conductor {
     case admitted(MACAddress, label: String)
     case session(node: String, workflow: String)
     case configDrive(path: String)
+    case ramdisk(path: String)
     case capture(path: String)
     case imageFile(path: String)
     case export(backend: String, attachment: String)
@@ -51,6 +53,7 @@ extension Conductor {
       case .session(let node, let workflow):
         "node \(node) has an agent session of workflow \(workflow), which has ended"
       case .configDrive(let path): "config drive \(path) belongs to no workflow"
+      case .ramdisk(let path): "\(path) is no machine's to run from its memory"
       case .capture(let path): "\(path) was read from a disk for a workflow that has ended"
       case .imageFile(let path): "\(path) belongs to no image, and no deployment uses it"
       case .export(_, let attachment): "the target of attachment \(attachment), which there is not"
@@ -66,11 +69,12 @@ extension Conductor {
     let (open, sessions, boots) = try await database.read { session in
       (
         Set(try WorkflowStore.open(in: session).map(\.id)), try AgentStore.sessions(in: session),
-        Set(try VolumeBootStore.all(in: session).map(\.label))
+        try VolumeBootStore.all(in: session)
       )
     }
+    let labels = Set(boots.map(\.label)), ramdisks = Set(boots.compactMap(\.ramdisk?.name))
     func isOver(_ label: String) -> Bool {
-      !open.contains(String(label.prefix { $0 != "/" })) && !boots.contains(label)
+      !open.contains(String(label.prefix { $0 != "/" })) && !labels.contains(label)
     }
     var found: [Leftover] = []
     for (mac, label) in try await parts.boot.admitted() where isOver(label) {
@@ -82,6 +86,9 @@ extension Conductor {
     let folder = "\(settings.dataFolder)/config-drives"
     for name in fileNames(in: folder) where isOver(String(name.prefix { $0 != "." })) {
       found.append(.configDrive(path: "\(folder)/\(name)"))
+    }
+    for name in fileNames(in: parts.ramdiskFolder) where !ramdisks.contains(name) {
+      found.append(.ramdisk(path: "\(parts.ramdiskFolder)/\(name)"))
     }
     found += CaptureFolder(path: "\(settings.dataFolder)/captures").files.filter { isOver($0.workflow) }
       .map { .capture(path: $0.path) }

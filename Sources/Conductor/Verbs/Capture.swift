@@ -29,6 +29,9 @@ extension Conductor {
     guard imageSource(of: node) == .localDisk else {
       throw ConductorError(.conflict, "Node \(node.uuid) boots from a volume: make a snapshot of the volume.")
     }
+    guard try VolumeBootStore.get(node: node.uuid, in: session)?.ramdisk == nil else {
+      throw ConductorError(.conflict, "Node \(node.uuid) runs from its memory: there is nothing on its disk.")
+    }
     try requireNetworkBoot(node, in: session)
   }
   /// The disk that a deployment would choose.
@@ -75,7 +78,7 @@ extension Conductor {
     if let hint = diskHint(node) { params["disk"] = .object(hint) }
     if hardwareType(named: node.driver)?.needsAgent == false {
       guard let source = node.instanceInfo["image_source"]?.string,
-        let deployed = try ImageStore.get(imageID(source), in: session), deployed.status == .active
+        let deployed = try ImageStore.get(Self.imageID(source), in: session), deployed.status == .active
       else {
         throw ConductorError(
           .conflict,

@@ -52,13 +52,18 @@ extension Conductor {
       try requireNetworkBoot(node, in: session)
       if node.instanceUUID == nil { node.instanceUUID = Identifier.uuid() }
       // Without an image, from the volume that is named.
+      let ramdisk = try ramdiskImages(of: node, in: session)
       let isFromVolume =
-        try verb == .active && (node.instanceInfo["image_source"]?.string ?? "").isEmpty
+        try verb == .active && ramdisk == nil && (node.instanceInfo["image_source"]?.string ?? "").isEmpty
         && (reserveServerVolumes(of: node, in: session) || reserveVolumes(of: node, by: requester, in: session))
-      let params = isFromVolume ? [:] : try deployment(node, parameters, in: session)
-      try begin(
-        isFromVolume ? "deploy-volume" : "deploy-node", verb == .active ? .deploy : .rebuild, "active", &node, params,
-        by: requester, in: session)
+      var (kind, params) = ("deploy-volume", JSONObject())
+      if let ramdisk {
+        (kind, params) = ("deploy-ramdisk", try ramdiskDeployment(node, ramdisk, parameters, in: session))
+      } else if !isFromVolume {
+        (kind, params) = ("deploy-node", try deployment(node, parameters, in: session))
+        if try VolumeBootStore.get(node: node.uuid, in: session)?.ramdisk != nil { params["leaves_ramdisk"] = true }
+      }
+      try begin(kind, verb == .active ? .deploy : .rebuild, "active", &node, params, by: requester, in: session)
     case .deleted, .undeploy:
       guard !node.isProtected else {
         throw ConductorError(.conflict, "Node \(node.uuid) is protected and cannot be undeployed, rebuilt or deleted.")
@@ -284,11 +289,12 @@ extension Conductor {
       try checkImageURL(source, node)
       params["image"] = .string(source)
     } else {
-      guard let image = try ImageStore.get(imageID(source), in: session), image.status == .active else {
+      guard let image = try ImageStore.get(Self.imageID(source), in: session), image.status == .active else {
         throw ConductorError(.badRequest, "Image \(source) could not be found, or is not active.")
       }
       if let noted = try requireChecksum(of: image, in: node.instanceInfo) { params["image_sha256"] = .string(noted) }
       params["image"] = .string(image.id)
+      if try !growsLastPartition(node, image) { params["keeps_partitions"] = true }
       needed = image.virtualSize ?? image.size
     }
     if let drive = parameters["configdrive"], !drive.isNull { params["config_drive"] = drive }
@@ -302,6 +308,17 @@ extension Conductor {
       )
     }
     return params
+  }
+  /// Whether the image's last partition grows with the disk: as `grow_last_partition` says, of the node's instance_info or else of the
+  /// image. By default it does.
+  private func growsLastPartition(_ node: Node, _ image: Image) throws -> Bool {
+    let name = "grow_last_partition"
+    switch node.instanceInfo[name] ?? image.properties[name] ?? true {
+    case .bool(let grows): return grows
+    case .string(let word) where ["true", "false"].contains(word.lowercased()): return word.lowercased() == "true"
+    default:
+      throw ConductorError(.badRequest, "\(name) of the node's instance_info, or of the image, is true or false.")
+    }
   }
   private static func isURL(_ source: String) -> Bool { source.hasPrefix("http://") || source.hasPrefix("https://") }
 
@@ -358,9 +375,5 @@ extension Conductor {
       try require(noted, info["image_os_hash_algo"]?.string ?? "sha512", "image_os_hash_value")
     }
     return later
-  }
-  /// "glance://ID", a UUID, or an image's URL of ours.
-  func imageID(_ source: String) -> String {
-    source.hasPrefix("glance://") ? String(source.dropFirst("glance://".count)) : source
   }
 }

@@ -23,9 +23,11 @@ extension Conductor {
       // Its NIC is admitted for the volumes alone.
       throw ConductorError(
         .conflict,
-        boot.attachmentID == nil
-          ? "Node \(node.uuid) has volumes attached: detach them, and rescue it then."
-          : "Node \(node.uuid) runs from a volume: undeploy it and attach the volume to another machine to mend what is on it."
+        boot.ramdisk != nil
+          ? "Node \(node.uuid) runs from its memory: it is as it was deployed after a reboot."
+          : boot.isForDataAlone
+            ? "Node \(node.uuid) has volumes attached: detach them, and rescue it then."
+            : "Node \(node.uuid) runs from a volume: undeploy it and attach the volume to another machine to mend what is on it."
       )
     }
     // What crypt(3) takes whole, and a login line too.

@@ -154,7 +154,7 @@ extension Conductor {
     let id = Identifier.uuid()
     // The last one gives the NIC back, unless the machine is being worked on: then it goes with the server.
     if attachments.count == 1, let uuid = attachment.nodeID, var node = try NodeStore.get(uuid, in: session),
-      node.reservation == nil, let nic = try VolumeBootStore.get(node: uuid, in: session), nic.attachmentID == nil
+      node.reservation == nil, let nic = try VolumeBootStore.get(node: uuid, in: session), nic.isForDataAlone
     {
       params["node"] = .string(uuid)
       node.reservation = id

@@ -128,17 +128,21 @@ extension Conductor {
   ) throws {
     // Before the networks: not every NIC can boot.
     let isFromVolume = try reserveServerVolumes(of: node, in: session)
+    node.instanceInfo = instanceInfo(server, image)
+    if try ramdiskImages(of: node, in: session) != nil { try reserveBootNIC(of: node, in: session) }
     try attachPorts(node)
     let later = isFromVolume ? [] : try reserveLater(volumes, of: server, on: node, in: session)
-    node.instanceInfo = [
-      "image_source": JSON(image), "display_name": .string(server.name),
-      "nova_host_id": .string(zone), "vcpus": server.flavor["vcpus"] ?? 0, "memory_mb": server.flavor["ram"] ?? 0,
-      "local_gb": server.flavor["disk"] ?? 0, "root_gb": server.flavor["disk"] ?? 0,
-    ]
     try provision(
       .active, node: &node, parameters: ["configdrive": try configDrive(server, in: session)], by: requester,
       in: session)
     try attachLater(later, on: node, by: requester, in: session)
+  }
+  private func instanceInfo(_ server: Server, _ image: String?) -> JSONObject {
+    [
+      "image_source": JSON(image), "display_name": .string(server.name),
+      "nova_host_id": .string(zone), "vcpus": server.flavor["vcpus"] ?? 0, "memory_mb": server.flavor["ram"] ?? 0,
+      "local_gb": server.flavor["disk"] ?? 0, "root_gb": server.flavor["disk"] ?? 0,
+    ]
   }
   /// Takes back what ``deploy(_:_:on:by:in:)`` did before it threw.
   private func withdraw(_ server: Server, _ ports: [ServerPort], from node: Node, in session: any Session) throws {
@@ -242,7 +246,7 @@ extension Conductor {
     try ServerStore.update(server, in: session)
     if let holder = node.reservation {
       let kind = try WorkflowStore.get(holder, in: session)?.kind
-      if kind == "deploy-node" || kind == "deploy-volume" {
+      if let kind, ["deploy-node", "deploy-volume", "deploy-ramdisk"].contains(kind) {
         try cancel(holder, reason: "the server is deleted", in: session)
       }
       if !isRepeated { try record("delete", server.id, nil, by: requester, in: session) }

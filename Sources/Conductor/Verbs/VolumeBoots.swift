@@ -75,36 +75,39 @@ extension Conductor {
     return named
   }
 
-  /// The NIC and the address by which the machine reaches its boot volume.
-  func reserveBoot(of node: Node, _ attachment: VolumeAttachment, in session: any Session) throws {
-    try reserveNIC(of: node, attachment, in: session)
+  /// The NIC and the address by which the machine reaches its boot volume, or with nil the boot server.
+  func reserveBoot(of node: Node, _ attachment: VolumeAttachment?, in session: any Session) throws {
+    try reserveNIC(of: node, attachment, boots: true, in: session)
   }
   /// The NIC and the address by which the machine reaches its volumes: nothing but those. One that is there is kept.
-  /// - Parameter boot: of the volume that it boots from; nil for one that boots from its disk.
+  /// - Parameters:
+  ///   - boot: of the volume that it boots from; nil for one that boots from elsewhere.
+  ///   - boots: whether it boots by this NIC.
   /// - Returns: whether a NIC was taken: hardware that no switch or agent of ours serves reaches them by itself.
   @discardableResult
-  func reserveNIC(of node: Node, _ boot: VolumeAttachment?, in session: any Session) throws -> Bool {
-    guard hardwareType(named: node.driver)?.needsAgent != false, boot != nil || parts.isWired(node),
+  func reserveNIC(of node: Node, _ boot: VolumeAttachment?, boots: Bool = false, in session: any Session) throws -> Bool
+  {
+    guard hardwareType(named: node.driver)?.needsAgent != false, boots || parts.isWired(node),
       try VolumeBootStore.get(node: node.uuid, in: session) == nil
     else { return false }
     guard let site = settings.volumeBoot else {
       throw ConductorError(
         .conflict,
-        "Machines of this site reach no volumes: its configuration has no addresses for them (provisioning.volume_first). Ask the administrator."
+        "Machines of this site boot from their disks alone, and reach no volumes: its configuration has no addresses for that (provisioning.volume_first). Ask the administrator."
       )
     }
     let free = try PortStore.list(node: node.uuid, in: session).filter {
-      $0.vifPortID == nil && $0.portGroupUUID == nil && (boot == nil ? $0.switchPort != nil : $0.isPXEEnabled)
+      $0.vifPortID == nil && $0.portGroupUUID == nil && (boots ? $0.isPXEEnabled : $0.switchPort != nil)
     }
     // The NIC carries the volume's network alone. For data, one that the deployment does not use is better.
-    guard let nic = free.first(where: { boot != nil || !$0.isPXEEnabled }) ?? free.first,
+    guard let nic = free.first(where: { boots || !$0.isPXEEnabled }) ?? free.first,
       let mac = MACAddress(nic.address)
     else {
       throw ConductorError(
         .conflict,
-        boot == nil
+        !boots
           ? "Node \(node.uuid) has no NIC left to reach a volume by: one must have no network attached, because it carries the volume alone. Detach a network, or use a machine with another NIC."
-          : "Node \(node.uuid) has no NIC left to reach a volume by: one that may boot over the network must have no network attached. Detach one, or attach it to another NIC."
+          : "Node \(node.uuid) has no NIC left to \(boot == nil ? "boot" : "reach a volume") by: one that may boot over the network must have no network attached. Detach one, or attach it to another NIC."
       )
     }
     let taken = Set(try VolumeBootStore.all(in: session).map(\.address))
@@ -113,7 +116,7 @@ extension Conductor {
     else {
       throw ConductorError(
         .conflict,
-        "All addresses for machines that boot from volumes are taken: the administrator can give more (provisioning.volume_last)."
+        "All addresses for machines that boot from volumes or from memory are taken: the administrator can give more (provisioning.volume_last)."
       )
     }
     try VolumeBootStore.insert(

@@ -9,7 +9,7 @@ extension Conductor {
   /// `active`: an image to the local disk, a config drive beside it, the tenant's networks, and the machine boots it.
   ///
   /// Params: `image` (id, or a URL for hardware that needs no agent), `config_drive` (what the caller gave), `disk` (a root
-  /// device hint), and what the hardware does without (``Without``).
+  /// device hint), `keeps_partitions` (its last partition does not grow), `leaves_ramdisk` (it ran from its memory before), and what the hardware does without (``Without``).
   static func deployNode(_ parts: Parts) -> WorkflowDefinition {
     WorkflowDefinition(
       kind: "deploy-node",
@@ -27,7 +27,7 @@ extension Conductor {
               "size_bytes": image["size_bytes"] ?? 0,
               "map_bytes": image["map_bytes"] ?? 0, "map_sha256": image["map_sha256"] ?? "",
             ],
-            "config_drive": nil,
+            "config_drive": nil, "grow_last_partition": .bool(context.params["keeps_partitions"] == nil),
           ]
           if let drive = prepared["config_drive"], !drive.isNull {
             parameters["config_drive"] = [
@@ -40,6 +40,7 @@ extension Conductor {
           .deploy(image: context.params["image"]?.string ?? "")
         },
         parts.endAgent(),
+        leaveRamdisk(parts),
         parts.wiringCheck(),
         parts.tenantNetworks(),
         bootInstance(parts),
@@ -174,7 +175,7 @@ extension Parts {
   }
 
   /// What goes on the config drive: what the caller gave, with the networks filled in where he left them out.
-  fileprivate func configDriveContent(_ context: StepContext) async throws -> JSON {
+  func configDriveContent(_ context: StepContext) async throws -> JSON {
     let given = context.params["config_drive"] ?? .null
     if case .string = given { return given }
     let (node, networks) = try await database.read { session in

@@ -40,31 +40,8 @@ extension Conductor {
           },
           undo: { context in try await parts.endExports(ofNode: context.subject) }),
         parts.tenantNetworks(),
-        Step(
-          "admit-volume-boot", when: needsAgent,
-          run: { context in
-            guard let boot = try await parts.volumeBoot(context.subject) else { return .done }
-            try await parts.boot.ensureVolumeBoot(boot.mac, address: boot.address, label: boot.label)
-            return .done
-          },
-          undo: { context in
-            guard let boot = try await parts.volumeBoot(context.subject) else { return }
-            try await parts.boot.ensureDenied([boot.mac])
-          }),
-        Step(
-          "boot-volume",
-          run: { context in
-            let driver = try await parts.driver(of: context.subject)
-            try await driver.power.ensurePower(.off, graceful: false, patience: parts.settings.powerPatience)
-            try await driver.management.ensureBootOverride(BootOverride(.pxe, persistent: true))
-            await parts.markPowerOn(context.subject, driver)
-            try await driver.power.ensurePower(.on, graceful: false, patience: parts.settings.powerPatience)
-            return .done
-          },
-          undo: { context in
-            try await parts.driver(of: context.subject).power.ensurePower(
-              .off, graceful: false, patience: parts.settings.powerPatience)
-          }),
+        parts.admitNetworkBoot("admit-volume-boot"),
+        parts.bootFromNetwork("boot-volume"),
       ],
       done: { context, session in
         try finish(context, session, .done, "Booted from a volume.") { node in
@@ -143,13 +120,15 @@ extension Parts {
     }
   }
 
-  /// The machine's volumes leave it: sessions end, targets and the machine's address go; then they are free for others.
+  /// The machine's volumes leave it: sessions end, targets and the machine's address go; then they are free for others. So does what
+  /// it ran from its memory.
   func endVolumes() -> Step {
     Step(
       "end-volumes", retries: 10_000,
       run: { context in
         try await endExports(ofNode: context.subject)
         if let boot = try await volumeBoot(context.subject) { try await self.boot.ensureDenied([boot.mac]) }
+        removeRamdisks(of: context.subject)
         return .done
       },
       commit: { context, _, session in
@@ -157,7 +136,7 @@ extension Parts {
       })
   }
 
-  /// What the switch port of a NIC carries that a machine boots from a volume by; nil for every other.
+  /// What the switch port of a NIC carries that a machine reaches its volume or its boot server by; nil for every other.
   func volumeNetwork(of port: Port, in session: any Session) throws -> PortConfiguration? {
     guard let volumeBoot = settings.volumeBoot, let boot = try VolumeBootStore.get(node: port.nodeUUID, in: session),
       MACAddress(port.address) == boot.mac

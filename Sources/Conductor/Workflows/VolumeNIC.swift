@@ -41,7 +41,7 @@ extension Conductor {
   }
   private static func forgetVolumeNIC(_ context: StepContext, _ session: any Session) throws {
     guard let node = context.params["node"]?.string, let nic = try VolumeBootStore.get(node: node, in: session),
-      nic.attachmentID == nil
+      nic.isForDataAlone
     else { return }
     try VolumeBootStore.delete(node: node, in: session)
   }
@@ -87,7 +87,7 @@ extension Conductor {
 
 extension Parts {
   fileprivate func cutVolumeNIC(of node: String, label: String) async throws {
-    guard let nic = try await volumeBoot(node), nic.attachmentID == nil else { return }
+    guard let nic = try await volumeBoot(node), nic.isForDataAlone else { return }
     try await boot.ensureDenied([nic.mac])
     let now = clock()
     let wanted = try await database.write { session -> WantedPorts in

@@ -64,6 +64,18 @@ public struct Image: Sendable, Equatable {
     return ImageContent.Declared(format: diskFormat, isCompressed: containerFormat == "compressed")
   }
 
+  /// The images of the kernel and the ramdisk that belong to it. Source: Glance, "Common image properties".
+  public var kernelAndRamdisk: (kernel: String, ramdisk: String)? {
+    guard let kernel = properties["kernel_id"]?.string, let ramdisk = properties["ramdisk_id"]?.string,
+      !kernel.isEmpty, !ramdisk.isEmpty
+    else { return nil }
+    return (kernel, ramdisk)
+  }
+  /// It is no disk: a machine runs its kernel and its ramdisk from memory, at every boot anew.
+  public var isStateless: Bool {
+    ["aki", "ami", "ari"].contains(diskFormat) && kernelAndRamdisk != nil
+  }
+
   public init(
     id: String = Identifier.uuid(), name: String? = nil, owner: String, visibility: Visibility = .shared,
     createdAt: Timestamp

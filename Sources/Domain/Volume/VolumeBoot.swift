@@ -1,23 +1,28 @@
 import Wire
 
-/// A machine that boots from a volume, or reaches volumes beside its own disk: by which NIC, with which address on the provisioning
-/// network, from which attachment.
+/// A machine that boots from a volume or from what the boot server has for it, or reaches volumes beside its own disk: by which NIC,
+/// with which address on the provisioning network.
 ///
-/// The NIC stays there as long as the machine has the volume, and may talk to the volumes' portals and the boot server
-/// alone: its switch port filters by its MAC and this address, and the boot server gives the volume's secret to nobody else.
+/// The NIC stays there as long as the machine has the volume or the ramdisk, and may talk to the volumes' portals and the boot server
+/// alone: its switch port filters by its MAC and this address, and the boot server gives what is the machine's to nobody else.
 public struct VolumeBoot: Sendable, Equatable {
   public var nodeID: String
   public var mac: MACAddress
   /// Four numbers with dots.
   public var address: String
-  /// Of the volume that it boots from; nil for one that boots from its disk.
+  /// Of the volume that it boots from; nil for one that boots from elsewhere.
   public var attachmentID: String?
+  /// What it runs from its memory; nil for one that does not.
+  public var ramdisk: RamdiskBoot?
+  /// The machine boots from its disk, and reaches volumes by this NIC.
+  public var isForDataAlone: Bool { attachmentID == nil && ramdisk == nil }
 
-  public init(nodeID: String, mac: MACAddress, address: String, attachmentID: String?) {
+  public init(nodeID: String, mac: MACAddress, address: String, attachmentID: String?, ramdisk: RamdiskBoot? = nil) {
     self.nodeID = nodeID
     self.mac = mac
     self.address = address
     self.attachmentID = attachmentID
+    self.ramdisk = ramdisk
   }
 
   /// What its DHCP admission is labelled with.
