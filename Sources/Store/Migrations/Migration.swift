@@ -9,7 +9,8 @@ struct Migration {
   static let all: [Migration] = [
     workflows, identity, nodes, networks, images, leases, agents, nodeInterfaces, reasons, identityCore, inventory,
     leaseDepth, networkSharing, subnetPools, trunks, networkSegments, routers, isolation, securityGroups, portOrder,
-    bondsAndWiring, imageStates, volumes, servers, serverVolumes, eraseRecords, imageDigests, diskBackups, shelvedServers, ramdiskBoots,
+    bondsAndWiring, imageStates, volumes, servers, serverVolumes, eraseRecords, imageDigests,
+    diskBackups, shelvedServers, ramdiskBoots,
   ]
 
   /// The copy of a database that is made before its schema is changed.
