@@ -76,6 +76,9 @@ public struct ImageContent: Sendable, Equatable {
     case ("iso", nil): throw Refusal("The image is declared as 'iso' but has no ISO 9660 volume.")
     // A hybrid ISO is also a disk.
     case ("raw", nil), ("raw", "iso"), ("ami", nil), ("ari", nil), ("aki", nil): return ImageContent(virtualSize: size)
+    // A kernel takes its ramdisk compressed, and is so itself on some machines: that is its form, and nothing here unpacks it.
+    case ("ari", "gzip"), ("ari", "xz"), ("ari", "zstd"), ("ari", "bzip2"), ("aki", "gzip"):
+      return ImageContent(virtualSize: size)
     default:
       guard let found else { throw Refusal("The image's format '\(declared)' is not taken here.") }
       if compressions.contains(found) {
