@@ -1,8 +1,11 @@
 import APISupport
 import AsyncHTTPClient
 import Cryptography
+import Glibc
 import NIOCore
+import NIOPosix
 import NIOSSL
+import Processes
 import Wire
 
 /// A client of a site's own API for the short verbs: credentials as every OpenStack client takes them.
@@ -124,13 +127,15 @@ struct CloudClient {
     }
   }
   /// Asks a service for something that is not long.
-  func send(_ method: String, _ url: String, _ body: JSON? = nil) async throws -> Answer {
+  func send(_ method: String, _ url: String, _ body: JSON? = nil, type: String = "application/json") async throws
+    -> Answer
+  {
     var request = HTTPClientRequest(url: url)
     request.method = .init(rawValue: method)
     if let authorization { request.headers.add(name: authorization.name, value: authorization.value) }
     request.headers.add(name: "X-OpenStack-Ironic-API-Version", value: "latest")
     if let body {
-      request.headers.add(name: "Content-Type", value: "application/json")
+      request.headers.add(name: "Content-Type", value: type)
       request.body = .bytes(ByteBuffer(string: body.description))
     }
     let answer: HTTPClientResponse, text: String
@@ -143,6 +148,32 @@ struct CloudClient {
     return Answer(
       status: Int(answer.status.code), json: (try? JSON(parsing: text)) ?? .null,
       newestVersion: answer.headers.first(name: "X-OpenStack-Ironic-API-Maximum-Version"))
+  }
+
+  /// Sends a file.
+  func upload(_ path: String, to url: String) async throws -> Answer {
+    let file = open(path, O_RDONLY | O_CLOEXEC)
+    guard file >= 0 else { throw Failure("\(path): \(errorText(errno))") }
+    defer { Glibc.close(file) }
+    let size = Int(lseek(file, 0, SEEK_END))
+    lseek(file, 0, SEEK_SET)
+    var request = HTTPClientRequest(url: url)
+    request.method = .PUT
+    if let authorization { request.headers.add(name: authorization.name, value: authorization.value) }
+    request.headers.add(name: "Content-Type", value: "application/octet-stream")
+    let pieces = AsyncThrowingStream<ByteBuffer, any Error> {
+      try await NIOThreadPool.singleton.runIfActive {
+        var piece = ByteBufferAllocator().buffer(capacity: 1 << 20)
+        let count = piece.writeWithUnsafeMutableBytes(minimumWritableBytes: 1 << 20) {
+          max(0, read(file, $0.baseAddress, 1 << 20))
+        }
+        return count > 0 ? piece : nil
+      }
+    }
+    request.body = .stream(pieces, length: .known(Int64(size)))
+    let answer = try await http.execute(request, timeout: .hours(2))
+    let text = String(buffer: try await answer.body.collect(upTo: 1 << 20))
+    return Answer(status: Int(answer.status.code), json: (try? JSON(parsing: text)) ?? .null)
   }
 
   /// All members of a list of the bare-metal service, page by page.

@@ -39,6 +39,15 @@ extension CloudClient {
     return first
   }
 
+  /// Makes an image with the content of a file.
+  /// - Returns: its id.
+  func makeImage(_ members: JSONObject, of path: String, in images: String) async throws -> String {
+    let id = try await ask("POST", images, .object(members))["id"]?.string ?? ""
+    let answer = try await upload(path, to: "\(images)/\(id)/file")
+    guard answer.status == 204 else { throw Failure("\(path): \(answer.fault)") }
+    return id
+  }
+
   /// Looks once a second until `state` is one of `ends`, and tells each change.
   /// - Parameter look: the state in one word, and more about it.
   /// - Throws: ``Failure`` when it is none of `ends` after `limit`.

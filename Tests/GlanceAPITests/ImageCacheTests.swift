@@ -19,7 +19,7 @@ final class Heard: Sendable {
 }
 
 @Suite struct ImageCacheTests {
-  private func refusal(_ body: () async throws -> RawImage) async -> String? {
+  private func refusal<Result>(_ body: () async throws -> Result) async -> String? {
     do {
       _ = try await body()
       return nil

@@ -46,6 +46,7 @@ scene_images() { # FOLDER
   lab/mk-tiny-image "$1/tiny-a.raw" marker-of-tenant-a "$cache/lab" || return 1
   lab/mk-tiny-image "$1/tiny-b.qcow2" marker-of-tenant-b "$cache/lab" || return 1
   lab/mk-tiny-image "$1/tiny-remembers.raw" marker-that-remembers "$cache/lab" remembers || return 1
+  lab/mk-tiny-root "$1/tiny-root" "$cache/lab" || return 1
 }
 
 scene_port_free() { # FOLDER PORT
@@ -114,12 +115,13 @@ serve() { # FOLDER PORT
 }
 
 scene_values() { # FOLDER: the names that docs/usage.md uses, as JSON; makes the clouds.yaml of all roles
-  python3 - "$1" "$(pwd)/$products/steelyard" "$(cat "$cache/clients")/bin" <<'VALUES'
+  python3 - "$1" "$(pwd)/$products/steelyard" "$(cat "$cache/clients")/bin" "$cache/lab/vmlinuz" <<'VALUES'
 import json, os, secrets, subprocess, sys
-folder, program, clients = sys.argv[1:4]
+folder, program, clients, kernel = sys.argv[1:5]
 lab = json.load(open(folder + '/lab/lab.json'))
 values = {'steelyard': program, 'clients': clients, 'lab': folder + '/lab', 'namespace': lab['namespace'], 'folder': folder, 'clouds': folder + '/clouds.yaml',
           'site': folder + '/site', 'switch': lab['switch']['name'], 'image_a': folder + '/tiny-a.raw', 'image_b': folder + '/tiny-b.qcow2',
+          'tiny_root': folder + '/tiny-root', 'tiny_kernel': kernel,
           'image_remembers': folder + '/tiny-remembers.raw',
           'image_debian': folder + '/debian.qcow2'}
 for machine in lab['machines']:
