@@ -67,7 +67,6 @@ import Workflows
   @Test(
     arguments: [
       ["image_checksum": "0123456789abcdef0123456789abcdef"],
-      ["image_checksum": .string(String(repeating: "0", count: 64))],
       ["image_os_hash_algo": "sha512", "image_os_hash_value": .string(String(repeating: "d", count: 128))],
       ["image_os_hash_value": "nonsense"],
     ] as [JSONObject])

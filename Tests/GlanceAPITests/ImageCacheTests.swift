@@ -140,7 +140,7 @@ final class Heard: Sendable {
       let raw = try await site.cache.ensureRaw(imageID: image.id)
 
       #expect(raw.size == 70_000)
-      #expect(raw.digest == sha256(content))
+      #expect(raw.digest == sha512(content))
       var (original, second) = (stat(), stat())
       #expect(stat(site.folder.content(of: image.id), &original) == 0)
       #expect(stat(raw.path, &second) == 0)

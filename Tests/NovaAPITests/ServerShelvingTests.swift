@@ -208,18 +208,41 @@ import Wire
     }
   }
 
-  /// What is on the disk is read by the agent, which these machines do not have: what comes after that is looked at here.
   @Test func aServerOnItsDiskComesBackFromItsImageWhichGoes() async throws {
     try await ComputeSite.run { site in
       let node = try await site.enrol("n1")
       let id = try await site.create("web")
       let before = try await site.server(id, "ACTIVE")
       let action = "/v2.1/servers/\(id)/action"
-      let refused = try await site.call(.post, action, ["shelve": nil])
-      #expect(refused.status == 409 && refused.message.contains("boots no agent"), "\(refused.shown)")
-      #expect(try await site.database.read { try ImageStore.list(in: $0).count } == 1)
+      #expect(try await site.call(.post, action, ["shelve": nil]).status == 202)
+      let shelved = try await site.server(id, "SHELVED_OFFLOADED")
+      #expect(Self.addresses(shelved) == Self.addresses(before))
+      #expect(try await site.settled(node, .available).instanceUUID == nil)
+      let image = try #require(
+        try await site.database.read { try ServerStore.get(id, in: $0)?.server.shelvedImageID })
+      #expect(site.world.value("content/\(image)") == "/nowhere/\(ComputeSite.image)")
+      // The world's images have no content; this one is said to have.
+      try await site.database.write { session in
+        var made = try #require(try ImageStore.get(image, in: session))
+        made.status = .active
+        try ImageStore.update(made, in: session)
+      }
 
-      // Its machine could not be given back, and an administrator has mended it.
+      #expect(try await site.call(.post, action, ["unshelve": nil]).status == 202)
+      let after = try await site.server(id, "ACTIVE")
+      #expect(Self.addresses(after) == Self.addresses(before) && after["image"]?["id"] == before["image"]?["id"])
+      #expect(try await site.node(node).instanceInfo["image_source"] == .string(ComputeSite.image))
+      try await site.imageGone(image)
+    }
+  }
+
+  @Test func aServerWhoseMachineCouldNotBeGivenBackIsLetGoOf() async throws {
+    try await ComputeSite.run { site in
+      let node = try await site.enrol("n1")
+      let id = try await site.create("web")
+      let before = try await site.server(id, "ACTIVE")
+      let action = "/v2.1/servers/\(id)/action"
+      // An administrator has mended it.
       let image = try await site.leaveShelved(id, on: node)
       #expect(try await site.call(.get, "/v2.1/servers/\(id)").server["status"] == "ERROR")
       #expect(try await site.call(.post, action, ["unshelve": nil]).status == 409)
