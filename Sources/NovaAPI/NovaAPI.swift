@@ -1,6 +1,7 @@
 import APISupport
 import Conductor
 import Domain
+import HTTPTypes
 import Store
 import Wire
 
@@ -43,10 +44,15 @@ public struct NovaAPI: Sendable {
     self.consoleURL = consoleURL
   }
 
+  private static let computeRequestID = HTTPField.Name(known: "X-Compute-Request-Id")
   public var service: Service {
     Service(
       name: "nova", type: "compute", prefix: "/compute", catalogSuffix: "/v2.1", errorShape: .compute,
-      decorate: { try Microversion.decorate($0) },
+      decorate: { request in
+        var headers = try Microversion.decorate(request)
+        headers[Self.computeRequestID] = request.requestID
+        return headers
+      },
       endpoints: VersionRoutes().endpoints + FlavorRoutes(nova: self).endpoints
         + FlavorSpecRoutes(nova: self).endpoints + KeypairRoutes(nova: self).endpoints
         + ServerRoutes(nova: self).endpoints + ServerActionRoutes(nova: self).endpoints

@@ -101,11 +101,40 @@ struct OldRoutes: Sendable {
         }
         sql.append("ORDER BY created_at DESC, id")
       }
-    }
+    }.filter(try Self.narrowed(request.query))
     let (items, hasMore) = try page.cut(all) { $0.id }
     var body: JSONObject = ["images": .array(items.map { Self.shown($0, request, isDetailed: isDetailed) })]
     if hasMore, let last = items.last { body["images_links"] = Page.next(request, after: last.id) }
     return APIResponse(json: .object(body))
+  }
+  /// What the parameters of a list ask for.
+  private static func narrowed(_ query: QueryParameters) throws -> (Image) -> Bool {
+    var since: Timestamp?
+    if let text = query["changes-since"], !text.isEmpty {
+      since = Timestamp(parsing: text)
+      guard since != nil else { throw APIError.badRequest("Invalid changes-since value") }
+    }
+    func number(_ name: String) throws -> Int? {
+      guard let text = query[name] else { return nil }
+      guard let number = Int(text), number >= 0 else {
+        throw APIError.badRequest("Invalid \(name): a number is expected.")
+      }
+      return number
+    }
+    let (disk, memory) = (try number("minDisk"), try number("minRam"))
+    let (name, status, type) = (query["name"], query["status"]?.uppercased(), query["type"]?.lowercased())
+    // A server's id, or a link to it.
+    let server = query["server"]?.split(separator: "/").last.map(String.init)
+    return { image in
+      if let name, image.name != name { return false }
+      if let status, (image.status == .active ? "ACTIVE" : "SAVING") != status { return false }
+      if let type, (image.properties["image_type"]?.string ?? "base") != type { return false }
+      if let server, image.properties["instance_uuid"]?.string != server { return false }
+      if let since, image.updatedAt < since { return false }
+      if let disk, image.minDisk < disk { return false }
+      if let memory, image.minRAM < memory { return false }
+      return true
+    }
   }
   private static func shown(_ image: Image, _ request: APIRequest, isDetailed: Bool) -> JSON {
     var out: JSONObject = [

@@ -79,8 +79,15 @@ struct ServerActionRoutes: Sendable {
     case "forceDelete":
       try nova.conductor.deleteServer(row.server, by: requester, in: session)
     case "os-resetState":
-      throw APIError(
-        try request.actor().isSiteAdmin ? .conflict : .forbidden,
+      guard try request.actor().isSiteAdmin else {
+        throw APIError.forbidden("Policy doesn't allow this to be performed.")
+      }
+      let input = ComputeInput(value.object ?? [:])
+      try input.allow(["state"])
+      guard ["active", "error"].contains(input.value("state")?.string) else {
+        throw APIError.badRequest("Invalid input for field/attribute state: active or error is expected.")
+      }
+      throw APIError.conflict(
         "The state of a server is that of its machine: look at `openstack baremetal node show`.")
     case "addSecurityGroup", "removeSecurityGroup":
       try changeGroups(row, name == "addSecurityGroup", value, request, in: session)

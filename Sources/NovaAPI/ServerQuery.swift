@@ -21,7 +21,7 @@ struct ServerQuery: Sendable {
   init(_ request: APIRequest) throws {
     let (query, actor) = (request.query, try request.actor())
     let version = try Microversion(request.headers)
-    let allProjects = try query.bool("all_tenants") ?? (query["all_tenants"] == "" ? true : nil) ?? false
+    let allProjects = query["all_tenants"] == "" ? true : try query.bool("all_tenants") ?? false
     guard !allProjects || actor.isSiteReader else {
       throw APIError.forbidden("Policy doesn't allow os_compute_api:servers:index:get_all_tenants to be performed.")
     }

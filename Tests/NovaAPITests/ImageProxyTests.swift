@@ -58,4 +58,51 @@ import Wire
       #expect(site.world.value("content/\(image.id)") == "/nowhere/\(ComputeSite.image)")
     }
   }
+
+  @Test func listsAreNarrowed() async throws {
+    try await ComputeSite.run { site in
+      let server = Identifier.uuid()
+      try await site.database.write { session in
+        var image = Image(name: "kept", owner: "alpha", visibility: .private, createdAt: CrashSite.now())
+        image.status = .active
+        image.minDisk = 5
+        image.properties = ["image_type": "snapshot", "instance_uuid": .string(server)]
+        try ImageStore.insert(image, in: session)
+        try ImageStore.update(image, in: session)
+      }
+      func names(_ question: String) async throws -> [String] {
+        let list = try await site.call(.get, "/v2.1/images/detail?\(question)", version: "2.1").body["images"]?.array
+        return (list ?? []).compactMap { $0["name"]?.string }.sorted()
+      }
+      let wanted = [
+        "": ["debian", "kept"], "name=kept": ["kept"], "type=snapshot": ["kept"], "type=base": ["debian"],
+        "server=\(server)": ["kept"], "server=http://cloud/servers/\(server)": ["kept"], "server=x": [],
+        "status=ACTIVE": ["debian", "kept"], "status=SAVING": [], "minDisk=5": ["kept"], "minRam=1": [],
+        "changes-since=2099-01-01T00:00:00Z": [],
+      ]
+      for (question, expected) in wanted {
+        let found = try await names(question)
+        #expect(found == expected, "\(question)")
+      }
+      try await expect(400, nil, site, .get, "/v2.1/images?minDisk=x")
+      try await expect(400, nil, site, .get, "/v2.1/images?changes-since=yesterday")
+    }
+  }
+
+  @Test func theStateOfAServerIsItsMachinesAndEveryAnswerHasItsRequest() async throws {
+    try await ComputeSite.run { site in
+      try await site.enrol("n1")
+      let id = try await site.create("one")
+      try await site.server(id, "ACTIVE")
+      let action = "/v2.1/servers/\(id)/action"
+      try await expect(403, nil, site, .post, action, ["os-resetState": ["state": "nonsense"]])
+      try await expect(400, nil, site, .post, action, ["os-resetState": ["state": "nonsense"]], as: "admin")
+      try await expect(400, nil, site, .post, action, ["os-resetState": ["state": 1]], as: "admin")
+      try await expect(409, nil, site, .post, action, ["os-resetState": ["state": "error"]], as: "admin")
+      let shown = try await site.call(.get, "/v2.1/servers?all_tenants=", as: "admin")
+      #expect(shown.status == 200 && shown.body["servers"]?.array?.count == 1, "\(shown.shown)")
+      let name = try #require(HTTPField.Name("X-Compute-Request-Id"))
+      #expect(shown.headers[name]?.hasPrefix("req-") == true)
+    }
+  }
 }
