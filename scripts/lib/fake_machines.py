@@ -1,4 +1,4 @@
-"""Enrols COUNT fake machines of the resource class "baremetal", with two NICs each, and makes them available.
+"""Enrols COUNT fake machines of the resource class "baremetal", with three NICs each, and makes them available.
 
 The administrator's credentials are in the environment (cloud.sh). Nothing but Python's own library is needed.
 """
@@ -32,7 +32,7 @@ for number in range(int(sys.argv[1])):
         'name': 'machine-%d' % number, 'driver': 'fake-hardware', 'resource_class': 'baremetal',
         'properties': {'cpus': 8, 'memory_mb': 16384, 'local_gb': 100}}, token)
     nodes.append(node['uuid'])
-    for nic in range(2):
+    for nic in range(3):
         call('POST', ironic + '/v1/ports', {
             'node_uuid': node['uuid'], 'address': '52:54:00:c0:%02x:%02x' % (number, nic),
             'physical_network': 'datacentre',
