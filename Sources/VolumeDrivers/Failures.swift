@@ -37,6 +37,14 @@ enum VolumeWords {
     (1...64).contains(text.utf8.count) && text.utf8.allSatisfy { isAlphanumeric($0) || $0 == 0x2d }
       && !text.hasPrefix("-")
   }
+  /// What the base of an image's copies is called. The digest is one of 256 or 512 bits (``RawImage/digest``), of which a name has the
+  /// first 256.
+  /// - Returns: nil for what is no image's id, or no digest.
+  static func base(of image: RawImage, _ id: String) -> String? {
+    guard isIdentifier(id), [64, 128].contains(image.digest.utf8.count), image.digest.utf8.allSatisfy(isAlphanumeric)
+    else { return nil }
+    return "image-\(id)-\(image.digest.prefix(64))"
+  }
   /// RFC 7143 section 4.2.7.1: up to 223 bytes; here without those that the daemon's requests are cut by.
   static func isInitiator(_ text: String) -> Bool {
     (1...223).contains(text.utf8.count)

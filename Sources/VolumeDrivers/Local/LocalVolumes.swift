@@ -113,10 +113,10 @@ public final class LocalVolumes: VolumeInterface, Sendable {
       switch source {
       case .blank: try await makeLayer(layer, size: size, over: nil)
       case .image(let image, let id):
-        guard VolumeWords.isIdentifier(id), VolumeWords.isIdentifier(image.digest) else {
+        guard let name = VolumeWords.base(of: image, id) else {
           throw refusal("\"\(id)\" and \"\(image.digest)\" do not name an image")
         }
-        let base = "image-\(id)-\(image.digest.prefix(64)).raw"
+        let base = "\(name).raw"
         try await files.making(base) {
           try await ensureBase(base, of: image)
           try await makeLayer(layer, size: size, over: base)

@@ -205,10 +205,9 @@ public final class RBDVolumes: VolumeInterface, Sendable {
 
   /// - Returns: bytes of the volume's image.
   private func copyImage(_ image: RawImage, _ id: String, to target: String, size: Int) async throws -> Int {
-    guard VolumeWords.isIdentifier(id), VolumeWords.isIdentifier(image.digest) else {
+    guard let base = VolumeWords.base(of: image, id) else {
       throw refusal("\"\(id)\" and \"\(image.digest)\" do not name an image")
     }
-    let base = "image-\(id)-\(image.digest.prefix(64))"
     let bytes = (image.size + 511) / 512 * 512
     guard bytes <= size else { throw refusal("the image has \(bytes) bytes, more than the \(size) of the new volume") }
     // Held until the clone is there: without one the base may be removed.
