@@ -65,8 +65,8 @@ let package = Package(
     library(
       "Conductor",
       [
-        "Workflows", "Store", "DriverInterfaces", "BlockMaps", "Domain", "Wire", "Cryptography", "Processes", logging,
-        lifecycle,
+        "Workflows", "Store", "DriverInterfaces", "BlockMaps", "Domain", "Wire", "Cryptography", "Processes", "CLinux",
+        logging, lifecycle,
       ]),
 
     // Drivers: the only targets that touch hardware.

@@ -50,7 +50,7 @@ public struct Listener: ServiceLifecycle.Service {
       .childChannelOption(.maxMessagesPerRead, value: 1)
       // Grows with what a connection sends: an image comes in fewer pieces, and a connection that says little costs little.
       .childChannelOption(
-        .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 64, initial: 2048, maximum: 256 << 10)
+        .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 64, initial: 2048, maximum: 64 << 10)
       )
       .childChannelOption(.allowRemoteHalfClosure, value: true)
       .bind(socket.descriptor) { channel in child.setup(channel: channel, logger: logger) }

@@ -85,7 +85,8 @@ public struct RawImage: Sendable, Equatable {
   public var path: String
   /// Bytes of the disk that it describes.
   public var size: Int
-  /// Of the raw bytes, lower-case hex: SHA-512 where they are what was uploaded, SHA-256 where they were made of it.
+  /// What stands for the bytes, lower-case hex: their SHA-512 where they are what was uploaded, their SHA-256 where they were made
+  /// for one machine, a SHA-256 of the blocks that are not zero where they were converted.
   public var digest: String
   public init(path: String, size: Int, digest: String) {
     self.path = path

@@ -26,7 +26,7 @@ struct ImageFileRoutes: Sendable {
   }
 
   /// Content is read from the disk in pieces of this many bytes.
-  private static let pieceLength = 1 << 20
+  private static let pieceLength = 512 << 10
 
   /// - Parameter status: what the image is when all of it is here.
   private func upload(_ request: APIRequest, becoming status: Image.Status) async throws -> APIResponse {
@@ -122,17 +122,28 @@ struct ImageFileRoutes: Sendable {
     }
     let reader: ImageReader
     do { reader = try await glance.folder.reader(id) } catch { throw Self.apiError(error) }
-    let (start, end) = (range.lowerBound, range.upperBound)
     return APIResponse(status, contentType: "application/octet-stream", length: range.count, headers: headers) {
-      writer in
-      var offset = start
-      while offset < end {
-        let bytes = try await reader.read(at: offset, count: min(Self.pieceLength, end - offset))
-        guard !bytes.isEmpty else { throw UploadError.missing }
-        try await writer.write(ByteBuffer(bytes: bytes))
-        offset += bytes.count
+      [range] writer in
+      var offset = range.lowerBound
+      while offset < range.upperBound {
+        let piece = try await Self.piece(offset..<range.upperBound, of: reader)
+        offset += piece.readableBytes
+        try await writer.write(piece)
       }
     }
+  }
+  /// The first bytes of a part of the content.
+  private static func piece(_ range: Range<Int>, of reader: ImageReader) async throws -> ByteBuffer {
+    let count = min(pieceLength, range.count)
+    let bytes = try await reader.read { fill in
+      var bytes = ByteBufferAllocator().buffer(capacity: count)
+      try bytes.writeWithUnsafeMutableBytes(minimumWritableBytes: count) { room in
+        try fill(UnsafeMutableRawBufferPointer(rebasing: room[..<count]), range.lowerBound)
+      }
+      return bytes
+    }
+    guard bytes.readableBytes > 0 else { throw UploadError.missing }
+    return bytes
   }
 
   enum AskedRange: Equatable {

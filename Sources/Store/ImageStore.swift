@@ -49,14 +49,11 @@ public enum ImageStore {
   public static func insert(_ image: Image, in session: any Session) throws {
     try session.execute(
       """
-      INSERT INTO images (id, owner, status, visibility, min_disk, min_ram, is_protected, is_hidden, properties, created_at, \
-      updated_at) VALUES ($1, $2, 'queued', $3, 0, 0, 0, 0, '{}', $4, $5)
-      """,
-      [
-        .text(image.id), .text(image.owner), .text(image.visibility.rawValue), Value(image.createdAt),
-        Value(image.updatedAt),
-      ])
-    try update(image, in: session)
+      INSERT INTO images (name, owner, status, visibility, disk_format, container_format, min_disk, min_ram, is_protected, \
+      is_hidden, size, virtual_size, md5, sha512, upload_id, properties, updated_at, id, created_at) \
+      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+      """, values(image) + [.text(image.id), Value(image.createdAt)])
+    try insertTags(of: image, in: session)
   }
   /// Writes everything but the id and when it was made, tags included.
   public static func update(_ image: Image, in session: any Session) throws {
@@ -65,16 +62,20 @@ public enum ImageStore {
       UPDATE images SET name = $1, owner = $2, status = $3, visibility = $4, disk_format = $5, container_format = $6, min_disk = $7, \
       min_ram = $8, is_protected = $9, is_hidden = $10, size = $11, virtual_size = $12, md5 = $13, sha512 = $14, \
       upload_id = $15, properties = $16, updated_at = $17 WHERE id = $18
-      """,
-      [
-        Value(image.name), .text(image.owner), .text(image.status.rawValue), .text(image.visibility.rawValue),
-        Value(image.diskFormat), Value(image.containerFormat), .int(image.minDisk), .int(image.minRAM),
-        .bool(image.isProtected), .bool(image.isHidden), Value(image.size), Value(image.virtualSize), Value(image.md5),
-        Value(image.sha512), Value(image.uploadID), Value(image.properties),
-        Value(image.updatedAt),
-        .text(image.id),
-      ])
+      """, values(image) + [.text(image.id)])
     try session.execute("DELETE FROM image_tags WHERE image_id = $1", [.text(image.id)])
+    try insertTags(of: image, in: session)
+  }
+  /// What may change, in the order of both statements.
+  private static func values(_ image: Image) -> [Value] {
+    [
+      Value(image.name), .text(image.owner), .text(image.status.rawValue), .text(image.visibility.rawValue),
+      Value(image.diskFormat), Value(image.containerFormat), .int(image.minDisk), .int(image.minRAM),
+      .bool(image.isProtected), .bool(image.isHidden), Value(image.size), Value(image.virtualSize), Value(image.md5),
+      Value(image.sha512), Value(image.uploadID), Value(image.properties), Value(image.updatedAt),
+    ]
+  }
+  private static func insertTags(of image: Image, in session: any Session) throws {
     for tag in Set(image.tags) {
       try session.execute("INSERT INTO image_tags (image_id, tag) VALUES ($1, $2)", [.text(image.id), .text(tag)])
     }

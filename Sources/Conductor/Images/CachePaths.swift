@@ -124,7 +124,7 @@ struct CachePaths: Sendable {
     defer { close(descriptor) }
     let bytes = try Files.read(descriptor, at: 0, count: 4096)
     guard let json = try? JSON.parse(bytes), json["source_sha512"]?.string == source,
-      let digest = json["sha256"]?.string,
+      let digest = json["blocks_sha256"]?.string,
       let size = json["size_bytes"]?.int
     else { return nil }
     guard let file = try? Files.open(raw, O_RDONLY) else { return nil }
@@ -140,7 +140,7 @@ struct CachePaths: Sendable {
     close(descriptor)
     unlink(facts)
     try Files.publish(part, as: raw)
-    let json: JSON = ["source_sha512": .string(source), "sha256": .string(digest), "size_bytes": .int(size)]
+    let json: JSON = ["source_sha512": .string(source), "blocks_sha256": .string(digest), "size_bytes": .int(size)]
     try publish(Array(json.description.utf8), as: facts)
     return RawImage(path: raw, size: size, digest: digest)
   }

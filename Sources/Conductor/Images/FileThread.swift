@@ -120,16 +120,24 @@ enum Files {
   /// Reads up to `count` bytes; fewer only at the end.
   static func read(_ descriptor: Int32, at offset: Int, count: Int) throws -> [UInt8] {
     try [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
-      while filled < count {
-        let got = pread(descriptor, buffer.baseAddress?.advanced(by: filled), count - filled, off_t(offset + filled))
-        if got < 0 {
-          if errno == EINTR { continue }
-          throw FileError("read")
-        }
-        if got == 0 { return }
-        filled += got
-      }
+      filled = try read(descriptor, at: offset, into: UnsafeMutableRawBufferPointer(buffer))
     }
+  }
+  /// Fills memory.
+  /// - Returns: how many bytes there were; fewer than fit only at the end.
+  static func read(_ descriptor: Int32, at offset: Int, into memory: UnsafeMutableRawBufferPointer) throws -> Int {
+    var filled = 0
+    while filled < memory.count {
+      let got = pread(
+        descriptor, memory.baseAddress?.advanced(by: filled), memory.count - filled, off_t(offset + filled))
+      if got < 0 {
+        if errno == EINTR { continue }
+        throw FileError("read")
+      }
+      if got == 0 { break }
+      filled += got
+    }
+    return filled
   }
   static func size(_ descriptor: Int32) throws -> Int {
     var information = stat()

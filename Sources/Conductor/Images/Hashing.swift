@@ -1,3 +1,4 @@
+import BlockMaps
 import Cryptography
 import Glibc
 
@@ -50,5 +51,33 @@ final class Hashing: Sendable {
       }
     }
     return Digest.hex(digest.finish())
+  }
+
+  /// The digest of a disk's written blocks (``DiskDigest``): holes cost nothing.
+  /// - Parameter path: the raw form.
+  func writtenBlocks(of path: String) throws -> String {
+    let descriptor = try Files.open(path, O_RDONLY)
+    defer { close(descriptor) }
+    let size = try Files.size(descriptor)
+    total.value = size
+    var digest = DiskDigest(.writtenBlocks)
+    let blockSize = BlockMap.blockSize(forDiskOf: size)
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: blockSize, alignment: 4096)
+    defer { buffer.deallocate() }
+    var offset = 0
+    while offset < size {
+      let data = lseek(descriptor, off_t(offset), seekData)
+      // ENXIO: nothing but a hole up to the end.
+      if data < 0, errno == ENXIO { break }
+      offset = max(offset, Int(data) / blockSize * blockSize)
+      let block = UnsafeMutableRawBufferPointer(rebasing: buffer[..<min(blockSize, size - offset)])
+      guard try Files.read(descriptor, at: offset, into: block) == block.count else {
+        throw FileError("read \(path)", EIO)
+      }
+      digest.add(UnsafeRawBufferPointer(block), number: offset / blockSize)
+      offset += block.count
+      done.value = offset
+    }
+    return digest.finish(size: size)
   }
 }

@@ -201,8 +201,7 @@ public actor ImageCache: ImageStoreInterface {
     let rawHash = Hashing()
     return try await watched(progress, .hashing, from: 0.7, to: 1, { rawHash.fraction }) {
       try await thread.run {
-        let hash = try rawHash.digest(.sha256, of: paths.part)
-        return try paths.finish(digest: hash, source: sha512)
+        try paths.finish(digest: try rawHash.writtenBlocks(of: paths.part), source: sha512)
       }
     }
   }

@@ -36,7 +36,7 @@ extension ImageCache {
     do {
       let result = try await watched(
         { listeners.tell($0) }, .packing, from: isConverted ? 0.6 : 0, to: 1, { work.fraction }
-      ) { try await work.run(raw.path, into: paths.blocksPart, isConverted ? .sha256 : .sha512) }
+      ) { try await work.run(raw.path, into: paths.blocksPart, isConverted ? .writtenBlocks : .everyByte) }
       guard result.digest == raw.digest else { throw refused(imageID, Self.changed) }
       let packed = try await thread.run { try paths.finishPacked(result, source: sha512) }
       if isConverted, !wasThere, !rawWanted.contains(imageID) { try await thread.run { paths.removeRaw() } }

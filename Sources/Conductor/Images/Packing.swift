@@ -15,7 +15,7 @@ final class Packing: Sendable {
   struct Result: Sendable {
     var map: [UInt8]
     var mapSHA256: String
-    /// Of the raw bytes, lower-case hex.
+    /// ``DiskDigest``, lower-case hex.
     var digest: String
     var size: Int
   }
@@ -23,10 +23,10 @@ final class Packing: Sendable {
   /// - Parameters:
   ///   - path: the raw form.
   ///   - target: the file of packed blocks (``PackedDisk``); made anew.
-  ///   - algorithm: of the digest over the whole.
-  func run(_ path: String, into target: String, _ algorithm: Digest.Algorithm) async throws -> Result {
+  ///   - digest: which one over the whole.
+  func run(_ path: String, into target: String, _ digest: DiskDigest.Kind) async throws -> Result {
     let main = FileThread("image blocks")
-    let pass = try await main.run { try Pass(path, target, algorithm, self.total) }
+    let pass = try await main.run { try Pass(path, target, digest, self.total) }
     let workers = (0..<min(4, max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))))).map { FileThread("image block \($0)") }
     let rounds = (0..<2).map { _ in Round(blocks: workers.count * 2, blockSize: pass.blockSize) }
     try await main.run { try pass.fill(rounds[0]) }
@@ -118,7 +118,7 @@ final class Packing: Sendable {
     private let size: Int
     private let source: Int32
     private let target: Int32
-    private var whole: DigestStream
+    private var whole: DiskDigest
     private var builder: BlockMap.Builder
     private var next = 0
     private var table: [UInt64] = []
@@ -127,8 +127,8 @@ final class Packing: Sendable {
     private static let seekData: Int32 = 3
     private let zeros: UnsafeMutableRawBufferPointer
 
-    init(_ path: String, _ targetPath: String, _ algorithm: Digest.Algorithm, _ total: Atomic64) throws {
-      whole = DigestStream(algorithm)
+    init(_ path: String, _ targetPath: String, _ digest: DiskDigest.Kind, _ total: Atomic64) throws {
+      whole = DiskDigest(digest)
       source = try Files.open(path, O_RDONLY)
       do {
         size = try Files.size(source)
@@ -161,7 +161,7 @@ final class Packing: Sendable {
         let found = data < 0 ? (errno == ENXIO ? size : start) : Int(data)
         let block = found >= size ? (size + blockSize - 1) / blockSize : found / blockSize
         for hole in next..<max(next, block) {
-          whole.update(
+          whole.addHole(
             UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(zeros)[..<min(blockSize, size - hole * blockSize)]))
         }
         next = max(next, block)
@@ -176,7 +176,7 @@ final class Packing: Sendable {
           guard count > 0 else { throw FileError("read an image", count == 0 ? EIO : errno) }
           got += count
         }
-        whole.update(UnsafeRawBufferPointer(target))
+        whole.add(UnsafeRawBufferPointer(target), number: next)
         round.count += 1
         next += 1
       }
@@ -208,7 +208,7 @@ final class Packing: Sendable {
       try disk.header.withUnsafeBytes { try Files.write($0, to: target) }
       let map = builder.map.bytes
       return Result(
-        map: map, mapSHA256: Digest.hex(Digest.sha256(map)), digest: Digest.hex(whole.finish()), size: size)
+        map: map, mapSHA256: Digest.hex(Digest.sha256(map)), digest: whole.finish(size: size), size: size)
     }
   }
 }
