@@ -186,14 +186,7 @@ struct ImageRoutes: Sendable {
 
   private func delete(_ request: APIRequest) async throws -> APIResponse {
     let (actor, id) = (try request.actor(), try request.parameter("image"))
-    let folder = glance.folder
-    try await glance.database.write { session in
-      let image = try ImageLookup.changeable(id, actor, verb: "delete", session)
-      guard !image.isProtected else { throw APIError.forbidden("Image \(id) is protected and cannot be deleted.") }
-      try ImageStore.delete(id, in: session)
-      // An upload that goes on now finds its image gone and removes what it wrote.
-      try folder.imageDeleted(id, in: session)
-    }
+    try await glance.database.write { try glance.deleteImage(id, for: actor, in: $0) }
     return .noContent
   }
 }

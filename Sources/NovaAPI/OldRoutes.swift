@@ -48,6 +48,16 @@ struct OldRoutes: Sendable {
         let image = try await nova.database.read { session in try Self.image(id, actor, session) }
         return APIResponse(json: ["image": Self.shown(image, request, isDetailed: true)])
       },
+      Endpoint(.delete, "/v2.1/images/{image}", .member("images:delete"), "Deletes an image (until 2.35)") { request in
+        try nova.microversion(request).requireBefore(36)
+        let (actor, id) = (try request.actor(), try request.parameter("image"))
+        guard let images = nova.images else { throw APIError.conflict("This site keeps no images.") }
+        try await nova.database.write { session in
+          _ = try Self.image(id, actor, session)
+          try translating { try images.deleteImage(id, for: actor, in: session) }
+        }
+        return .noContent
+      },
     ]
   }
 

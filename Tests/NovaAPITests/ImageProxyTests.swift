@@ -43,6 +43,29 @@ import Wire
     }
   }
 
+  @Test func anImageIsDeletedByItsOwnerUntil235() async throws {
+    try await ComputeSite.run { site in
+      let path = "/v2.1/images/\(ComputeSite.image)"
+      try await expect(403, nil, site, .delete, path, as: "bob")
+      try await expect(404, nil, site, .delete, path, version: "2.36")
+      try await expect(404, nil, site, .delete, "/v2.1/images/none")
+      func protect(_ flag: Bool) async throws {
+        try await site.database.write { session in
+          var image = try #require(try ImageStore.get(ComputeSite.image, in: session))
+          image.isProtected = flag
+          try ImageStore.update(image, in: session)
+        }
+      }
+      try await protect(true)
+      try await expect(403, nil, site, .delete, path)
+      try await expect(200, nil, site, .get, path)
+      try await protect(false)
+      try await expect(204, nil, site, .delete, path)
+      try await expect(404, nil, site, .get, path)
+      try await expect(404, nil, site, .delete, path)
+    }
+  }
+
   @Test func anImageOfAMachineWithoutAnAgentIsWhatWasDeployed() async throws {
     try await ComputeSite.run { site in
       try await site.enrol("n1")

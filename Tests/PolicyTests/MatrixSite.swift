@@ -171,13 +171,15 @@ final class MatrixSite {
     let neutron = NeutronAPI(
       database: database, rewire: { _, _ in }, segmentsChanged: { _ in }, retag: { _, _, _ in },
       unplug: { _, _, _, _ in })
+    let glance = try GlanceAPI(database: database, folder: ImageFolder("\(folder)/images"))
     let others = [
       IronicAPI(database: database, conductor: conductor).service,
       neutron.service,
-      try GlanceAPI(database: database, folder: ImageFolder("\(folder)/images")).service,
+      glance.service,
       cinder.service,
       NovaAPI(
-        database: database, conductor: conductor, networks: neutron, volumes: cinder, consoleURL: "ws://console"
+        database: database, conductor: conductor, networks: neutron, volumes: cinder, images: glance,
+        consoleURL: "ws://console"
       ).service,
       LeapAPI(database: database, conductor: conductor).service,
     ]

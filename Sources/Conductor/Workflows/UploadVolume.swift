@@ -73,4 +73,6 @@ public protocol ImageCatalog: Sendable {
   /// Makes an image without content, in the caller's transaction.
   /// - Parameter members: as in a request for one.
   func makeImage(_ members: JSONObject, for actor: Actor, at now: Timestamp, in session: any Session) throws -> Image
+  /// Deletes an image and, when the caller's transaction is done, its content.
+  func deleteImage(_ id: String, for actor: Actor, in session: any Session) throws
 }
