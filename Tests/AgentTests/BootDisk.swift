@@ -3,7 +3,7 @@ import Glibc
 @testable import Agent
 
 /// A disk image with file systems that the distributions' own tools made: GPT, an EFI system partition (FAT) and one of Linux.
-final class BootDisk {
+final class BootDisk: Sendable {
   let scratch = Scratch()
   let path: String
   static let espStart = 1 << 20, linuxStart = 34 << 20, size = 100 << 20
@@ -12,9 +12,12 @@ final class BootDisk {
   ///   - files: of the Linux file system; a content "-> target" is a link.
   ///   - esp: of the EFI system partition.
   ///   - format: more arguments of mke2fs.
-  init(_ files: [String: String], esp: [String: String] = [:], format: String = "-t ext4", isClassic: Bool = false)
-    throws
-  {
+  static func make(
+    _ files: [String: String], esp: [String: String] = [:], format: String = "-t ext4", isClassic: Bool = false
+  ) async throws -> BootDisk {
+    try await inThread { try BootDisk(files, esp, format, isClassic) }
+  }
+  private init(_ files: [String: String], _ esp: [String: String], _ format: String, _ isClassic: Bool) throws {
     path = "\(scratch.path)/disk"
     try Self.lay(files, in: "\(scratch.path)/tree")
     try Self.lay(esp, in: "\(scratch.path)/esp")
@@ -76,5 +79,12 @@ extension InstalledSystem {
   }
   var initrdTexts: [String] {
     initrds.map { String(decoding: (try? $0.system.content(of: $0.node, limit: 1 << 20)) ?? [], as: UTF8.self) }
+  }
+}
+
+/// Runs what blocks in a thread of its own: other tests need theirs.
+func inThread<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result) async throws -> Result {
+  try await withCheckedThrowingContinuation { continuation in
+    startThread { continuation.resume(with: Swift.Result { try body() }) }
   }
 }

@@ -58,7 +58,7 @@ private final class FakeStarter: SystemStarter {
   private func run(
     _ command: JSON, _ starter: (any SystemStarter)?, memory: String? = nil, session: Int? = nil
   ) async throws -> (ending: Agent.Ending, result: JSON?, log: AgentLog) {
-    let disk = try BootDisk(files)
+    let disk = try await BootDisk.make(files)
     let machine = try disk.scratch.machine(diskBytes: BootDisk.size)
     guard rename(disk.path, machine.dev + "/vda") == 0 else { throw AgentError(.refused, "cannot move the disk") }
     if let memory { try disk.scratch.write("proc/meminfo", memory) }

@@ -30,6 +30,7 @@ import Workflows
       return (life, life["ledger"]?.array?.compactMap(\.string) ?? [], events)
     }
   }
+  private static let said = "steelyard-agent: starting the installed system (spoken)\r\n"
   private func expectWhole(_ life: JSON) {
     #expect(life["state"] == "active" && life["power"] == "power on" && life["reservation"] == .null)
     #expect(life["world"]?["runs/n1"] == "disk: /agent/v1/image/new", "\(life["world"] ?? .null)")
@@ -40,7 +41,8 @@ import Workflows
   private func powerOns(_ ledger: [String]) -> Int { ledger.count { $0 == "power/n1=power on" } }
 
   @Test func theFirmwareRunsOnceAndTheSystemStartsOnItsTenantsNetwork() async throws {
-    let (life, ledger, events) = try await deploy()
+    // Without the word on the console the deployment would take a quarter of an hour, and the test fail.
+    let (life, ledger, events) = try await deploy(button: 600_000, consoles: Words(Self.said))
     expectWhole(life)
     #expect(powerOns(ledger) == 1)
     // In this order: loaded, moved, started.
@@ -50,20 +52,12 @@ import Workflows
     #expect(events.contains { $0.contains("started by kexec") }, "\(events)")
   }
 
-  @Test func whatTheConsoleSaysIsBelievedAtOnce() async throws {
-    let said = Words("steelyard-agent: starting the installed system (spoken)\r\n")
-    // Without it the deployment would take a quarter of an hour, and the test fail.
-    let (life, ledger, _) = try await deploy(button: 600_000, consoles: said)
-    expectWhole(life)
-    #expect(powerOns(ledger) == 1)
-  }
-
   @Test func anotherWordIsNoSign() async throws {
     let said = Words("steelyard-agent: starting the installed system (another)\r\n")
     let started = ContinuousClock.now
-    let (life, _, _) = try await deploy(button: 1000, consoles: said)
+    let (life, _, _) = try await deploy(button: 2000, consoles: said)
     expectWhole(life)
-    #expect(ContinuousClock.now - started > .milliseconds(1500))
+    #expect(ContinuousClock.now - started > .seconds(2), "the agent might still have been waiting")
   }
 
   @Test(arguments: [
@@ -83,7 +77,8 @@ import Workflows
 
   /// The answer is lost, not the press: the tenant's system must not be asked to end by a second one.
   @Test func itIsNotPressedTwice() async throws {
-    let (life, ledger, _) = try await deploy(["heard-power-button": "unreachable: no answer"])
+    let (life, ledger, _) = try await deploy(
+      ["heard-power-button": "unreachable: no answer"], button: 600_000, consoles: Words(Self.said))
     expectWhole(life)
     #expect(powerOns(ledger) == 1)
   }

@@ -33,15 +33,22 @@ struct InstalledSystem {
       guard configurations.count == 1 else {
         throw AgentError(.refused, "the disk has \(configurations.count) configurations of GRUB")
       }
-      var menu = GRUBMenu(systems: systems, on: system, folder: folder, isUEFI: isUEFI)
       let text = try system.text("\(folder)/grub.cfg", limit: GRUBScript.limit) ?? ""
-      return try InstalledSystem(try menu.run(text))
+      return try started(byGRUB: text, on: system, folder: folder, systems, isUEFI: isUEFI)
     }
     guard isUEFI, let choice = try loaderChoice(systems) else {
       let problems = found.problems.map { "; \($0)" }.joined()
       throw AgentError(.refused, "the disk has no boot loader whose configuration can be read\(problems)")
     }
     return try InstalledSystem(choice)
+  }
+
+  /// What GRUB starts with a configuration that is in `folder` of `system`.
+  static func started(
+    byGRUB text: String, on system: any DiskFileSystem, folder: String, _ systems: [any DiskFileSystem], isUEFI: Bool
+  ) throws -> InstalledSystem {
+    var menu = GRUBMenu(systems: systems, on: system, folder: folder, isUEFI: isUEFI)
+    return try InstalledSystem(try menu.run(text))
   }
 
   /// What systemd-boot starts by itself. Source: systemd, loader.conf(5).
