@@ -56,7 +56,7 @@ public struct ConductorSettings: Sendable {
   public var powerPatience: Duration = .seconds(60)
   /// How long an agent that has loaded the installed system waits for the power button, in whole seconds for real ones; then it switches
   /// the machine off.
-  public var buttonPatience: Duration = .seconds(120)
+  public var buttonPatience: Duration = .seconds(60)
   /// Whether deployments to a disk start the installed system by kexec, where nothing else is said.
   public var startsByKexec = false
   /// Where config drives, consoles and agent logs are kept.
