@@ -14,6 +14,8 @@ public final class Agent {
     case failed(String)
     /// What /init is to go on with is in the rescue folder.
     case rescue
+    /// The kernel keeps the installed system; it waits for the power button.
+    case loaded(LoadedSystem)
   }
 
   /// What this program is called in records of what it did: with the number of the protocol that it speaks.
@@ -25,6 +27,8 @@ public final class Agent {
   private let session: ServerSession
   private let sessionFile: String?
   private let rescueFolder: String
+  private let starter: (any SystemStarter)?
+  private let loadFolder: String
   /// Results by command id: a command that is given again is answered, never run again.
   private var results: [String: JSON] = [:]
 
@@ -32,11 +36,16 @@ public final class Agent {
   ///   - sessionFile: where the session is left for ``uploadLog(sessionFile:parameters:log:)``, should the agent itself break
   ///     down.
   ///   - rescueFolder: where the rescue system is left for /init.
+  ///   - starter: what starts the installed system; with nil the agent does not.
+  ///   - loadFolder: where that is put for the kernel to take.
   public init(
     parameters: KernelParameters, machine: Machine = Machine(), timing: Timing = Timing(), log: AgentLog,
-    sessionFile: String? = nil, rescueFolder: String = "/run/rescue"
+    sessionFile: String? = nil, rescueFolder: String = "/run/rescue", starter: (any SystemStarter)? = nil,
+    loadFolder: String = "/run/installed"
   ) {
     self.rescueFolder = rescueFolder
+    self.starter = starter
+    self.loadFolder = loadFolder
     self.parameters = parameters
     self.machine = machine
     self.log = log
@@ -60,7 +69,8 @@ public final class Agent {
       log.say("claimed as node \(session.node)")
       progress.start(server: parameters.server, session: session.token, heartbeat: session.heartbeatSeconds)
       let runner = CommandRunner(
-        machine: machine, session: session, progress: progress, lldp: lldp, rescueFolder: rescueFolder)
+        machine: machine, session: session, progress: progress, lldp: lldp, rescueFolder: rescueFolder,
+        loading: SystemLoading(machine: machine, starter: starter, folder: loadFolder, log: log))
       while true {
         let asked = clinux_monotonic_seconds()
         guard let command = try session.nextCommand() else {
@@ -71,6 +81,7 @@ public final class Agent {
         try answer(command, runner, progress)
         if command.kind == "power-off" { return .dismissed("the server asked for it") }
         if command.kind == "rescue", results[command.id]?["ok"] == true { return .rescue }
+        if command.kind == "load-system", let loaded = runner.loaded { return .loaded(loaded) }
       }
     } catch let error as AgentError where error.code == .sessionOver {
       return .dismissed("the session is over")

@@ -13,10 +13,17 @@ final class CommandRunner {
   private let progress: Progress
   private let lldp: LLDPListener
   private let rescueFolder: String
+  private let loading: SystemLoading
+  /// What `load-system` has loaded.
+  private(set) var loaded: LoadedSystem?
   private var log: AgentLog { session.log }
 
-  init(machine: Machine, session: ServerSession, progress: Progress, lldp: LLDPListener, rescueFolder: String) {
+  init(
+    machine: Machine, session: ServerSession, progress: Progress, lldp: LLDPListener, rescueFolder: String,
+    loading: SystemLoading
+  ) {
     self.rescueFolder = rescueFolder
+    self.loading = loading
     self.machine = machine
     self.session = session
     self.progress = progress
@@ -36,6 +43,10 @@ final class CommandRunner {
       return .emptyObject
     case "read-disk": return withNeighbors(try readDisk(command.parameters))
     case "back-up-disk": return withNeighbors(try backUpDisk(command.parameters))
+    case "load-system":
+      let (output, system) = try loading.run(command.parameters)
+      loaded = system
+      return output
     case "power-off": return .emptyObject
     default:
       throw AgentError(.refused, "This agent knows no command \"\(printable(command.kind, limit: 40))\".")

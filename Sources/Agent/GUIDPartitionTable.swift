@@ -75,6 +75,11 @@ struct GUIDPartitionTable {
     }
   }
 
+  /// The partitions, in bytes.
+  func places() throws -> [(slot: Int, range: Range<Int>)] {
+    try partitions().map { ($0.slot, ($0.first * sectorSize)..<(($0.last + 1) * sectorSize)) }
+  }
+
   /// Makes the table fit a disk of `sectors` sectors: the backup goes to its end, the space in between becomes usable.
   mutating func stretch(toSectors sectors: Int) throws {
     let last = sectors - 2 - entryBlocks
@@ -224,6 +229,7 @@ private let crcTable: [UInt32] = (0..<256).map { byte in
 
 extension Array<UInt8> {
   /// Little-endian numbers at a byte offset; the caller knows that they are inside.
+  func little16(_ at: Int) -> UInt16 { UInt16(self[at]) | UInt16(self[at + 1]) << 8 }
   func little32(_ at: Int) -> UInt32 { (0..<4).reduce(0) { $0 | UInt32(self[at + $1]) << UInt32($1 * 8) } }
   func little64(_ at: Int) -> UInt64 { (0..<8).reduce(0) { $0 | UInt64(self[at + $1]) << UInt64($1 * 8) } }
   /// A block number that arithmetic cannot overflow with (2^48 blocks is more than any disk); else nil.

@@ -4,15 +4,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/input.h>
+#include <linux/kexec.h>
 #include <linux/if_packet.h>
 #include <linux/ipmi.h>
 #include <linux/nvme_ioctl.h>
+#include <net/if.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/klog.h>
 #include <sys/reboot.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -86,6 +90,50 @@ double clinux_monotonic_seconds(void) {
   return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 int clinux_power_off(void) { return reboot(RB_POWER_OFF); }
+
+int clinux_load_kernel(int kernel, int initrd, const char *command_line) {
+  unsigned long flags = initrd < 0 ? KEXEC_FILE_NO_INITRAMFS : 0;
+  return (int)syscall(SYS_kexec_file_load, kernel, initrd, strlen(command_line) + 1, command_line, flags);
+}
+int clinux_start_loaded(void) { return reboot(RB_KEXEC); }
+
+int clinux_link_down(const char *name) {
+  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -1;
+  struct ifreq request;
+  memset(&request, 0, sizeof request);
+  strncpy(request.ifr_name, name, IFNAMSIZ - 1);
+  int failed = ioctl(fd, SIOCGIFFLAGS, &request);
+  request.ifr_flags &= (short)~IFF_UP;
+  if (!failed) failed = ioctl(fd, SIOCSIFFLAGS, &request);
+  if (!failed) failed = ioctl(fd, SIOCGIFFLAGS, &request);
+  int reason = failed ? errno : EBUSY;
+  close(fd);
+  if (!failed && !(request.ifr_flags & IFF_UP)) return 0;
+  errno = reason;
+  return -1;
+}
+
+int clinux_has_power_button(int fd) {
+  unsigned char keys[KEY_MAX / 8 + 1];
+  memset(keys, 0, sizeof keys);
+  return ioctl(fd, EVIOCGBIT(EV_KEY, sizeof keys), keys) >= 0 && (keys[KEY_POWER / 8] >> (KEY_POWER % 8) & 1);
+}
+int clinux_await_power_button(const int *devices, int count, int wait_ms) {
+  struct pollfd ready[16];
+  if (count > 16) count = 16;
+  for (int i = 0; i < count; i++) ready[i] = (struct pollfd){.fd = devices[i], .events = POLLIN};
+  int events = poll(ready, (nfds_t)count, wait_ms);
+  if (events < 0 && errno == EINTR) return 0;
+  if (events <= 0) return events;
+  for (int i = 0; i < count; i++) {
+    struct input_event event;
+    if (!(ready[i].revents & (POLLIN | POLLERR | POLLHUP))) continue;
+    if (read(devices[i], &event, sizeof event) != sizeof event) return -1;
+    if (event.type == EV_KEY && event.code == KEY_POWER && event.value == 1) return 1;
+  }
+  return 0;
+}
 
 long clinux_ipmi_command(int fd, uint8_t function, uint8_t command, const uint8_t *data, size_t length, uint8_t *reply,
                          size_t reply_length, int wait_ms) {

@@ -54,6 +54,11 @@ public struct ConductorSettings: Sendable {
   public var agentSilence: Duration = .seconds(90)
   /// How long a machine may take to obey its power button.
   public var powerPatience: Duration = .seconds(60)
+  /// How long an agent that has loaded the installed system waits for the power button, in whole seconds for real ones; then it switches
+  /// the machine off.
+  public var buttonPatience: Duration = .seconds(60)
+  /// Whether deployments to a disk start the installed system by kexec, where nothing else is said.
+  public var startsByKexec = false
   /// Where config drives, consoles and agent logs are kept.
   public var dataFolder = "."
   /// "full" or "metadata": how a machine's disks are cleaned between tenants.

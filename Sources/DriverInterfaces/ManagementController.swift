@@ -65,6 +65,14 @@ public protocol InterruptInterface: Sendable {
   func sendInterrupt() async throws
 }
 
+/// The power button of one node, which asks the system that runs there to act on it.
+public protocol PowerButtonInterface: Sendable {
+  /// Presses it once, shortly. It is a pulse, so the caller writes down before that it asks; it is never repeated on its own, and never
+  /// followed by force.
+  /// - Throws: ``DriverError`` `.unsupported` when the controller has none; after `.unreachable` it may have been pressed.
+  func pressPowerButton() async throws
+}
+
 /// The BIOS settings of one node that its controller knows.
 public protocol BIOSInterface: Sendable {
   /// What holds now, by name; empty when the controller knows none.
@@ -125,6 +133,7 @@ public struct NodeDriver: Sendable {
   /// These are nil when the hardware type has no such thing.
   public var indicators: (any IndicatorInterface)?
   public var interrupt: (any InterruptInterface)?
+  public var powerButton: (any PowerButtonInterface)?
   public var bios: (any BIOSInterface)?
   public var firmware: (any FirmwareInterface)?
   public var bootMode: (any BootModeInterface)?
@@ -134,8 +143,9 @@ public struct NodeDriver: Sendable {
     provisioning: (any ProvisioningInterface)? = nil, indicators: (any IndicatorInterface)? = nil,
     interrupt: (any InterruptInterface)? = nil, bios: (any BIOSInterface)? = nil,
     firmware: (any FirmwareInterface)? = nil, bootMode: (any BootModeInterface)? = nil,
-    sensors: (any SensorInterface)? = nil
+    sensors: (any SensorInterface)? = nil, powerButton: (any PowerButtonInterface)? = nil
   ) {
+    self.powerButton = powerButton
     self.sensors = sensors
     self.bootMode = bootMode
     self.bios = bios

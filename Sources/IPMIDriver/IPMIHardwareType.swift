@@ -53,7 +53,7 @@ public struct IPMIHardwareType: HardwareType {
         power: IPMIPower(tool: tool), management: IPMIManagement(tool: tool),
         console: settings.protocolVersion == .v2 ? SerialOverLAN(tool: tool) : nil,
         interrupt: IPMIInterrupt(tool: tool),
-        sensors: IPMISensors(tool: tool, readers: sensorReaders))
+        sensors: IPMISensors(tool: tool, readers: sensorReaders), powerButton: IPMIPowerButton(tool: tool))
     }
   }
 }

@@ -66,3 +66,10 @@ struct IPMIInterrupt: InterruptInterface {
 
   func sendInterrupt() async throws { try await tool.run("power", "diag") }
 }
+
+/// Source: IPMI 2.0, section 28.3, "Chassis Control Command", soft shutdown.
+struct IPMIPowerButton: PowerButtonInterface {
+  let tool: Ipmitool
+
+  func pressPowerButton() async throws { try await tool.run("power", "soft") }
+}

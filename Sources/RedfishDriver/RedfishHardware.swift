@@ -66,7 +66,7 @@ public final class RedfishHardware: HardwareType {
     let node = RedfishNode(connection: connection)
     return NodeDriver(
       power: node, management: node, console: nil, indicators: node, interrupt: node, bios: node, firmware: node,
-      bootMode: node, sensors: node)
+      bootMode: node, sensors: node, powerButton: node)
   }
 
   /// Ends the session of a node that is gone.

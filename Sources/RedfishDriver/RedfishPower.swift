@@ -86,3 +86,15 @@ extension RedfishNode: PowerInterface {
       "reset the machine (\(type))")
   }
 }
+
+/// Source: DMTF DSP0268, "ResetType", GracefulShutdown and PushPowerButton.
+extension RedfishNode: PowerButtonInterface {
+  func pressPowerButton() async throws {
+    let system = try await connection.system()
+    let types = ["GracefulShutdown", "PushPowerButton"]
+    guard let type = types.first(where: { resetTypes(of: system)?.contains($0) ?? true }) else {
+      throw failure(.unsupported, "it offers no way to press the power button.")
+    }
+    try await reset(type, system)
+  }
+}

@@ -27,6 +27,8 @@ public struct SiteParts: Sendable {
   public var port: (@Sendable (inout Port) -> Void)?
   /// The backends of volumes; the one that lives in the world when nil.
   public var volumes: [String: any VolumeInterface]?
+  /// None are read when nil.
+  public var consoles: (any NodeConsoles)?
   public init() {}
 }
 
@@ -91,6 +93,7 @@ public struct CrashSite: Sendable {
     let patience: Duration = options["patience"].flatMap { Int($0) }.map { .milliseconds($0) } ?? .seconds(20)
     settings.agentSilence = patience
     settings.agentPatience = patience
+    settings.buttonPatience = .milliseconds(options["button"].flatMap { Int($0) } ?? 300)
     var runner = WorkflowRunner.Settings()
     runner.retryDelay = .milliseconds(5)
     runner.undoDelay = .milliseconds(5)
@@ -108,6 +111,7 @@ public struct CrashSite: Sendable {
       ],
       switches: parts.switches?(worldSwitch) ?? worldSwitch, boot: parts.boot?(worldBoot) ?? worldBoot,
       images: try parts.images?(database) ?? worldImages, configDrives: parts.configDrives ?? worldImages,
+      consoles: parts.consoles,
       routing: parts.routing?(world), volumes: parts.volumes ?? ["local": WorldVolumes(world)],
       backups: WorldBackups(world),
       logger: complaints.logger, runnerSettings: runner,
@@ -266,7 +270,8 @@ public struct CrashSite: Sendable {
     try world.ensure("disk/n1", isActive ? "/agent/v1/image/old" : "old data")
     if scenario == .endLease { try world.ensure("secure/n1", "on") }
     let isAttached = [
-      .detach, .undeploy, .deploy, .deployByDriver, .endLease, .deleteServer, .rescueByAgent, .unrescueByAgent,
+      .detach, .undeploy, .deploy, .deployByKexec, .deployByDriver, .endLease, .deleteServer, .rescueByAgent,
+      .unrescueByAgent,
       .captureDisk, .backUpDisk, .restoreDisk, .shelveServer,
     ].contains(scenario)
     if isActive && isAttached { try world.ensure("switch/n1", "\(Self.tenantVLAN)") }
@@ -288,6 +293,7 @@ public struct CrashSite: Sendable {
       node.provisionState = scenario.before
       node.powerState = isActive ? .on : .off
       node.instanceInfo = ["image_source": "new"]
+      if scenario == .deployByKexec { node.instanceInfo["kexec"] = true }
       if scenario.isOfServer { node.owner = "p" }
       if [.manualClean, .manualCleanByDriver].contains(scenario) { node.interfaces[.bios] = "world" }
       if scenario == .endLease {
@@ -348,7 +354,7 @@ public struct CrashSite: Sendable {
         try conductor.provision(.clean, node: &node, parameters: ["clean_steps": steps], by: .system, in: session)
       case .provide, .provideByDriver:
         try conductor.provision(.provide, node: &node, parameters: [:], by: .system, in: session)
-      case .deploy, .deployByDriver:
+      case .deploy, .deployByKexec, .deployByDriver:
         try conductor.provision(.active, node: &node, parameters: [:], by: .system, in: session)
       case .undeploy: try conductor.provision(.deleted, node: &node, parameters: [:], by: .system, in: session)
       case .rescue, .rescueByAgent:

@@ -3,6 +3,8 @@ import Domain
 /// The workflows that the crash tests kill, each with what must be so before it.
 public enum Scenario: String, Sendable, CaseIterable {
   case verify, inspect, provide, deploy, undeploy, attach, detach
+  /// Its agent starts the installed system.
+  case deployByKexec = "deploy-by-kexec"
   // The same with a bond of two NICs.
   case attachBond = "attach-bond"
   case detachBond = "detach-bond"
@@ -102,7 +104,8 @@ public enum Scenario: String, Sendable, CaseIterable {
     case .verify, .discover: .enroll
     case .inspect, .provide, .manualClean, .inspectByDriver, .provideByDriver, .manualCleanByDriver: .manageable
     case .leaveRamdisk: .deployFailed
-    case .deploy, .deployByDriver, .startLease, .deployVolume, .deployRamdisk, .createServer, .deleteBuildingServer,
+    case .deploy, .deployByKexec, .deployByDriver, .startLease, .deployVolume, .deployRamdisk, .createServer,
+      .deleteBuildingServer,
       .createVolumeServer, .unshelveServer:
       .available
     case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
@@ -128,7 +131,8 @@ public enum Scenario: String, Sendable, CaseIterable {
     case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
       .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup, .uploadVolume, .deleteDiskBackup:
       .available
-    case .deploy, .deployByDriver, .deployVolume, .deployRamdisk, .leaveRamdisk, .attach, .detach, .attachBond,
+    case .deploy, .deployByKexec, .deployByDriver, .deployVolume, .deployRamdisk, .leaveRamdisk, .attach, .detach,
+      .attachBond,
       .detachBond, .powerOff, .reboot, .unrescue, .unrescueByAgent, .captureDisk, .backUpDisk, .restoreDisk,
       .createServer, .createVolumeServer, .attachServerVolume, .detachServerVolume, .unshelveServer:
       .active
@@ -146,7 +150,8 @@ public enum Scenario: String, Sendable, CaseIterable {
     case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
       .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup, .uploadVolume, .deleteDiskBackup:
       .available
-    case .deploy, .deployByDriver, .deployVolume, .deployRamdisk, .leaveRamdisk, .createServer, .createVolumeServer,
+    case .deploy, .deployByKexec, .deployByDriver, .deployVolume, .deployRamdisk, .leaveRamdisk, .createServer,
+      .createVolumeServer,
       .restoreDisk:
       .deployFailed
     case .undeploy, .undeployVolume, .undeployRamdisk, .deleteServer, .deleteBuildingServer, .deleteVolumeServer: .error

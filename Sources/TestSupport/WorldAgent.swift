@@ -27,10 +27,12 @@ public struct WorldAgent: Sendable {
     }
   }
 
-  /// Also one that has made way for its rescue system, until the server has heard so.
+  /// What an agent becomes when it has done its work.
+  private static let successors = ["rescue", "waiting agent"]
+  /// Also one that has made way for what follows it, until the server has heard so.
   private var runs: Bool {
-    let system = world.value("runs/\(machine)")
-    return system == "agent" || (system == "rescue" && world.value("agent/\(machine)") != nil)
+    let system = world.value("runs/\(machine)") ?? ""
+    return system == "agent" || (Self.successors.contains(system) && world.value("agent/\(machine)") != nil)
   }
 
   private func serve() async throws {
@@ -51,7 +53,7 @@ public struct WorldAgent: Sendable {
     }
     while !Task.isCancelled, runs {
       guard let holder = try await conductor.agentHolder(session: claimed.session) else {
-        if world.value("runs/\(machine)") == "rescue" { try world.ensure("agent/\(machine)", nil) }
+        if Self.successors.contains(world.value("runs/\(machine)") ?? "") { try world.ensure("agent/\(machine)", nil) }
         return try leave()
       }
       guard
@@ -90,12 +92,20 @@ public struct WorldAgent: Sendable {
         output["bytes_written"] = 1
         output["neighbors"] = neighbors
       case "rescue": try world.ensure("runs/\(machine)", "rescue")
+      case "load-system":
+        let why = world.value("fault/loads-nothing")
+        output = why.map { ["loaded": false, "why": .string($0)] } ?? ["loaded": true, "word": "spoken"]
+        guard why == nil else { break }
+        let end = CrashSite.now() + conductor.settings.buttonPatience
+        try world.ensure([("waits/\(machine)", "\(end.microseconds)"), ("runs/\(machine)", "waiting agent")])
       default: break
       }
       _ = try await conductor.agentProgress(id: command.id, node: holder.node, percent: 50, message: nil, remaining: 1)
       _ = try await conductor.agentResult(id: command.id, node: holder.node, error: nil, output: output)
       if command.kind == "power-off" { return try leave() }
-      if command.kind == "rescue" { return try world.ensure("agent/\(machine)", nil) }
+      if command.kind == "rescue" || output["loaded"]?.bool == true {
+        return try world.ensure("agent/\(machine)", nil)
+      }
     }
   }
 

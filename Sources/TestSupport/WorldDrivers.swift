@@ -35,7 +35,7 @@ public struct WorldHardware: HardwareType {
     return NodeDriver(
       power: controller, management: controller, console: nil,
       provisioning: needsAgent ? nil : Provisioning(controller),
-      bios: controller, bootMode: driverInfo["secure_boot"] == nil ? nil : controller)
+      bios: controller, bootMode: driverInfo["secure_boot"] == nil ? nil : controller, powerButton: controller)
   }
 
   /// Work that is not done at once: it is begun, and done when somebody looks again.
@@ -66,20 +66,23 @@ public struct WorldHardware: HardwareType {
     }
   }
 
-  struct Controller: PowerInterface, ManagementInterface, BIOSInterface, BootModeInterface {
+  struct Controller: PowerInterface, ManagementInterface, BIOSInterface, BootModeInterface, PowerButtonInterface {
     let world: World
     let machine: String
     let node: String
 
     func observePower() async throws -> Power {
       try world.fail("observe-power", .controller(machine))
+      try world.endWaiting(machine)
       return Power(rawValue: world.value("power/\(machine)") ?? "") ?? .off
     }
     func ensurePower(_ power: Power, graceful: Bool, patience: Duration) async throws {
       try world.fail("power-\(power == .on ? "on" : "off")", .controller(machine))
+      try world.endWaiting(machine)
       let was = Power(rawValue: world.value("power/\(machine)") ?? "") ?? .off
       try world.ensure("power/\(machine)", power.rawValue)
       if power == .off {
+        try world.ensure("waits/\(machine)", nil)
         try world.ensure("runs/\(machine)", nil)
         try world.ensure("agent/\(machine)", nil)
       } else if was == .off {
@@ -97,6 +100,22 @@ public struct WorldHardware: HardwareType {
           "runs/\(machine)", isNetwork ? "agent" : "disk: \(world.value("disk/\(machine)") ?? "old data")")
       }
       try world.fail("heard-power-\(power == .on ? "on" : "off")", .controller(machine))
+    }
+    /// What runs decides what a press means: an agent that waits starts what it has loaded, a system ends itself.
+    func pressPowerButton() async throws {
+      try world.fail("power-button", .controller(machine))
+      try world.endWaiting(machine)
+      if world.value("waits/\(machine)") != nil {
+        guard world.value("fault/deaf") == nil else { return }
+        let isExposed = world.value("switch/\(machine)") == "100"
+        try world.ensure([
+          ("waits/\(machine)", nil), ("agent/\(machine)", nil),
+          ("runs/\(machine)", (isExposed ? "exposed " : "") + "disk: \(world.value("disk/\(machine)") ?? "old data")"),
+        ])
+      } else if world.value("power/\(machine)") == Power.on.rawValue {
+        try world.ensure([("power/\(machine)", Power.off.rawValue), ("runs/\(machine)", nil)])
+      }
+      try world.fail("heard-power-button", .controller(machine))
     }
     func verify() async throws -> JSONObject {
       try world.fail("verify", .controller(machine))
@@ -140,6 +159,14 @@ public struct WorldHardware: HardwareType {
 }
 
 extension World {
+  /// An agent that waits for its power button ("waits/<machine>", until when in microseconds) switches the machine off in the end.
+  func endWaiting(_ machine: String) throws {
+    guard let end = value("waits/\(machine)").flatMap({ Int($0) }), CrashSite.now().microseconds > end else { return }
+    try ensure([
+      ("waits/\(machine)", nil), ("agent/\(machine)", nil), ("runs/\(machine)", nil), ("power/\(machine)", "power off"),
+    ])
+  }
+
   /// - Throws: ``DriverError`` when "fault/<verb>" says so: "refused: words", "unreachable: words" or
   ///   "misconfigured: words".
   func fail(_ verb: String, _ device: DriverError.Device) throws {

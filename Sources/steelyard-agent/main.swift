@@ -22,13 +22,15 @@ do {
     Agent.uploadLog(sessionFile: sessionFile, parameters: parameters, log: log)
     exit(0)
   }
-  let agent = Agent(parameters: parameters, log: log, sessionFile: sessionFile)
+  let starter = LinuxStarter()
+  let agent = Agent(parameters: parameters, log: log, sessionFile: sessionFile, starter: starter)
   switch agent.run() {
   case .dismissed(let reason): log.say("switching the machine off: \(reason)")
   case .failed(let reason): log.say("switching the machine off after a failure: \(reason)")
   case .rescue:
     log.say("the machine becomes its rescue system")
     exit(3)
+  case .loaded(let system): log.say("switching the machine off: \(system.run(starter, log: log))")
   }
   log.say("the machine cannot be switched off: \(Agent.powerOff())")
   exit(1)

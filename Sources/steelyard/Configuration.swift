@@ -201,6 +201,11 @@ struct Configuration: Codable, Sendable {
     var hash_threads = 2
     var hash_queue = 1000
   }
+  /// How images are deployed to disks.
+  struct Deploy: Codable, Sendable {
+    /// The agent starts the installed system, without the firmware, where an image or a node does not say otherwise.
+    var kexec = false
+  }
   /// Servers of the compute service.
   struct Servers: Codable, Sendable {
     /// Every project's servers may be put on machines that have neither owner nor lessee, as upstream does it.
@@ -221,6 +226,7 @@ struct Configuration: Codable, Sendable {
   var console = Console()
   /// "full" (every byte, read back) or "metadata".
   var erase = "full"
+  var deploy = Deploy()
   var images = Images()
   var limits = Limits()
   var leases = Leases()
@@ -278,7 +284,7 @@ struct Configuration: Codable, Sendable {
           try defaults(of: Identity()), ["password_pattern", "password_pattern_description"]
         ),
         "servers": (try defaults(of: Servers()), []),
-        "images": (try defaults(of: Images()), []),
+        "deploy": (try defaults(of: Deploy()), []), "images": (try defaults(of: Images()), []),
         "limits": (try defaults(of: Limits()), []),
         "leases": (try defaults(of: Leases()), ["dummy_nodes"]), "webhooks": nil,
         "fake_hardware": (try defaults(of: FakeHardware()), ["driver_info"]),
@@ -312,6 +318,7 @@ struct Configuration: Codable, Sendable {
     settings.physicalNetwork = networks.physical_network
     settings.switchAuditPeriod = .seconds(limits.switch_audit)
     settings.eraseMode = erase
+    settings.startsByKexec = deploy.kexec
     settings.dataFolder = dataFolder
     settings.unownedMachinesAreShared = servers.unowned_machines_are_shared
     settings.leases = leaseSettings

@@ -4,7 +4,7 @@ import Wire
 @testable import Agent
 
 /// A directory of one test, removed with it.
-final class Scratch {
+final class Scratch: Sendable {
   let path: String
   init() {
     var template = Array("/tmp/steelyard-agent-test.XXXXXX".utf8CString)

@@ -123,6 +123,17 @@ func failure(_ body: () async throws -> Void) async -> DriverError? {
     try await controller.remove()
   }
 
+  @Test func thePowerButtonIsPressedOnceAndNothingIsForced() async throws {
+    let controller = try await SimulatedController.start(stubborn: true)
+    try controller.write("power", "1")
+    let driver = try IPMIHardwareType(limits: quick).driver(node: "n", driverInfo: info(controller))
+
+    try await #require(driver.powerButton).pressPowerButton()
+    #expect(try await driver.power.observePower() == .on, "what runs has its own mind")
+    #expect(controller.orders.count == 1 && controller.orders[0].contains("shutdown"), "\(controller.orders)")
+    try await controller.remove()
+  }
+
   @Test func manyAtOnceForOneControllerAllSucceed() async throws {
     let controller = try await SimulatedController.start()
     let type = IPMIHardwareType(limits: quick)

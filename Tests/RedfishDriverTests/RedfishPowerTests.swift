@@ -111,4 +111,23 @@ import Wire
       #expect(try await power.observePower() == .off)
     }
   }
+
+  @Test func thePowerButtonIsPressedOnceAndNothingIsForced() async throws {
+    try await withController { bmc in
+      let driver = try bmc.driver()
+      let button = try #require(driver.powerButton)
+      let refused = await driverError { try await button.pressPowerButton() }
+      #expect(!refused.isTransient || refused.code == .busy, "the machine is off")
+      try await driver.power.ensurePower(.on, graceful: false, patience: .seconds(10))
+      await bmc.fault { $0.ignoreShutdown = true }
+      try await button.pressPowerButton()
+      #expect(try await driver.power.observePower() == .on, "what runs has its own mind")
+
+      // It obeys and its answer is lost: whoever asked knows that it may have.
+      await bmc.fault { $0.dropAfterObeying = 1 }
+      let lost = await driverError { try await button.pressPowerButton() }
+      #expect(lost.code == .unreachable)
+      #expect(bmc.effects("reset") == ["On", "GracefulShutdown", "GracefulShutdown"])
+    }
+  }
 }

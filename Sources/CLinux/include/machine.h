@@ -39,6 +39,18 @@ double clinux_monotonic_seconds(void);
 /* reboot(2); returns only on failure. */
 int clinux_power_off(void);
 
+/* Has the kernel keep another one, to be started by clinux_start_loaded: 0 or -1 with errno. Neither descriptor may be open for writing
+   elsewhere; an `initrd` of -1 is none. */
+int clinux_load_kernel(int kernel, int initrd, const char *command_line);
+/* Starts it; returns only on failure. */
+int clinux_start_loaded(void);
+/* Takes a network interface down and looks that it is: 0 or -1 with errno. */
+int clinux_link_down(const char *name);
+/* Whether an input device (/dev/input/event*) has a power button. */
+int clinux_has_power_button(int fd);
+/* Waits for a press of one of them: 1, or 0 when none came in `wait_ms`, or -1 with errno. */
+int clinux_await_power_button(const int *devices, int count, int wait_ms);
+
 /* Whether the processor has the SHA-256 instructions, and their use: `blocks` blocks of 64 bytes into `state`. */
 int clinux_has_sha256(void);
 void clinux_sha256_blocks(uint32_t state[8], const uint8_t *bytes, size_t blocks);

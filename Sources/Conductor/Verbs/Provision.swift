@@ -274,7 +274,7 @@ extension Conductor {
   }
 
   /// Checks what a deployment needs and collects its parameters.
-  private func deployment(_ node: Node, _ parameters: JSONObject, in session: any Session) throws -> JSONObject {
+  func deployment(_ node: Node, _ parameters: JSONObject, in session: any Session) throws -> JSONObject {
     guard let source = node.instanceInfo["image_source"]?.string, !source.isEmpty else {
       // Upstream's fake deploys whatever it is told, also nothing.
       if hardwareType(named: node.driver)?.needsAgent == false { return [:] }
@@ -294,7 +294,10 @@ extension Conductor {
       }
       if let noted = try requireChecksum(of: image, in: node.instanceInfo) { params["image_sha256"] = .string(noted) }
       params["image"] = .string(image.id)
-      if try !growsLastPartition(node, image) { params["keeps_partitions"] = true }
+      if try !isWanted("grow_last_partition", node, image, usually: true) { params["keeps_partitions"] = true }
+      if try isWanted(LoadedSystem.parameter, node, image, usually: parts.settings.startsByKexec) {
+        params[LoadedSystem.parameter] = true
+      }
       needed = image.virtualSize ?? image.size
     }
     if let drive = parameters["configdrive"], !drive.isNull { params["config_drive"] = drive }
@@ -309,12 +312,11 @@ extension Conductor {
     }
     return params
   }
-  /// Whether the image's last partition grows with the disk: as `grow_last_partition` says, of the node's instance_info or else of the
-  /// image. By default it does.
-  private func growsLastPartition(_ node: Node, _ image: Image) throws -> Bool {
-    let name = "grow_last_partition"
-    switch node.instanceInfo[name] ?? image.properties[name] ?? true {
-    case .bool(let grows): return grows
+  /// What a deployment does or does not: as the node's instance_info says, or else the image.
+  /// - Throws: ``ConductorError`` `.badRequest` when that is neither true nor false.
+  private func isWanted(_ name: String, _ node: Node, _ image: Image, usually: Bool) throws -> Bool {
+    switch node.instanceInfo[name] ?? image.properties[name] ?? .bool(usually) {
+    case .bool(let isWanted): return isWanted
     case .string(let word) where ["true", "false"].contains(word.lowercased()): return word.lowercased() == "true"
     default:
       throw ConductorError(.badRequest, "\(name) of the node's instance_info, or of the image, is true or false.")

@@ -9,7 +9,8 @@ extension Conductor {
   /// `active`: an image to the local disk, a config drive beside it, the tenant's networks, and the machine boots it.
   ///
   /// Params: `image` (id, or a URL for hardware that needs no agent), `config_drive` (what the caller gave), `disk` (a root
-  /// device hint), `keeps_partitions` (its last partition does not grow), `leaves_ramdisk` (it ran from its memory before), and what the hardware does without (``Without``).
+  /// device hint), `keeps_partitions` (its last partition does not grow), `leaves_ramdisk` (it ran from its memory before), `kexec` (the agent
+  /// starts the system, where it can), and what the hardware does without (``Without``).
   static func deployNode(_ parts: Parts) -> WorkflowDefinition {
     WorkflowDefinition(
       kind: "deploy-node",
@@ -39,7 +40,9 @@ extension Conductor {
         } work: { context in
           .deploy(image: context.params["image"]?.string ?? "")
         },
-        parts.endAgent(),
+        parts.loadSystem(),
+        // An agent that has loaded the system waits with its interfaces down: it sees nothing of the networks that follow.
+        parts.endAgent(staysOn: LoadedSystem.isLoaded),
         leaveRamdisk(parts),
         parts.wiringCheck(),
         parts.tenantNetworks(),
@@ -108,18 +111,27 @@ extension Conductor {
       "boot-instance",
       run: { context in
         let driver = try await parts.driver(of: context.subject)
+        if let word = LoadedSystem.word(context), let outcome = try await parts.startLoaded(word, driver, context) {
+          if case .done = outcome { removeDrive(parts, context) }
+          return outcome
+        }
         // Off first: a step that runs again must not leave the machine in the middle of an earlier boot's choice.
         try await driver.power.ensurePower(.off, graceful: false, patience: parts.settings.powerPatience)
         try await driver.management.ensureBootOverride(BootOverride(.disk, persistent: true))
         await parts.markPowerOn(context.subject, driver)
         try await driver.power.ensurePower(.on, graceful: false, patience: parts.settings.powerPatience)
         removeDrive(parts, context)
-        return .done
+        return .done(["boot": "firmware"])
+      },
+      commit: { context, output, session in
+        try AgentStore.forget(workflow: context.workflow, in: session)
+        try parts.noteStart(output, context, in: session)
       },
       undo: { context in
         try await parts.driver(of: context.subject).power.ensurePower(
           .off, graceful: false, patience: parts.settings.powerPatience)
-      })
+      },
+      uncommit: { context, session in try AgentStore.forget(workflow: context.workflow, in: session) })
   }
 }
 

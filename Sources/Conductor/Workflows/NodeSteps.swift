@@ -255,19 +255,25 @@ extension Parts {
     if driver.console?.isAlwaysRead ?? true { await consoles?.markPowerOn(node: node) }
   }
 
-  /// Ends the agent's session, takes its address away and powers the machine off.
-  func endAgent(_ name: String = "end-agent") -> Step {
+  /// Ends the agent's session, takes its address away and powers the machine off, unless the agent has more to do.
+  func endAgent(
+    _ name: String = "end-agent", staysOn: @escaping @Sendable (StepContext) -> Bool = { _ in false }
+  ) -> Step {
     Step(
       name, when: needsAgent,
       run: { context in
         try await database.write { try AgentStore.dismiss(node: context.subject, in: $0) }
         agentCalls.signal(context.subject)
-        try await driver(of: context.subject).power.ensurePower(.off, graceful: false, patience: settings.powerPatience)
+        if !staysOn(context) {
+          try await driver(of: context.subject).power.ensurePower(
+            .off, graceful: false, patience: settings.powerPatience)
+        }
         try await boot.ensureDenied(try await bootMACs(context.subject))
         return .done
       },
       commit: { context, _, session in
         try AgentStore.forget(workflow: context.workflow, in: session)
+        if staysOn(context) { return }
         try NodeStore.setObservedPower(.off, of: context.subject, at: context.now, in: session)
       })
   }
