@@ -7,6 +7,8 @@ import Wire
 final class CommandRunner {
   /// A config drive is kept in memory on its way, and the ramdisk has little.
   static let configDriveLimit = 64 << 20
+  /// A week.
+  static let longestStandBy = 7 * 86_400
 
   private let machine: Machine
   private let session: ServerSession
@@ -36,6 +38,11 @@ final class CommandRunner {
       return .emptyObject
     case "read-disk": return withNeighbors(try readDisk(command.parameters))
     case "back-up-disk": return withNeighbors(try backUpDisk(command.parameters))
+    case "stand-by":
+      guard let seconds = command.parameters["seconds"]?.int, (1...Self.longestStandBy).contains(seconds) else {
+        throw AgentError(.refused, "A machine stands by for 1 to \(Self.longestStandBy) seconds.")
+      }
+      return ["seconds": .int(seconds)]
     case "power-off": return .emptyObject
     default:
       throw AgentError(.refused, "This agent knows no command \"\(printable(command.kind, limit: 40))\".")
