@@ -22,11 +22,15 @@ public struct WorldAgent: Sendable {
   /// Runs until the task is cancelled.
   public func run() async {
     while !Task.isCancelled {
-      if runs, world.value("fault/no-agent") == nil { try? await serve() }
+      if runs, reachesServer, world.value("fault/no-agent") == nil { try? await serve() }
       try? await Task.sleep(for: .milliseconds(2))
     }
   }
 
+  /// One that stands by is in quarantine until it is wanted.
+  private var reachesServer: Bool {
+    world.value("stands-by/\(machine)") == nil || world.value("switch/\(machine)") == "100"
+  }
   /// Also one that has made way for its rescue system, until the server has heard so.
   private var runs: Bool {
     let system = world.value("runs/\(machine)")
@@ -50,6 +54,10 @@ public struct WorldAgent: Sendable {
       return try world.ensure("agent/\(machine)", nil)
     }
     while !Task.isCancelled, runs {
+      guard reachesServer else {
+        try await Task.sleep(for: .milliseconds(2))
+        continue
+      }
       guard let holder = try await conductor.agentHolder(session: claimed.session) else {
         if world.value("runs/\(machine)") == "rescue" { try world.ensure("agent/\(machine)", nil) }
         return try leave()
@@ -90,6 +98,9 @@ public struct WorldAgent: Sendable {
         output["bytes_written"] = 1
         output["neighbors"] = neighbors
       case "rescue": try world.ensure("runs/\(machine)", "rescue")
+      case "stand-by":
+        try world.ensure("stands-by/\(machine)", "yes")
+        output["seconds"] = command.parameters["seconds"] ?? 0
       default: break
       }
       _ = try await conductor.agentProgress(id: command.id, node: holder.node, percent: 50, message: nil, remaining: 1)

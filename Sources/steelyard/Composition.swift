@@ -89,6 +89,7 @@ struct Composition {
     try configuration.checkLimits()
     try configuration.checkSwitches()
     try configuration.checkLeases()
+    try configuration.checkDeploy()
     try configuration.checkDiscovery(parts.conductor.hardwareTypes.map(\.name))
     let database = parts.database, conductor = parts.conductor
     for sentence in try await conductor.missingVolumeBackends() { logger.warning("\(sentence)") }

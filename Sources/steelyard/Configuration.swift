@@ -166,6 +166,13 @@ struct Configuration: Codable, Sendable {
     var web_download_networks: [String] = []
     var web_download_ports: [Int] = []
   }
+  /// How machines are deployed.
+  struct Deploy: Codable, Sendable {
+    /// Machines that were cleaned keep their agent up for the next deployment.
+    var fast_track = false
+    /// How long; then they are switched off.
+    var fast_track_hours = 8
+  }
   struct Limits: Codable, Sendable {
     /// Seconds from power on to the agent's call.
     var agent_patience = 900
@@ -221,6 +228,7 @@ struct Configuration: Codable, Sendable {
   var console = Console()
   /// "full" (every byte, read back) or "metadata".
   var erase = "full"
+  var deploy = Deploy()
   var images = Images()
   var limits = Limits()
   var leases = Leases()
@@ -273,7 +281,7 @@ struct Configuration: Codable, Sendable {
           ["folder", "portals", "namespace", "backups", "backup_credentials", "backup_authority", "backends"]
         ),
         "console": (try defaults(of: Console()), ["public_host", "websocket_port"]),
-        "erase": nil,
+        "erase": nil, "deploy": (try defaults(of: Deploy()), []),
         "identity": (
           try defaults(of: Identity()), ["password_pattern", "password_pattern_description"]
         ),
@@ -312,6 +320,8 @@ struct Configuration: Codable, Sendable {
     settings.physicalNetwork = networks.physical_network
     settings.switchAuditPeriod = .seconds(limits.switch_audit)
     settings.eraseMode = erase
+    settings.isFastTracked = deploy.fast_track
+    settings.standByTime = .seconds(deploy.fast_track_hours * 3600)
     settings.dataFolder = dataFolder
     settings.unownedMachinesAreShared = servers.unowned_machines_are_shared
     settings.leases = leaseSettings
