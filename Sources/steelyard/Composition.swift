@@ -71,6 +71,7 @@ struct Composition {
       hardwareTypes.append(try FakeHardware(defaults: defaults, file: "\(site.data)/fake-hardware"))
     }
     let volumes = try configuration.volumeBackends(data: site.data, Logger(label: "volumes"))
+    try configuration.checkDeploy()
     let conductor = Conductor(
       database: database, settings: configuration.conductorSettings(dataFolder: site.data),
       hardwareTypes: hardwareTypes, switches: switches, boot: boot.interface, images: images,
@@ -89,7 +90,6 @@ struct Composition {
     try configuration.checkLimits()
     try configuration.checkSwitches()
     try configuration.checkLeases()
-    try configuration.checkDeploy()
     try configuration.checkDiscovery(parts.conductor.hardwareTypes.map(\.name))
     let database = parts.database, conductor = parts.conductor
     for sentence in try await conductor.missingVolumeBackends() { logger.warning("\(sentence)") }
