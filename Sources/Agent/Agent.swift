@@ -71,14 +71,18 @@ public final class Agent {
       let runner = CommandRunner(
         machine: machine, session: session, progress: progress, lldp: lldp, rescueFolder: rescueFolder,
         loading: SystemLoading(machine: machine, starter: starter, folder: loadFolder, log: log))
+      var standsByUntil: Double?
       while true {
-        let asked = clinux_monotonic_seconds()
-        guard let command = try session.nextCommand() else {
-          // A server that does not hold the request must not be asked a thousand times a second.
-          if clinux_monotonic_seconds() - asked < 1 { usleep(1_000_000) }
+        guard let command = try standsByUntil.map({ try waitStandingBy(until: $0) }) ?? session.commandOrPause() else {
+          if standsByUntil != nil { return .dismissed("nobody has deployed it for as long as it was to stand by") }
           continue
         }
         try answer(command, runner, progress)
+        standsByUntil = nil
+        if command.kind == "stand-by", let seconds = results[command.id]?["output"]?["seconds"]?.int {
+          log.say("standing by for the next deployment, for \(seconds) s at most")
+          standsByUntil = clinux_monotonic_seconds() + Double(seconds)
+        }
         if command.kind == "power-off" { return .dismissed("the server asked for it") }
         if command.kind == "rescue", results[command.id]?["ok"] == true { return .rescue }
         if command.kind == "load-system", let loaded = runner.loaded { return .loaded(loaded) }
@@ -90,6 +94,20 @@ public final class Agent {
       session.uploadLog(log.withKernelLog())
       return .failed("\(error)")
     }
+  }
+
+  /// Waits for a command while the machine may be on no network at all.
+  /// - Parameter end: seconds of the monotonic clock.
+  /// - Returns: nil when the time is over.
+  private func waitStandingBy(until end: Double) throws -> ServerSession.Command? {
+    while clinux_monotonic_seconds() < end {
+      if let command = try session.commandIfReachable() {
+        log.say("the server is there again")
+        return command
+      }
+      session.pauseStandingBy()
+    }
+    return nil
   }
 
   private func answer(_ command: ServerSession.Command, _ runner: CommandRunner, _ progress: Progress) throws {

@@ -7,6 +7,8 @@ import Wire
 final class CommandRunner {
   /// A config drive is kept in memory on its way, and the ramdisk has little.
   static let configDriveLimit = 64 << 20
+  /// A week.
+  static let longestStandBy = 7 * 86_400
 
   private let machine: Machine
   private let session: ServerSession
@@ -47,6 +49,11 @@ final class CommandRunner {
       let (output, system) = try loading.run(command.parameters)
       loaded = system
       return output
+    case "stand-by":
+      guard let seconds = command.parameters["seconds"]?.int, (1...Self.longestStandBy).contains(seconds) else {
+        throw AgentError(.refused, "A machine stands by for 1 to \(Self.longestStandBy) seconds.")
+      }
+      return ["seconds": .int(seconds)]
     case "power-off": return .emptyObject
     default:
       throw AgentError(.refused, "This agent knows no command \"\(printable(command.kind, limit: 40))\".")

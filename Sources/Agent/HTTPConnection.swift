@@ -130,7 +130,7 @@ final class HTTPConnection {
   // MARK: - One exchange
 
   private func exchange(_ request: HTTPRequest, timeout: Int) throws -> HTTPResponse {
-    if socket < 0 { try connect() }
+    if socket < 0 { try connect(timeout: min(timeout, 10)) }
     set(timeout: timeout)
     var head = "\(request.method) \(request.path) HTTP/1.1\r\nHost: \(server.description.dropFirst(7))\r\n"
     for (name, value) in request.headers { head += "\(name): \(value)\r\n" }
@@ -159,10 +159,10 @@ final class HTTPConnection {
     return response
   }
 
-  private func connect() throws {
+  private func connect(timeout: Int) throws {
     socket = Glibc.socket(server.isIPv6 ? AF_INET6 : AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
     guard socket >= 0 else { throw failure("open a socket") }
-    set(timeout: 10)
+    set(timeout: timeout)
     let result = server.withSocketAddress { Glibc.connect(socket, $0, $1) }
     guard result == 0 else { throw failure("connect") }
     var yes: Int32 = 1

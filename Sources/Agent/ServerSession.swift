@@ -13,6 +13,9 @@ public struct Timing: Sendable {
   public var poll = 25
   /// Seconds without a byte after which a transfer counts as broken.
   public var silence = 30
+  /// Of a machine that stands by: seconds between two looks whether the server is there, and for which one may take.
+  public var standByPause = 1.0
+  public var standByTimeout = 3
   public init() {}
 }
 
@@ -71,11 +74,38 @@ final class ServerSession {
     let answer = try persistently("ask for a command") {
       try self.call("GET", path, headers: Self.headers(self.token), timeout: self.timing.poll + 15)
     }
+    return try command(answer)
+  }
+
+  /// Looks once whether there is a command, as a machine does that stands by: for hours nobody is there to answer.
+  /// - Returns: nil when there is none, or no server.
+  /// - Throws: ``AgentError`` when a server is there that does not know this session.
+  func commandIfReachable() throws -> Command? {
+    // What is left of a connection of before is of no use on a network that the machine has left.
+    connection.close()
+    do {
+      return try command(
+        try call(
+          "GET", "/agent/v1/command?wait=0", headers: Self.headers(token), timeout: timing.standByTimeout))
+    } catch let error as AgentError where error.isTransient { return nil }
+  }
+
+  private func command(_ answer: (status: Int, body: JSON)) throws -> Command? {
     if answer.status == 204 { return nil }
     guard let id = answer.body["id"]?.string, let kind = answer.body["kind"]?.string else {
       throw AgentError(.unreachable, "The server's command has no id or no kind.")
     }
     return Command(id: id, kind: kind, parameters: answer.body["parameters"] ?? .emptyObject)
+  }
+
+  func pauseStandingBy() { usleep(UInt32(timing.standByPause * 1_000_000)) }
+  /// The next command; nil when there was none for a while, but not at once: a server that does not hold the request must not be
+  /// asked a thousand times a second.
+  func commandOrPause() throws -> Command? {
+    let asked = clinux_monotonic_seconds()
+    if let command = try nextCommand() { return command }
+    if clinux_monotonic_seconds() - asked < 1 { usleep(1_000_000) }
+    return nil
   }
 
   func report(_ result: JSON) throws {

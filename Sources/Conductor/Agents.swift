@@ -55,7 +55,13 @@ extension Conductor {
     while true {
       let now = clock()
       let (holder, command) = try await database.write { session -> (String?, AgentStore.Command?) in
-        guard let seen = try AgentStore.seen(node: node, workflow: workflow, in: session) else { return (nil, nil) }
+        if try StandByStore.called(node: node, workflow: workflow, at: now, in: session) {
+          session.afterCommit { self.runner.signal(agentEvent(node)) }
+        }
+        guard let seen = try AgentStore.seen(node: node, workflow: workflow, in: session) else {
+          // Handed over since it asked: nothing for it yet.
+          return (try StandByStore.get(node: node, in: session)?.isTrusted == true ? node : nil, nil)
+        }
         if now - seen.last > .seconds(5) { try AgentStore.touch(node: node, at: now, in: session) }
         return (node, try AgentStore.pending(node: node, workflow: workflow, in: session))
       }

@@ -52,6 +52,13 @@ public struct ConductorSettings: Sendable {
   public var agentPatience: Duration = .seconds(900)
   /// How long an agent that was there may be silent.
   public var agentSilence: Duration = .seconds(90)
+  /// Machines that were cleaned keep their agent up for the next deployment, in quarantine (decision 0027); a node may say
+  /// otherwise.
+  public var isFastTracked = false
+  /// How long they do; then they are switched off.
+  public var standByTime: Duration = .seconds(8 * 3600)
+  /// How long such an agent may take to call on the provisioning network before the machine is booted instead.
+  public var fastTrackPatience: Duration = .seconds(30)
   /// How long a machine may take to obey its power button.
   public var powerPatience: Duration = .seconds(60)
   /// How long an agent that has loaded the installed system waits for the power button, in whole seconds for real ones; then it switches
@@ -134,7 +141,7 @@ public final class Conductor: Sendable {
       wakeups: wakeups,
       clock: clock)
     self.parts = parts
-    let definitions = Self.workflows(parts).map(adjust)
+    let definitions = Self.workflows(parts).map { adjust(parts.endingFastTrack($0)) }
     self.definitions = Dictionary(definitions.map { ($0.kind, $0) }) { $1 }
     runner = WorkflowRunner(
       database: database, definitions: definitions, settings: runnerSettings, logger: logger, probe: probe, clock: clock
@@ -150,7 +157,7 @@ public final class Conductor: Sendable {
       deployVolume(parts), revertVolume(parts), createSnapshot(parts), deleteSnapshot(parts), attachVolume(parts),
       detachVolume(parts), backUpVolume(parts), restoreVolume(parts), deleteBackup(parts), captureDisk(parts),
       uploadVolume(parts), backUpDisk(parts), restoreDisk(parts), deleteDiskBackup(parts), shelveNode(parts),
-      shelveVolume(parts), deployRamdisk(parts),
+      shelveVolume(parts), deployRamdisk(parts), endFastTrack(parts),
     ]
   }
 
@@ -174,6 +181,8 @@ public final class Conductor: Sendable {
     if writers.contains(kind) {
       try EraseProgressStore.forget(node: subject, in: session)
     }
+    var params = params
+    for member in try fastTrack(kind, subject: subject, params, in: session) { params[member.key] = member.value }
     let id = try WorkflowStore.insert(
       definition, id: id, subject: subject, params: params, project: requester.projectID,
       requestID: requester.requestID, at: clock(),

@@ -77,6 +77,14 @@ extension IronicAPI {
     let resets = try request.query.bool("reset_interfaces") ?? false
     if resets { try version.require(45, "reset_interfaces") }
     let isForced = try request.query.bool("force") ?? false
+    // A machine that stands by is switched off by the driver that knows it.
+    let changed = try await database.read { session in
+      let node = try node(request, in: session)
+      let fields = try patchedFields(patch, node, request.actor(), version)
+      let isOther = fields.contains { ["driver", "driver_info"].contains($0) || NodeBody.interfaces.contains($0) }
+      return isOther ? node.uuid : nil
+    }
+    if let changed { try await conductor.endFastTrack(of: changed, by: try requester(request)) }
     return try await database.write { session in
       let actor = try request.actor()
       var node = try node(request, in: session)
@@ -287,7 +295,9 @@ extension IronicAPI {
 
   /// DELETE /v1/nodes/{node} → 204.
   private func deleteNode(_ request: APIRequest) async throws -> APIResponse {
-    try await database.write { session in
+    let uuid = try await database.read { try node(request, to: .delete, in: $0).uuid }
+    try await conductor.endFastTrack(of: uuid, by: try requester(request))
+    return try await database.write { session in
       let node = try node(request, to: .delete, in: session)
       if let instance = node.instanceUUID, !node.maintenance {
         throw APIError.conflict("Node \(node.uuid) is associated with instance \(instance).")

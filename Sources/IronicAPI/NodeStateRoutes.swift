@@ -282,7 +282,10 @@ extension IronicAPI {
       )
     }
     let isPersistent = try FieldReading.flag(body["persistent"], "persistent") ?? false
-    try await controlling(request) { try await conductor.setBootDevice($0, device, persistent: isPersistent) }
+    let requester = try requester(request)
+    try await controlling(request) {
+      try await conductor.setBootDevice($0, device, persistent: isPersistent, by: requester)
+    }
     return .noContent
   }
 }

@@ -19,7 +19,8 @@ public enum AgentStore {
       """
       INSERT INTO agent_sessions (node_uuid, workflow, boot_token, boot_token_hash, created_at) VALUES ($1, $2, $3, $4, $5) \
       ON CONFLICT (node_uuid) DO UPDATE SET workflow = excluded.workflow, boot_token = excluded.boot_token, \
-      boot_token_hash = excluded.boot_token_hash, session_hash = NULL, claimed_at = NULL, last_seen = NULL, created_at = excluded.created_at
+      boot_token_hash = excluded.boot_token_hash, session_hash = NULL, claimed_at = NULL, last_seen = NULL, created_at = excluded.created_at, \
+      stand_by_until = NULL
       """,
       [.text(uuid), .text(workflow), .text(token), .text(Digest.sha256Hex(token)), Value(now)])
   }
@@ -85,9 +86,11 @@ public enum AgentStore {
   public static func touch(node uuid: String, at now: Timestamp, in session: any Session) throws {
     try session.execute("UPDATE agent_sessions SET last_seen = $1 WHERE node_uuid = $2", [Value(now), .text(uuid)])
   }
-  /// Sessions by node: for `doctor` and the sweeper.
+  /// Sessions by node, of those that a workflow wanted: for the sweeper.
   public static func sessions(in session: any Session) throws -> [(node: String, workflow: String)] {
-    try session.query("SELECT node_uuid, workflow FROM agent_sessions", []) { ($0.text(0), $0.text(1)) }
+    try session.query("SELECT node_uuid, workflow FROM agent_sessions WHERE workflow <> ''", []) {
+      ($0.text(0), $0.text(1))
+    }
   }
 
   // MARK: Commands

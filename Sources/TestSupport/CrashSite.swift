@@ -71,7 +71,7 @@ public struct CrashSite: Sendable {
   struct Injected: Error, CustomStringConvertible { let description = "failed on request" }
 
   /// - Parameter options: `kill` (number of the point), `fail` (a step's name), `twice`, `points`, `patience` with agents
-  ///   (milliseconds), `world` (the path of the world's file), `fill` (a step's name: the disk of the folder has no byte left
+  ///   (milliseconds), `fast-track`, `world` (the path of the world's file), `fill` (a step's name: the disk of the folder has no byte left
   ///   from the step's effect on, for a second and a half).
   public init(folder: String, options: [String: String], parts: SiteParts = SiteParts()) throws {
     mkdir(folder, 0o700)
@@ -94,6 +94,8 @@ public struct CrashSite: Sendable {
     settings.agentSilence = patience
     settings.agentPatience = patience
     settings.buttonPatience = .milliseconds(options["button"].flatMap { Int($0) } ?? 300)
+    settings.fastTrackPatience = min(patience, .seconds(2))
+    settings.isFastTracked = options["fast-track"] != nil
     var runner = WorkflowRunner.Settings()
     runner.retryDelay = .milliseconds(5)
     runner.undoDelay = .milliseconds(5)
@@ -169,6 +171,7 @@ public struct CrashSite: Sendable {
         try await Task.sleep(for: .milliseconds(3))
         // What a reconciler goes on with.
         try await conductor.deleteServers()
+        try await conductor.endFastTracks()
         open = try await database.read { session in
           try WorkflowStore.open(in: session).filter { $0.state != .stuck }.count
             + ServerStore.deletionsAsked(in: session).count + ServerVolumeStore.leaving(in: session).count
@@ -204,8 +207,14 @@ public struct CrashSite: Sendable {
       "leftovers": JSON(try await conductor.leftovers().map(\.description)),
       "world": .object(
         // A new target has another name in each life.
-        world.values(prefix: "").map { ($0.key.hasPrefix("export/") ? "export/of \($0.value)" : $0.key, $0.value) }
-          .sorted { $0.0 < $1.0 }.reduce(into: JSONObject()) { $0[$1.0] = .string($1.1) }),
+        // So has the secret of an agent.
+        world.values(prefix: "").map {
+          (
+            $0.key.hasPrefix("export/") ? "export/of \($0.value)" : $0.key,
+            $0.key.hasPrefix("agent/") ? "has a secret" : $0.value
+          )
+        }
+        .sorted { $0.0 < $1.0 }.reduce(into: JSONObject()) { $0[$1.0] = .string($1.1) }),
       "images": JSON(
         images.map { "\($0.name ?? $0.id) \($0.status.rawValue) \($0.size ?? 0) \($0.sha512 ?? "")" }.sorted()),
       "erasures": JSON(erasures.map { "\($0.nodeUUID) \($0.leaseUUID ?? "")" }),
@@ -266,13 +275,14 @@ public struct CrashSite: Sendable {
     if scenario.isOfRamdisk { try seedRamdisk(scenario) }
     let now = Self.now(), database = database, conductor = conductor, parts = parts
     let isActive = scenario.before.isInUse
-    try world.ensure("power/n1", isActive ? "power on" : "power off")
+    try world.ensure("power/n1", isActive || scenario.standsBy ? "power on" : "power off")
     try world.ensure("disk/n1", isActive ? "/agent/v1/image/old" : "old data")
     if scenario == .endLease { try world.ensure("secure/n1", "on") }
+    if scenario.standsBy { try seedStandBy() }
     let isAttached = [
       .detach, .undeploy, .deploy, .deployByKexec, .deployByDriver, .endLease, .deleteServer, .rescueByAgent,
       .unrescueByAgent,
-      .captureDisk, .backUpDisk, .restoreDisk, .shelveServer,
+      .captureDisk, .backUpDisk, .restoreDisk, .shelveServer, .deployFastTrack, .rebootFastTrack,
     ].contains(scenario)
     if isActive && isAttached { try world.ensure("switch/n1", "\(Self.tenantVLAN)") }
     if scenario == .detachBond {
@@ -291,7 +301,8 @@ public struct CrashSite: Sendable {
         uuid: Self.node, name: "n1", driver: scenario.needsAgent ? "world" : "world-own", createdAt: now)
       node.driverInfo = ["address": "n1", "password": "secret"]
       node.provisionState = scenario.before
-      node.powerState = isActive ? .on : .off
+      node.powerState = isActive || scenario.standsBy ? .on : .off
+      if scenario.isOfFastTrack { node.driverInfo["fast_track"] = true }
       node.instanceInfo = ["image_source": "new"]
       if scenario == .deployByKexec { node.instanceInfo["kexec"] = true }
       if scenario.isOfServer { node.owner = "p" }
@@ -315,6 +326,7 @@ public struct CrashSite: Sendable {
       if isAttached {
         try NetworkPortStore.bind(Self.vif, hostID: node.uuid, macAddress: Self.mac, at: now, in: session)
       }
+      if scenario.standsBy { try insertStandBy(at: now, in: session) }
       if scenario.isBonded { try bond(isAttached: scenario == .detachBond, at: now, in: session) }
       if isAttached && isActive { try NetworkPortStore.setStatus(.active, of: Self.vif, at: now, in: session) }
       switch scenario {
@@ -352,9 +364,9 @@ public struct CrashSite: Sendable {
           ["interface": "deploy", "step": "erase_devices"],
         ]
         try conductor.provision(.clean, node: &node, parameters: ["clean_steps": steps], by: .system, in: session)
-      case .provide, .provideByDriver:
+      case .provide, .provideByDriver, .provideFastTrack:
         try conductor.provision(.provide, node: &node, parameters: [:], by: .system, in: session)
-      case .deploy, .deployByKexec, .deployByDriver:
+      case .deploy, .deployByKexec, .deployByDriver, .deployFastTrack:
         try conductor.provision(.active, node: &node, parameters: [:], by: .system, in: session)
       case .undeploy: try conductor.provision(.deleted, node: &node, parameters: [:], by: .system, in: session)
       case .rescue, .rescueByAgent:
@@ -362,7 +374,8 @@ public struct CrashSite: Sendable {
           .rescue, node: &node, parameters: ["rescue_password": "hunter2"], by: .system, in: session)
       case .unrescue, .unrescueByAgent:
         try conductor.provision(.unrescue, node: &node, parameters: [:], by: .system, in: session)
-      case .attach, .attachBond: try conductor.attachVIF(networkPortID: Self.vif, node: &node, by: .system, in: session)
+      case .attach, .attachBond, .attachFastTrack:
+        try conductor.attachVIF(networkPortID: Self.vif, node: &node, by: .system, in: session)
       case .detach, .detachBond: try conductor.detachVIF(networkPortID: Self.vif, node: &node, by: .system, in: session)
       case .powerOff: try conductor.setPower(.off, node: &node, timeout: nil, by: .system, in: session)
       case .startLease, .endLease:
@@ -379,7 +392,8 @@ public struct CrashSite: Sendable {
         if let active = try LeaseStore.get(lease.uuid, in: session) {
           try conductor.endLease(active, reason: .deleted, in: session)
         }
-      case .reboot: try conductor.setPower(.reboot, node: &node, timeout: nil, by: .system, in: session)
+      case .reboot, .rebootFastTrack:
+        try conductor.setPower(.reboot, node: &node, timeout: nil, by: .system, in: session)
       case .createServer, .deleteServer, .deleteBuildingServer: try begin(scenario, &node, at: now, in: session)
       case .shelveServer, .unshelveServer: try beginShelving(scenario, &node, at: now, in: session)
       case .createVolumeServer, .deleteVolumeServer, .attachServerVolume, .detachServerVolume, .shelveVolumeServer:

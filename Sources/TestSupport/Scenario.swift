@@ -53,6 +53,17 @@ public enum Scenario: String, Sendable, CaseIterable {
   /// A deployment to the disk of a machine that was to run from its memory.
   case leaveRamdisk = "leave-ramdisk"
 
+  /// A cleaning that leaves the agent up, in quarantine.
+  case provideFastTrack = "provide-fast-track"
+  // A machine that stands by is deployed, is given a network, or is rebooted.
+  case deployFastTrack = "deploy-fast-track"
+  case attachFastTrack = "attach-fast-track"
+  case rebootFastTrack = "reboot-fast-track"
+
+  public var isOfFastTrack: Bool { self == .provideFastTrack || standsBy }
+  /// The machine stands by when the scenario begins.
+  var standsBy: Bool { [.deployFastTrack, .attachFastTrack, .rebootFastTrack].contains(self) }
+
   var isOfRamdisk: Bool { [.deployRamdisk, .undeployRamdisk, .leaveRamdisk].contains(self) }
 
   /// About a volume alone: the machine is as it was.
@@ -102,11 +113,11 @@ public enum Scenario: String, Sendable, CaseIterable {
   var before: ProvisionState {
     switch self {
     case .verify, .discover: .enroll
-    case .inspect, .provide, .manualClean, .inspectByDriver, .provideByDriver, .manualCleanByDriver: .manageable
+    case .inspect, .provide, .provideFastTrack, .manualClean, .inspectByDriver, .provideByDriver, .manualCleanByDriver:
+      .manageable
     case .leaveRamdisk: .deployFailed
     case .deploy, .deployByKexec, .deployByDriver, .startLease, .deployVolume, .deployRamdisk, .createServer,
-      .deleteBuildingServer,
-      .createVolumeServer, .unshelveServer:
+      .deleteBuildingServer, .createVolumeServer, .unshelveServer, .deployFastTrack, .attachFastTrack, .rebootFastTrack:
       .available
     case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
       .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup, .uploadVolume, .deleteDiskBackup:
@@ -126,7 +137,8 @@ public enum Scenario: String, Sendable, CaseIterable {
     case .discover: .enroll
     case .verify, .inspect, .inspectByDriver, .manualClean, .manualCleanByDriver: .manageable
     case .provide, .provideByDriver, .undeploy, .startLease, .endLease, .undeployVolume, .undeployRamdisk,
-      .deleteServer, .deleteBuildingServer, .deleteVolumeServer, .shelveServer, .shelveVolumeServer:
+      .deleteServer, .deleteBuildingServer, .deleteVolumeServer, .shelveServer, .shelveVolumeServer,
+      .provideFastTrack, .attachFastTrack, .rebootFastTrack:
       .available
     case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
       .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup, .uploadVolume, .deleteDiskBackup:
@@ -134,7 +146,7 @@ public enum Scenario: String, Sendable, CaseIterable {
     case .deploy, .deployByKexec, .deployByDriver, .deployVolume, .deployRamdisk, .leaveRamdisk, .attach, .detach,
       .attachBond,
       .detachBond, .powerOff, .reboot, .unrescue, .unrescueByAgent, .captureDisk, .backUpDisk, .restoreDisk,
-      .createServer, .createVolumeServer, .attachServerVolume, .detachServerVolume, .unshelveServer:
+      .createServer, .createVolumeServer, .attachServerVolume, .detachServerVolume, .unshelveServer, .deployFastTrack:
       .active
     case .rescue, .rescueByAgent: .rescue
     }
@@ -144,15 +156,14 @@ public enum Scenario: String, Sendable, CaseIterable {
     switch self {
     case .verify, .discover: .enroll
     case .inspect, .inspectByDriver: .inspectFailed
-    case .provide, .provideByDriver, .manualClean, .manualCleanByDriver, .endLease: .cleanFailed
+    case .provide, .provideFastTrack, .provideByDriver, .manualClean, .manualCleanByDriver, .endLease: .cleanFailed
     // A machine that it cannot have is given back.
-    case .startLease, .unshelveServer: .available
+    case .startLease, .unshelveServer, .attachFastTrack, .rebootFastTrack: .available
     case .createVolume, .cloneVolume, .deleteVolume, .extendVolume, .snapshotVolume, .deleteSnapshot, .revertVolume,
       .attachVolume, .detachVolume, .backUpVolume, .restoreVolume, .deleteBackup, .uploadVolume, .deleteDiskBackup:
       .available
     case .deploy, .deployByKexec, .deployByDriver, .deployVolume, .deployRamdisk, .leaveRamdisk, .createServer,
-      .createVolumeServer,
-      .restoreDisk:
+      .createVolumeServer, .restoreDisk, .deployFastTrack:
       .deployFailed
     case .undeploy, .undeployVolume, .undeployRamdisk, .deleteServer, .deleteBuildingServer, .deleteVolumeServer: .error
     case .captureDisk, .backUpDisk, .attachServerVolume, .detachServerVolume, .attach, .detach, .attachBond,

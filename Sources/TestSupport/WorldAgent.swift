@@ -22,11 +22,15 @@ public struct WorldAgent: Sendable {
   /// Runs until the task is cancelled.
   public func run() async {
     while !Task.isCancelled {
-      if runs, world.value("fault/no-agent") == nil { try? await serve() }
+      if runs, reachesServer, world.value("fault/no-agent") == nil { try? await serve() }
       try? await Task.sleep(for: .milliseconds(2))
     }
   }
 
+  /// One that stands by is in quarantine until it is wanted.
+  private var reachesServer: Bool {
+    world.value("stands-by/\(machine)") == nil || world.value("switch/\(machine)") == "100"
+  }
   /// What an agent becomes when it has done its work.
   private static let successors = ["rescue", "waiting agent"]
   /// Also one that has made way for what follows it, until the server has heard so.
@@ -52,6 +56,10 @@ public struct WorldAgent: Sendable {
       return try world.ensure("agent/\(machine)", nil)
     }
     while !Task.isCancelled, runs {
+      guard reachesServer else {
+        try await Task.sleep(for: .milliseconds(2))
+        continue
+      }
       guard let holder = try await conductor.agentHolder(session: claimed.session) else {
         if Self.successors.contains(world.value("runs/\(machine)") ?? "") { try world.ensure("agent/\(machine)", nil) }
         return try leave()
@@ -98,6 +106,9 @@ public struct WorldAgent: Sendable {
         guard why == nil else { break }
         let end = CrashSite.now() + conductor.settings.buttonPatience
         try world.ensure([("waits/\(machine)", "\(end.microseconds)"), ("runs/\(machine)", "waiting agent")])
+      case "stand-by":
+        try world.ensure("stands-by/\(machine)", "yes")
+        output["seconds"] = command.parameters["seconds"] ?? 0
       default: break
       }
       _ = try await conductor.agentProgress(id: command.id, node: holder.node, percent: 50, message: nil, remaining: 1)

@@ -85,6 +85,7 @@ public struct WorldHardware: HardwareType {
         try world.ensure("waits/\(machine)", nil)
         try world.ensure("runs/\(machine)", nil)
         try world.ensure("agent/\(machine)", nil)
+        try world.ensure("stands-by/\(machine)", nil)
       } else if was == .off {
         for (name, value) in world.values(prefix: "bios-next/\(machine)/") {
           try world.ensure("bios/\(machine)/\(name)", value)

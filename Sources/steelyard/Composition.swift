@@ -71,6 +71,7 @@ struct Composition {
       hardwareTypes.append(try FakeHardware(defaults: defaults, file: "\(site.data)/fake-hardware"))
     }
     let volumes = try configuration.volumeBackends(data: site.data, Logger(label: "volumes"))
+    try configuration.checkDeploy()
     let conductor = Conductor(
       database: database, settings: configuration.conductorSettings(dataFolder: site.data),
       hardwareTypes: hardwareTypes, switches: switches, boot: boot.interface, images: images,

@@ -166,6 +166,15 @@ struct Configuration: Codable, Sendable {
     var web_download_networks: [String] = []
     var web_download_ports: [Int] = []
   }
+  /// How machines are deployed.
+  struct Deploy: Codable, Sendable {
+    /// Machines that were cleaned keep their agent up for the next deployment.
+    var fast_track = false
+    /// How long; then they are switched off.
+    var fast_track_hours = 8
+    /// The agent starts the installed system, without the firmware, where an image or a node does not say otherwise.
+    var kexec = false
+  }
   struct Limits: Codable, Sendable {
     /// Seconds from power on to the agent's call.
     var agent_patience = 900
@@ -200,11 +209,6 @@ struct Configuration: Codable, Sendable {
     /// How many passwords are hashed at a time, each at a cost of 20 ms and 16 MiB, and how many more may wait.
     var hash_threads = 2
     var hash_queue = 1000
-  }
-  /// How images are deployed to disks.
-  struct Deploy: Codable, Sendable {
-    /// The agent starts the installed system, without the firmware, where an image or a node does not say otherwise.
-    var kexec = false
   }
   /// Servers of the compute service.
   struct Servers: Codable, Sendable {
@@ -279,12 +283,12 @@ struct Configuration: Codable, Sendable {
           ["folder", "portals", "namespace", "backups", "backup_credentials", "backup_authority", "backends"]
         ),
         "console": (try defaults(of: Console()), ["public_host", "websocket_port"]),
-        "erase": nil,
+        "erase": nil, "deploy": (try defaults(of: Deploy()), []),
         "identity": (
           try defaults(of: Identity()), ["password_pattern", "password_pattern_description"]
         ),
         "servers": (try defaults(of: Servers()), []),
-        "deploy": (try defaults(of: Deploy()), []), "images": (try defaults(of: Images()), []),
+        "images": (try defaults(of: Images()), []),
         "limits": (try defaults(of: Limits()), []),
         "leases": (try defaults(of: Leases()), ["dummy_nodes"]), "webhooks": nil,
         "fake_hardware": (try defaults(of: FakeHardware()), ["driver_info"]),
@@ -319,6 +323,8 @@ struct Configuration: Codable, Sendable {
     settings.switchAuditPeriod = .seconds(limits.switch_audit)
     settings.eraseMode = erase
     settings.startsByKexec = deploy.kexec
+    settings.isFastTracked = deploy.fast_track
+    settings.standByTime = .seconds(deploy.fast_track_hours * 3600)
     settings.dataFolder = dataFolder
     settings.unownedMachinesAreShared = servers.unowned_machines_are_shared
     settings.leases = leaseSettings

@@ -18,6 +18,12 @@ extension Configuration {
     }
   }
   /// - Throws: ``Failure`` for a value that cannot be meant.
+  func checkDeploy() throws {
+    guard (1...168).contains(deploy.fast_track_hours) else {
+      throw Failure("deploy.fast_track_hours: 1 to 168 hours are expected")
+    }
+  }
+  /// - Throws: ``Failure`` for a value that cannot be meant.
   func checkLeases() throws {
     guard (1...36_525).contains(leases.default_days), (1...36_525).contains(leases.maximum_days),
       leases.default_days <= leases.maximum_days

@@ -118,6 +118,8 @@ import Wire
     timing.longestPause = 0.1
     timing.poll = 1
     timing.silence = 2
+    timing.standByPause = 0.05
+    timing.standByTimeout = 1
     let limits = timing, rescueFolder = rescueFolder
     let parameters = KernelParameters(
       server: try #require(ServerAddress(server.address)), token: Self.bootToken, mac: "52:54:00:00:00:01")

@@ -389,7 +389,7 @@ import Workflows
   @Test func powerAndBootDeviceOutliveTheServer() async throws {
     try await withFolder("fake-life") { folder in
       try await withLife(folder) { life in
-        try await life.conductor.setBootDevice(try await life.node(), .cdrom, persistent: true)
+        try await life.conductor.setBootDevice(try await life.node(), .cdrom, persistent: true, by: .system)
         #expect(try await life.power(.on).powerState == .on)
       }
       let again = try FakeHardware(file: "\(folder)/fake-hardware").driver(node: CrashSite.node, driverInfo: [:])

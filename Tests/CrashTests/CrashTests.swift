@@ -23,7 +23,10 @@ import Wire
     #expect(clean["leftovers"] == [])
     if scenario == .restoreDisk { #expect(clean["world"]?["disk/n1"] == "backed up", "the disk is not what it was") }
     if scenario == .backUpDisk { #expect(clean["disk_backups"]?.array?.first?.string?.contains(" available ") == true) }
-    if [.provide, .provideByDriver, .undeploy, .endLease, .shelveServer, .shelveVolumeServer].contains(scenario) {
+    let cleanings: [Scenario] = [
+      .provide, .provideByDriver, .undeploy, .endLease, .shelveServer, .shelveVolumeServer, .provideFastTrack,
+    ]
+    if cleanings.contains(scenario) {
       #expect(clean["erasures"]?.array?.count == 1, "every erasure is on record")
     }
     #expect(clean["secure_boot"]?.bool != true && clean["world"]?["secure/n1"] == nil)
@@ -33,7 +36,9 @@ import Wire
     let cases = await bench.each(1...points) { point in
       let life = try await bench.killed("kill-\(point)", ["kill=\(point)"])
       expectWhole(life, clean, "\(scenario) killed at \(point)")
+      if scenario.isOfFastTrack { expectApart(life, "\(scenario) killed at \(point)") }
     }
+    if scenario.isOfFastTrack { expectFastTrack(clean, scenario) }
     print("crash: \(scenario.rawValue): \(cases) kills forward")
     bench.remove()
   }
@@ -117,9 +122,10 @@ import Wire
     .unrescue, .captureDisk, .backUpDisk, .rescueByAgent, .unrescueByAgent, .discover, .undeployVolume,
     .undeployRamdisk, .deleteServer,
     .deleteVolumeServer,
-    .attachServerVolume, .detachServerVolume, .shelveServer, .shelveVolumeServer,
+    .attachServerVolume, .detachServerVolume, .shelveServer, .shelveVolumeServer, .attachFastTrack, .rebootFastTrack,
   ]
   private func expectUndone(_ life: JSON, _ scenario: Scenario, _ what: String) {
+    if scenario.isOfFastTrack { expectApart(life, what) }
     // A step after the tenant has let go ends in cleaning's failure.
     let allowed =
       scenario == .endLease
@@ -167,9 +173,12 @@ import Wire
     }
     // A volume that was made for a machine is made, whatever becomes of that, and goes by a workflow of its own.
     let others =
-      life["workflows"]?.array?.filter { !["create-volume done", "delete-volume done"].contains($0.string ?? "") } ?? []
+      life["workflows"]?.array?.filter {
+        !["create-volume done", "delete-volume done", "end-fast-track done"].contains($0.string ?? "")
+      } ?? []
     #expect(!others.isEmpty && others.allSatisfy { $0.string?.hasSuffix(" undone") == true }, "\(what)")
-    #expect(isOnVolume || life["world"]?["runs/n1"]?.string != "agent", "\(what): the agent is left running")
+    let isLeftAsItWas = isOnVolume || scenario == .attachFastTrack
+    #expect(isLeftAsItWas || life["world"]?["runs/n1"]?.string != "agent", "\(what): the agent is left running")
     if !Self.networksStay.contains(scenario) {
       #expect(life["world"]?["switch/n1"] == nil, "\(what): the switch port is not in quarantine")
       #expect(life["power"]?.string == "power off", "\(what)")

@@ -120,7 +120,8 @@ import json, os, secrets, subprocess, sys
 folder, program, clients, kernel = sys.argv[1:5]
 lab = json.load(open(folder + '/lab/lab.json'))
 values = {'steelyard': program, 'clients': clients, 'lab': folder + '/lab', 'namespace': lab['namespace'], 'folder': folder, 'clouds': folder + '/clouds.yaml',
-          'site': folder + '/site', 'switch': lab['switch']['name'], 'image_a': folder + '/tiny-a.raw', 'image_b': folder + '/tiny-b.qcow2',
+          'site': folder + '/site', 'switch': lab['switch']['name'], 'ovsdb': lab['switch']['endpoint'],
+          'image_a': folder + '/tiny-a.raw', 'image_b': folder + '/tiny-b.qcow2',
           'tiny_root': folder + '/tiny-root', 'tiny_kernel': kernel,
           'image_remembers': folder + '/tiny-remembers.raw',
           'image_debian': folder + '/debian.qcow2'}

@@ -82,6 +82,7 @@ extension Conductor {
       // A workflow that took the node meanwhile knows better.
       guard let current = try NodeStore.get(uuid, in: session), current.reservation == nil else { return }
       try NodeStore.setObservedPower(power, of: uuid, at: now, in: session)
+      if power == .off { try StandByStore.forget(node: uuid, in: session) }
       if current.fault == Self.powerFailure {
         try change(uuid, session) { node in
           node.fault = nil

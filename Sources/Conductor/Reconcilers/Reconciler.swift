@@ -58,6 +58,7 @@ extension Conductor {
       reconciler(Self.overlaysName, settings.switchAuditPeriod) { try await self.joinSites() },
       reconciler(Self.routingName, settings.routingAuditPeriod) { try await self.routingRound() },
       reconciler(Self.serversName, .seconds(5)) { try await self.deleteServers() },
+      reconciler(Self.fastTrackName, .seconds(15)) { try await self.endFastTracks() },
       reconciler("sweeper", .seconds(300)) { try await self.sweep() },
       reconciler(Self.exportsName, .seconds(60)) { try await self.keepExports() },
       reconciler(Self.diskBackupsName, .seconds(30)) { try await self.keepDiskBackups() },

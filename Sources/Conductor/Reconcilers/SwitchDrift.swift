@@ -135,6 +135,10 @@ extension Conductor {
       try NodeStore.addEvent(
         "A switch port of the machine was changed without us and is being set right: it \(difference).",
         type: "network", severity: "ERROR", of: node, at: now, in: session)
+      // Its agent may have talked to anybody meanwhile.
+      if try StandByStore.distrust(node: node, in: session) {
+        session.afterCommit { [wakeups] in wakeups.signal(Self.fastTrackName) }
+      }
     }
   }
 

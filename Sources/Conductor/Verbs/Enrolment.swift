@@ -113,6 +113,9 @@ extension Conductor {
       throw ConductorError(.conflict, "Node \(node.uuid) is leased: delete the lease first.")
     }
     try requireForgettable(node, in: session)
+    if try StandByStore.isWaiting(node: node.uuid, in: session) {
+      throw ConductorError(.conflict, "Node \(node.uuid) stands by for a deployment: switch it off first.")
+    }
     let ports = try PortStore.list(node: node.uuid, in: session)
     if let vif = ports.vifs.first {
       throw ConductorError(.conflict, "Node \(node.uuid) has network port \(vif) attached: detach it first.")

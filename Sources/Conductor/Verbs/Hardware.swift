@@ -32,6 +32,7 @@ extension Conductor {
   public func sendInterrupt(_ node: Node, by requester: Requester) async throws {
     try requireFree(node)
     guard let interrupt = try await driver(of: node).interrupt else { throw Self.unsupported("inject_nmi", by: node) }
+    try await endFastTrack(of: node.uuid, by: requester)
     try await interrupt.sendInterrupt()
     let now = clock()
     try await database.write { session in
@@ -87,6 +88,7 @@ extension Conductor {
   ) async throws {
     try requireFree(node)
     guard let boot = try await driver(of: node).bootMode else { throw Self.unsupported(what, by: node) }
+    try await endFastTrack(of: node.uuid, by: requester)
     let now = clock(), uuid = node.uuid
     try await database.write { session in
       try change(uuid, session) { node in

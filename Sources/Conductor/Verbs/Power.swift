@@ -30,8 +30,10 @@ extension Conductor {
     try await driver(of: node).management.observeBootOverride()
   }
   /// - Throws: ``ConductorError`` `.conflict` while a workflow holds the node, ``DriverError`` from the controller.
-  public func setBootDevice(_ node: Node, _ device: BootDevice, persistent: Bool) async throws {
+  public func setBootDevice(_ node: Node, _ device: BootDevice, persistent: Bool, by requester: Requester) async throws
+  {
     try requireFree(node)
+    try await endFastTrack(of: node.uuid, by: requester)
     let management = try await driver(of: node).management
     let supported = try await management.supportedBootDevices()
     guard supported.contains(device) else {

@@ -40,6 +40,7 @@ extension Parts {
   }
   private func endOfCleaning() -> [Step] {
     [
+      standBy(),
       endAgent(),
       quarantine(),
       Step(

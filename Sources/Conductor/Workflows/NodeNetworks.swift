@@ -33,7 +33,10 @@ extension Parts {
     let now = clock()
     var wanted: WantedPorts = [:]
     guard let record = try NodeStore.get(node, in: session), isWired(record) else { return wanted }
-    let mode = try mode == .tenant && hasEndingLease(node: node, in: session) ? .quarantine : mode
+    // Nor does a tenant's network meet an agent that stands by.
+    let isHeldBack =
+      try hasEndingLease(node: node, in: session) || StandByStore.get(node: node, in: session) != nil
+    let mode = mode == .tenant && isHeldBack ? .quarantine : mode
     for port in try PortStore.list(node: node, in: session) {
       guard let place = port.switchPort else { continue }
       let configuration = try configuration(of: port, mode, in: session)
@@ -135,9 +138,10 @@ extension Parts {
 
   /// Shows the network ports attached to a node's NICs, and those that are tagged beside them, as they are: ACTIVE when the
   /// NIC's switch port was read back with the network on it, DOWN when not (a port or network that is administratively down,
-  /// a machine in quarantine). One that waits for a change which the switch was not told of yet stays BUILD.
+  /// a machine in quarantine, or one that stands by for its deployment). One that waits for a change which the switch was not told of yet stays BUILD.
   func showVIFs(node: String, at now: Timestamp, in session: any Session) throws {
     let hasSwitches = try NodeStore.get(node, in: session).map { isWired($0) } ?? true
+    let standsBy = try StandByStore.isWaiting(node: node, in: session)
     for place in try VIFStore.places(node: node, in: session) {
       guard let vif = place.vifPortID, let attached = try Attachment(vif, on: place.physicalNetwork, in: session)
       else { continue }
@@ -148,7 +152,7 @@ extension Parts {
       let isTold = !hasSwitches || intents.allSatisfy { $0?.configuration == attached.configuration }
       for item in attached.all {
         let carries = !intents.isEmpty && intents.allSatisfy { $0?.carries(item) ?? false }
-        if !isTold && !carries && item.port.status == .build { continue }
+        if !isTold && !carries && !standsBy && item.port.status == .build { continue }
         // Where no switch follows, the machine is on its networks by other means.
         let status: NetworkPort.Status = (hasSwitches ? carries : item.isUp) ? .active : .down
         if item.port.status != status {

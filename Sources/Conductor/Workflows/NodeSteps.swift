@@ -34,16 +34,25 @@ extension Parts {
     Step(
       "provisioning-network", when: { needsAgent($0) && needsSwitches($0) },
       run: { context in
+        if try await takeAgent(context) {
+          try await applyNetworks(.provisioning, node: context.subject, label: context.key)
+          return .done([FastTrack.takes: true])
+        }
         // Off first: what the machine runs, a tenant's system, must not see that network.
+        try await endStandBy(of: context.subject)
         try await driver(of: context.subject).power.ensurePower(
           .off, graceful: false, patience: settings.powerPatience)
         try await applyNetworks(.provisioning, node: context.subject, label: context.key)
         return .done
       },
-      commit: { context, _, session in
+      commit: { context, output, session in
+        guard output[FastTrack.takes] == nil else { return }
         try NodeStore.setObservedPower(.off, of: context.subject, at: context.now, in: session)
       },
-      undo: { context in try await withdrawNetworks(node: context.subject) })
+      undo: { context in
+        try await endStandBy(of: context.subject)
+        try await withdrawNetworks(node: context.subject)
+      })
   }
 
   /// Quarantine, read back: the resting state.
@@ -77,9 +86,11 @@ extension Parts {
           return .done
         },
         undo: { context in try await boot.ensureDenied(try await bootMACs(context.subject)) }),
+      resumeAgent(),
       Step(
         "boot-agent", when: needsAgent,
         run: { context in
+          if try await hasResumed(context) { return .done }
           let driver = try await driver(of: context.subject)
           try await driver.power.ensurePower(.off, graceful: false, patience: settings.powerPatience)
           // A token of its own for each boot: the one of a boot that was cut short is void.
@@ -183,7 +194,7 @@ extension Parts {
   }
 
   /// Gives the agent one command, once, and looks what came of it.
-  private func give(
+  func give(
     _ command: AgentCommand, _ key: String, _ context: StepContext,
     shownIn field: WritableKeyPath<Node, JSONObject> & Sendable
   ) async throws -> StepOutcome {
@@ -255,13 +266,18 @@ extension Parts {
     if driver.console?.isAlwaysRead ?? true { await consoles?.markPowerOn(node: node) }
   }
 
-  /// Ends the agent's session, takes its address away and powers the machine off, unless the agent has more to do.
+  /// Ends the agent's session, takes its address away and powers the machine off, unless the agent has more to do; one that stands by
+  /// loses its address alone.
   func endAgent(
     _ name: String = "end-agent", staysOn: @escaping @Sendable (StepContext) -> Bool = { _ in false }
   ) -> Step {
     Step(
       name, when: needsAgent,
       run: { context in
+        if try await standsBy(context.subject) {
+          try await boot.ensureDenied(try await bootMACs(context.subject))
+          return .done([FastTrack.seconds: true])
+        }
         try await database.write { try AgentStore.dismiss(node: context.subject, in: $0) }
         agentCalls.signal(context.subject)
         if !staysOn(context) {
@@ -271,9 +287,9 @@ extension Parts {
         try await boot.ensureDenied(try await bootMACs(context.subject))
         return .done
       },
-      commit: { context, _, session in
+      commit: { context, output, session in
         try AgentStore.forget(workflow: context.workflow, in: session)
-        if staysOn(context) { return }
+        if staysOn(context) || output[FastTrack.seconds] != nil { return }
         try NodeStore.setObservedPower(.off, of: context.subject, at: context.now, in: session)
       })
   }
