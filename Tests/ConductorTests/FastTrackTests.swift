@@ -232,6 +232,9 @@ import Wire
       #expect(try await !isSecretGood(site))
       // It is deployed only by a boot, and nothing comes onto its port before it was off.
       #expect(try await standBy(site)?.isTrusted == false)
+      // Nor is it asked again and again.
+      try await site.conductor.endFastTracks()
+      #expect(try await self.node(site).reservation == nil)
       running.cancel()
       _ = try? await running.value
       try site.world.ensure("fault/power-off", nil)

@@ -63,6 +63,7 @@ extension Conductor {
   /// Switches a machine off that stands by, before something is done to it that is no workflow; it waits until that is done.
   /// - Throws: ``ConductorError`` `.conflict` while a workflow holds the node, or when it cannot be switched off.
   public func endFastTrack(of uuid: String, by requester: Requester) async throws {
+    guard try await database.read({ try StandByStore.isWaiting(node: uuid, in: $0) }) else { return }
     let holder = try await database.write { session -> String? in
       guard try StandByStore.isWaiting(node: uuid, in: session), let node = try NodeStore.get(uuid, in: session) else {
         return nil
@@ -97,12 +98,19 @@ extension Conductor {
     guard try await database.read({ try !StandByStore.over(at: now, in: $0).isEmpty }) else { return }
     try await database.write { session in
       for uuid in try StandByStore.over(at: now, in: session) {
-        // One whose controller does not answer is asked again when it does.
-        guard let node = try NodeStore.get(uuid, in: session), node.reservation == nil, node.fault != Self.powerFailure
+        // One whose controller does not answer is asked again when it does, and one that does not obey after a while.
+        guard let node = try NodeStore.get(uuid, in: session), node.reservation == nil, node.fault != Self.powerFailure,
+          try !self.hasFailed(since: now - .seconds(600), node: uuid, in: session)
         else { continue }
         _ = try self.endFastTrack(of: node, by: .system, in: session)
       }
     }
+  }
+  private func hasFailed(since time: Timestamp, node: String, in session: any Session) throws -> Bool {
+    try !WorkflowStore.list(in: session) { query in
+      query.append("WHERE subject = ?", .text(node))
+      query.append("AND kind = 'end-fast-track' AND state = 'undone' AND updated_at > ?", Value(time))
+    }.isEmpty
   }
 }
 
