@@ -35,11 +35,11 @@ struct CIDRChoice {
     return (try taken(from: pool, named, length: length, in: session), pool.id)
   }
 
+  /// Host bits are cleared, as upstream does: clients name a block by an address in it.
   private func named() throws -> CIDR? {
     guard let text = try body.text("cidr") else { return nil }
-    guard let cidr = CIDR(text) else {
-      let hint = CIDR.recommended(for: text).map { ", '\($0)' is recommended" } ?? ""
-      throw APIError.invalid("'\(text)' is not a recognized IP subnet cidr\(hint)")
+    guard let cidr = CIDR.recommended(for: text).flatMap({ CIDR($0) }) else {
+      throw APIError.invalid("'\(text)' is not a recognized IP subnet cidr")
     }
     if let version = try body.int("ip_version", 4...6), version != cidr.version {
       throw APIError.invalid("cidr '\(text)' does not match the ip_version '\(version)'")

@@ -18,13 +18,21 @@ import Wire
     }
   }
 
+  @Test func anAddressInABlockNamesTheBlock() async throws {
+    try await Site.run { site in
+      let subnet = try await site.subnet(try await site.network("mine"), "10.99.99.0/16")
+      #expect(subnet["cidr"]?.string == "10.99.0.0/16")
+      #expect(subnet["gateway_ip"]?.string == "10.99.0.1")
+    }
+  }
+
   @Test func whatIsNoSubnetIsRefusedInWords() async throws {
     try await Site.run { site in
       let network = try await site.network("mine")
       _ = try await site.subnet(network, "10.0.1.0/24")
       let bad: [(JSONObject, Int, String)] = [
         (["cidr": "10.0.1.0/25"], 400, "overlaps"), (["cidr": "10.0.0.0/8"], 400, "overlaps"),
-        (["cidr": "10.0.2.5/24"], 400, "10.0.2.0/24"), (["cidr": "nonsense"], 400, "cidr"),
+        (["cidr": "10.0.1.5/24"], 400, "overlaps"), (["cidr": "nonsense"], 400, "cidr"),
         (["cidr": "10.0.2.0/33"], 400, "cidr"),
         (["cidr": "0.0.0.0/0"], 400, "room"), (["cidr": "10.0.2.0/24", "ip_version": 6], 400, "ip_version"),
         (["cidr": "10.0.2.0/24", "gateway_ip": "10.9.9.9"], 400, "Gateway"),
