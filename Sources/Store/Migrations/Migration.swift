@@ -10,7 +10,7 @@ struct Migration {
     workflows, identity, nodes, networks, images, leases, agents, nodeInterfaces, reasons, identityCore, inventory,
     leaseDepth, networkSharing, subnetPools, trunks, networkSegments, routers, isolation, securityGroups, portOrder,
     bondsAndWiring, imageStates, volumes, servers, serverVolumes, eraseRecords, imageDigests,
-    diskBackups, shelvedServers, ramdiskBoots, standingBy,
+    diskBackups, shelvedServers, ramdiskBoots, standingBy, imageOrder,
   ]
 
   /// The copy of a database that is made before its schema is changed.
