@@ -1,4 +1,3 @@
-import Glibc
 import Wire
 
 /// What the ramdisk becomes when the agent has ended: files in a folder that /init looks into (ramdisk/init).
@@ -28,25 +27,9 @@ struct RescueSystem {
 
   /// Leaves `system.tar.gz`, `password-hash` and `network_data.json` in `folder`.
   func leave(_ bytes: [UInt8], in folder: String) throws {
-    guard mkdir(folder, 0o700) == 0 || errno == EEXIST else {
-      throw AgentError(.refused, "Cannot make \(folder): \(errorText(errno)).")
-    }
-    try Self.write(Array(networkData.description.utf8), "\(folder)/network_data.json")
-    try Self.write(Array(passwordHash.utf8), "\(folder)/password-hash")
-    try Self.write(bytes, "\(folder)/system.tar.gz")
-  }
-  private static func write(_ bytes: [UInt8], _ path: String) throws {
-    let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-    guard descriptor >= 0 else { throw AgentError(.refused, "Cannot write \(path): \(errorText(errno)).") }
-    defer { close(descriptor) }
-    var done = 0
-    while done < bytes.count {
-      let count = bytes.withUnsafeBytes {
-        Glibc.write(descriptor, $0.baseAddress.map { $0 + done }, bytes.count - done)
-      }
-      if count < 0, errno == EINTR { continue }
-      guard count > 0 else { throw AgentError(.refused, "Cannot write \(path): \(errorText(errno)).") }
-      done += count
-    }
+    try RamdiskFile.makeFolder(folder)
+    try RamdiskFile.write(to: "\(folder)/network_data.json") { try $0(Array(networkData.description.utf8)) }
+    try RamdiskFile.write(to: "\(folder)/password-hash") { try $0(Array(passwordHash.utf8)) }
+    try RamdiskFile.write(to: "\(folder)/system.tar.gz") { try $0(bytes) }
   }
 }

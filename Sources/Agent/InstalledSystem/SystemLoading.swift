@@ -42,11 +42,10 @@ struct SystemLoading {
     try requireMemory(for: system)
     let kernel = "\(folder)/kernel", initrd = "\(folder)/initrd"
     defer { for path in [kernel, initrd] { unlink(path) } }
-    guard mkdir(folder, 0o700) == 0 || errno == EEXIST else {
-      throw AgentError(.refused, "cannot make \(folder): \(errorText(errno))")
-    }
-    try write(to: kernel) { try system.kernel.system.pieces(of: system.kernel.node, $0) }
-    try write(to: initrd) { body in
+    try RamdiskFile.makeFolder(folder)
+    // The kernel takes no file that somebody has open for writing.
+    try RamdiskFile.write(to: kernel) { try system.kernel.system.pieces(of: system.kernel.node, $0) }
+    try RamdiskFile.write(to: initrd) { body in
       for part in system.initrds {
         try part.system.pieces(of: part.node, body)
         // Each archive begins at a multiple of four.
@@ -69,24 +68,6 @@ struct SystemLoading {
     let needed = 3 * (system.bytes >> 10) + (32 << 10)
     guard needed <= available else {
       throw AgentError(.refused, "it needs \(needed >> 10) MiB of memory, and the ramdisk has \(available >> 10)")
-    }
-  }
-
-  /// A file that nobody has open for writing afterwards: the kernel takes no other.
-  private func write(to path: String, _ body: (_ piece: ([UInt8]) throws -> Void) throws -> Void) throws {
-    let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-    guard descriptor >= 0 else { throw AgentError(.refused, "cannot write \(path): \(errorText(errno))") }
-    defer { close(descriptor) }
-    try body { bytes in
-      var done = 0
-      while done < bytes.count {
-        let count = bytes.withUnsafeBytes {
-          Glibc.write(descriptor, $0.baseAddress.map { $0 + done }, bytes.count - done)
-        }
-        if count < 0, errno == EINTR { continue }
-        guard count > 0 else { throw AgentError(.refused, "cannot write \(path): \(errorText(errno))") }
-        done += count
-      }
     }
   }
 }
