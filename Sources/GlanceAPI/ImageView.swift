@@ -26,8 +26,10 @@ enum ImageView {
     if image.sha512 == nil { writer.null() } else { writer.value("sha512") }
     writer.member("os_hash_value", image.sha512)
     writer.member("id", image.id)
-    writer.member("created_at", image.createdAt.iso8601Zulu)
-    writer.member("updated_at", image.updatedAt.iso8601Zulu)
+    writer.key("created_at")
+    writer.value(zulu: image.createdAt)
+    writer.key("updated_at")
+    writer.value(zulu: image.updatedAt)
     writer.member("tags", image.tags)
     writer.member("self", "/v2/images/\(image.id)")
     writer.member("file", "/v2/images/\(image.id)/file")

@@ -25,11 +25,11 @@ public struct Timestamp: Sendable, Hashable, Comparable {
   /// "2026-11-21T01:48:24.313783" without a zone; the fraction only when it is not zero. ESI-Leap and Neutron's base.
   public var iso8601: String { format(separator: "T", fraction: .whenNotZero) }
   /// "2026-11-21T01:48:24+00:00": Ironic, whole seconds or microseconds.
-  public var iso8601WithOffset: String { format(separator: "T", fraction: .whenNotZero, zone: "+00:00") }
+  public var iso8601WithOffset: String { format(separator: "T", fraction: .whenNotZero) + "+00:00" }
   /// "2026-11-21T01:48:24Z": Glance, Neutron and Nova, whole seconds.
-  public var iso8601Zulu: String { format(separator: "T", fraction: .never, zone: "Z") }
+  public var iso8601Zulu: String { format(separator: "T", fraction: .never) + "Z" }
   /// "2026-11-21T01:48:24.313783Z": Keystone, always six digits.
-  public var iso8601ZuluMicroseconds: String { format(separator: "T", fraction: .always, zone: "Z") }
+  public var iso8601ZuluMicroseconds: String { format(separator: "T", fraction: .always) + "Z" }
   /// "2026-11-21 01:48:24": Python's `str(datetime)`, which ESI-Leap's messages use.
   public var pythonText: String { format(separator: " ", fraction: .whenNotZero) }
 
@@ -45,45 +45,14 @@ public struct Timestamp: Sendable, Hashable, Comparable {
 
   private enum Fraction { case never, always, whenNotZero }
 
-  /// Written digit by digit: lists have thousands of them.
-  private func format(separator: Unicode.Scalar, fraction: Fraction, zone: StaticString = "") -> String {
+  private func format(separator: Character, fraction: Fraction) -> String {
     let (seconds, micros) = microseconds.flooredDivision(by: 1_000_000)
     let (days, secondOfDay) = seconds.flooredDivision(by: 86_400)
     let date = Self.civil(fromDays: days)
-    // Years beyond these are no dates that any API takes; they are still shown.
-    guard (0...9999).contains(date.year) else { return "\(date.year)-\(date.month)-\(date.day)" }
-    return String(unsafeUninitializedCapacity: 40) { out in
-      var count = 0
-      func put(_ byte: UInt8) {
-        out[count] = byte
-        count += 1
-      }
-      func put(_ value: Int, _ width: Int) {
-        var rest = value
-        for place in stride(from: count + width - 1, through: count, by: -1) {
-          out[place] = UInt8(ascii: "0") + UInt8(rest % 10)
-          rest /= 10
-        }
-        count += width
-      }
-      put(date.year, 4)
-      put(UInt8(ascii: "-"))
-      put(date.month, 2)
-      put(UInt8(ascii: "-"))
-      put(date.day, 2)
-      put(UInt8(ascii: separator))
-      put(secondOfDay / 3600, 2)
-      put(UInt8(ascii: ":"))
-      put(secondOfDay / 60 % 60, 2)
-      put(UInt8(ascii: ":"))
-      put(secondOfDay % 60, 2)
-      if fraction == .always || (fraction == .whenNotZero && micros != 0) {
-        put(UInt8(ascii: "."))
-        put(micros, 6)
-      }
-      zone.withUTF8Buffer { for byte in $0 { put(byte) } }
-      return count
-    }
+    var text = "\(pad(date.year, 4))-\(pad(date.month, 2))-\(pad(date.day, 2))\(separator)"
+    text += "\(pad(secondOfDay / 3600, 2)):\(pad(secondOfDay / 60 % 60, 2)):\(pad(secondOfDay % 60, 2))"
+    if fraction == .always || (fraction == .whenNotZero && micros != 0) { text += ".\(pad(micros, 6))" }
+    return text
   }
 
   /// Reads ISO 8601 as clients write it: `T` or a space, optional seconds and fraction, `Z`, an offset or no zone (UTC),
@@ -167,6 +136,11 @@ public struct Timestamp: Sendable, Hashable, Comparable {
     let month = shifted < 10 ? shifted + 3 : shifted - 9
     return (yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, dayOfYear - (153 * shifted + 2) / 5 + 1)
   }
+}
+
+private func pad(_ value: Int, _ width: Int) -> String {
+  let text = String(value)
+  return text.count >= width ? text : String(repeating: "0", count: width - text.count) + text
 }
 
 extension Int {
