@@ -71,7 +71,7 @@ public struct CrashSite: Sendable {
   struct Injected: Error, CustomStringConvertible { let description = "failed on request" }
 
   /// - Parameter options: `kill` (number of the point), `fail` (a step's name), `twice`, `points`, `patience` with agents
-  ///   (milliseconds), `fast-track`, `world` (the path of the world's file), `fill` (a step's name: the disk of the folder has no byte left
+  ///   that have yet to call and `silence` of those that did (milliseconds), `fast-track`, `world` (the path of the world's file), `fill` (a step's name: the disk of the folder has no byte left
   ///   from the step's effect on, for a second and a half).
   public init(folder: String, options: [String: String], parts: SiteParts = SiteParts()) throws {
     mkdir(folder, 0o700)
@@ -90,8 +90,11 @@ public struct CrashSite: Sendable {
     settings.rescueSystem = "\(folder)/key"
     settings.volumeBoot = VolumeBootSettings(
       server: "10.77.0.1", port: 8078, first: "10.77.0.2", last: "10.77.0.9", portals: ["10.77.0.1:3260"])
-    let patience: Duration = options["patience"].flatMap { Int($0) }.map { .milliseconds($0) } ?? .seconds(20)
-    settings.agentSilence = patience
+    func wait(_ name: String) -> Duration {
+      options[name].flatMap { Int($0) }.map { .milliseconds($0) } ?? .seconds(20)
+    }
+    let patience = wait("patience")
+    settings.agentSilence = wait("silence")
     settings.agentPatience = patience
     settings.buttonPatience = .milliseconds(options["button"].flatMap { Int($0) } ?? 300)
     settings.fastTrackPatience = min(patience, .seconds(2))
@@ -444,31 +447,5 @@ private func fillDisk(of folder: String, for milliseconds: UInt32) {
     usleep(milliseconds * 1000)
     // The name stays: once is enough.
     truncate(path, 0)
-  }
-}
-
-extension WorkflowDefinition {
-  /// The same workflow with a step that fails after its effect, or with every step and every undo run twice.
-  func adjusted(failing: String?, twice: Bool, points: CrashSite.Points) -> WorkflowDefinition {
-    let steps = steps.map { (step: Step) -> Step in
-      let run: @Sendable (StepContext) async throws -> StepOutcome = { context in
-        var outcome = try await step.run(context)
-        if twice, case .done = outcome { outcome = try await step.run(context) }
-        points.reach("\(step.name):mid")
-        if step.name == failing, case .done = outcome { throw CrashSite.Injected() }
-        return outcome
-      }
-      var undo: (@Sendable (StepContext) async throws -> Void)?
-      if let once = step.undo {
-        undo = { context in
-          try await once(context)
-          if twice { try await once(context) }
-        }
-      }
-      return Step(
-        step.name, retries: step.retries, when: step.isPart, run: run, commit: step.commit, undo: undo,
-        uncommit: step.uncommit)
-    }
-    return WorkflowDefinition(kind: kind, version: version, steps: steps, done: done, undone: undone, stuck: stuck)
   }
 }

@@ -91,7 +91,7 @@ import Wire
       }
       parts.port = { if reason == "no switch port" { $0.localLinkConnection = [:] } }
       var options = reason == "default" ? [:] : ["fast-track": "1"]
-      if reason == "without an answer" { options["patience"] = "1500" }
+      if reason == "without an answer" { options["silence"] = "1500" }
       let site = try CrashSite(folder: folder, options: options, parts: parts)
       if reason == "the agent refuses" { try site.world.ensure("fault/agent-stand-by", "not today") }
       if reason == "without an answer" { try site.world.ensure("fault/agent-stand-by", "silent") }
