@@ -37,6 +37,7 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/hummingbird-project/hummingbird.git", exact: "2.28.1", traits: []),
     .package(url: "https://github.com/apple/swift-nio.git", exact: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-nio-extras.git", exact: "1.35.2"),
     .package(url: "https://github.com/apple/swift-nio-ssl.git", exact: "2.37.6"),
     .package(url: "https://github.com/swift-server/async-http-client.git", exact: "1.37.0"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", exact: "2.13.0"),
@@ -124,6 +125,8 @@ let package = Package(
         lifecycle,
         .product(name: "HummingbirdTLS", package: "hummingbird"),
         .product(name: "HummingbirdCore", package: "hummingbird"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
       ] + nio),
     library(
@@ -151,6 +154,8 @@ let package = Package(
         "Wire", "Processes", "Cryptography", hummingbird, logging, lifecycle,
         .product(name: "HummingbirdTLS", package: "hummingbird"),
         .product(name: "HummingbirdCore", package: "hummingbird"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
       ] + nio),
     .executableTarget(
@@ -233,7 +238,9 @@ let package = Package(
     tests("BootServicesTests", ["BootServices", "TestSupport", "DriverInterfaces", "Domain", "Processes", "CLinux"]),
     tests("AgentTests", ["Agent", "BlockMaps", "Wire"]),
     tests("BlockMapsTests", ["BlockMaps"]),
-    tests("APISupportTests", ["APISupport", "Store", "Domain", "Wire", "Cryptography"]),
+    tests(
+      "APISupportTests",
+      ["APISupport", "TestSupport", "Store", "Domain", "Wire", "Cryptography", hummingbird, logging] + nio),
     tests(
       "KeystoneAPITests",
       [

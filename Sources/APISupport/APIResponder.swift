@@ -13,6 +13,8 @@ public struct APIResponder: HTTPResponder {
   public struct Context: RequestContext {
     public var coreContext: CoreRequestContextStorage
     let peer: String?
+    /// Where bytes go as they are, past the HTTP stack; nil where they are encrypted.
+    var socket: (any Channel)?
     public init(source: ApplicationRequestContextSource) {
       coreContext = .init(source: source)
       peer = source.channel.remoteAddress?.ipAddress
@@ -67,7 +69,7 @@ public struct APIResponder: HTTPResponder {
       answer.body = .init()
     } else if answer.isStreamed {
       // Of a client that goes away nobody needs to hear.
-      answer.onFailure { [logger = context.logger] error in
+      answer.attach(to: context.socket) { [logger = context.logger] error in
         logger.log(
           level: error is StoreError ? .error : .debug, "the answer broke off: \(error)",
           metadata: ["request": "\(requestID)"])

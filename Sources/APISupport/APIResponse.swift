@@ -54,11 +54,16 @@ public struct APIResponse: Sendable {
   }
   private(set) var isStreamed = false
 
-  /// Tells of an error in the midst of a streamed body: the status is at the client by then, and the connection is cut.
-  mutating func onFailure(_ tell: @escaping @Sendable (any Error) -> Void) {
+  /// Readies a streamed body for its connection.
+  /// - Parameters:
+  ///   - socket: of a connection that is not encrypted.
+  ///   - tell: is told of an error in the midst of it: the status is at the client by then, and the connection is cut.
+  mutating func attach(to socket: (any Channel)?, onFailure tell: @escaping @Sendable (any Error) -> Void) {
     let body = body
     self.body = .init(contentLength: body.contentLength) { writer in
-      do { try await body.write(writer) } catch {
+      do {
+        if let socket { try await body.write(SocketBodyWriter(writer, socket)) } else { try await body.write(writer) }
+      } catch {
         tell(error)
         throw error
       }

@@ -35,7 +35,8 @@ public struct Listener: ServiceLifecycle.Service {
   @Sendable private func respond(
     _ request: Request, _ writer: consuming ResponseWriter, _ channel: any Channel
   ) async throws {
-    let context = APIResponder.Context(source: ApplicationRequestContextSource(channel: channel, logger: logger))
+    var context = APIResponder.Context(source: ApplicationRequestContextSource(channel: channel, logger: logger))
+    if tls == nil { context.socket = channel }
     var response = try await responder.respond(to: request, context: context)
     response.headers[.server] = serverName
     try await writer.write(response: response.head, body: response.body)

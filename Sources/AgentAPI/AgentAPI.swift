@@ -94,7 +94,7 @@ public struct AgentAPI: Sendable {
     ]
   }
   private func send(_ path: String, _ request: APIRequest, _ what: String) async throws -> APIResponse {
-    guard let file = try await OpenFile.open(path, on: threads) else {
+    guard let file = try await ServedFile.open(path, on: threads) else {
       throw APIError.notFound(
         "The ramdisk's \(what) is not there: build it, and check boot.\(what) in the configuration.")
     }
@@ -219,12 +219,12 @@ public struct AgentAPI: Sendable {
   }
 
   /// A file for an agent, only to the machine whose running workflow wants just that.
-  private func open(_ request: APIRequest, _ name: AgentFile) async throws -> OpenFile {
+  private func open(_ request: APIRequest, _ name: AgentFile) async throws -> ServedFile {
     let (node, workflow) = try await holder(request)
     guard let path = try await conductor.agentFile(name, node: node, workflow: workflow) else {
       throw APIError.notFound("There is no such file for this machine.")
     }
-    guard let file = try await OpenFile.open(path, on: threads) else {
+    guard let file = try await ServedFile.open(path, on: threads) else {
       throw APIError(.internalServerError, "The file is gone from the server's cache: deploy again.")
     }
     return file

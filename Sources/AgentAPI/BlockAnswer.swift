@@ -3,10 +3,7 @@ import BlockMaps
 import HTTPTypes
 import NIOCore
 
-extension OpenFile {
-  /// Bytes read at a time for an agent: many machines are deployed at once, and each has a few of them under way.
-  private static let piece = 256 << 10
-
+extension ServedFile {
   /// Frames of packed blocks (`BlockMaps`), as they lie in the file: nothing is unpacked or held for it.
   /// - Parameter body: which (``BlockRanges``).
   /// - Throws: 400 for ranges that the disk does not have.
@@ -29,11 +26,7 @@ extension OpenFile {
     return APIResponse(
       .ok, contentType: "application/octet-stream", length: spans.reduce(0) { $0 + $1.count }, headers: [:]
     ) { [self, spans] writer in
-      for span in spans {
-        for start in stride(from: span.lowerBound, to: span.upperBound, by: Self.piece) {
-          try await writer.write(try await read(start..<min(start + Self.piece, span.upperBound)))
-        }
-      }
+      for span in spans { try await send(span, to: &writer) }
     }
   }
 

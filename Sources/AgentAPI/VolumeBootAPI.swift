@@ -44,7 +44,7 @@ public struct VolumeBootAPI: Sendable {
           APIResponse(.ok, text: startScript, contentType: "text/plain")
         },
         Endpoint(.get, "/boot/snponly.efi", .open, "iPXE for UEFI's own HTTP boot") { request in
-          guard let file = try await OpenFile.open("/usr/lib/ipxe/snponly.efi", on: threads) else {
+          guard let file = try await ServedFile.open("/usr/lib/ipxe/snponly.efi", on: threads) else {
             throw APIError.notFound("iPXE is not there: install the package ipxe.")
           }
           return try file.answer(request)
@@ -60,7 +60,7 @@ public struct VolumeBootAPI: Sendable {
   private func send(_ file: RamdiskBoot.File, _ request: APIRequest) async throws -> APIResponse {
     guard let mac = request.query["mac"].flatMap({ MACAddress($0) }), let peer = request.peer,
       let path = try await conductor.ramdiskFile(file, mac: mac, address: peer),
-      let found = try await OpenFile.open(path, on: threads)
+      let found = try await ServedFile.open(path, on: threads)
     else { throw APIError.notFound("There is no such file for this machine.") }
     return try found.answer(request)
   }

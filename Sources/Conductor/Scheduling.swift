@@ -8,6 +8,8 @@ struct MachineCandidate: Sendable {
   var freePorts: Int
   /// When the project has it no more, as far as it is asked for that long: its lease ends, or somebody else's begins.
   var endsBefore: Timestamp?
+  /// Its agent is up and waits (decision 0027): a deployment of it begins without a boot.
+  var standsBy = false
 }
 
 /// Which machine a server gets. No I/O: the same for the same machines.
@@ -19,23 +21,25 @@ enum Scheduling {
   static func sort(
     _ candidates: [MachineCandidate], for demands: MachineDemands
   ) -> (fitting: [Node], rejected: [Rejection]) {
-    var fitting: [Node] = []
+    var fitting: [MachineCandidate] = []
     var rejected: [Rejection] = []
     for candidate in candidates {
       if let reason = reason(against: candidate, demands) {
         rejected.append((candidate.node.label, reason))
       } else {
-        fitting.append(candidate.node)
+        fitting.append(candidate)
       }
     }
-    // The least machine that does: larger ones are for those who need them. Equals in the order they were made.
-    func rank(_ node: Node) -> [Int] {
+    // The least machine that does: larger ones are for those who need them. Of equals those that are up, then in the order they were made.
+    func rank(_ candidate: MachineCandidate) -> [Int] {
+      let node = candidate.node
       let isBeside = node.chassisUUID.map { demands.chassisInUse.contains($0) } ?? false
       return [
         isBeside ? 1 : 0, amount(node, "memory_mb") ?? 0, amount(node, "cpus") ?? 0, amount(node, "local_gb") ?? 0,
+        candidate.standsBy ? 0 : 1,
       ]
     }
-    let ranked = fitting.enumerated().map { (rank($1) + [$0], $1) }.sorted { $0.0.lexicographicallyPrecedes($1.0) }
+    let ranked = fitting.enumerated().map { (rank($1) + [$0], $1.node) }.sorted { $0.0.lexicographicallyPrecedes($1.0) }
     return (ranked.map(\.1), rejected)
   }
 

@@ -25,9 +25,6 @@ struct ImageFileRoutes: Sendable {
     ]
   }
 
-  /// Content is read from the disk in pieces of this many bytes.
-  private static let pieceLength = 512 << 10
-
   /// - Parameter status: what the image is when all of it is here.
   private func upload(_ request: APIRequest, becoming status: Image.Status) async throws -> APIResponse {
     let (actor, id) = (try request.actor(), try request.parameter("image"))
@@ -102,66 +99,11 @@ struct ImageFileRoutes: Sendable {
       throw APIError.imageForbidden("The requested image has been deactivated. Image data download is forbidden.")
     }
     guard image.status == .active || image.status == .deactivated, let size = image.size else { return .noContent }
-    var headers: HTTPFields = [.acceptRanges: "bytes"]
-    if let md5 = image.md5 { headers[.init(known: "Content-MD5")] = md5 }
-    var range = 0..<size
-    var status: HTTPResponse.Status = .ok
-    if let text = request.headers[.range] {
-      switch Self.range(text, size: size) {
-      case .whole: break
-      case .part(let part):
-        range = part
-        status = .partialContent
-        headers[.contentRange] = "bytes \(part.lowerBound)-\(part.upperBound - 1)/\(size)"
-        headers[.init(known: "Content-MD5")] = nil
-      case .impossible:
-        var error = APIError(.rangeNotSatisfiable, "The image has \(size) bytes; the range is outside of them.")
-        error.headers[.contentRange] = "bytes */\(size)"
-        throw error
-      }
+    guard let file = try await ServedFile.open(glance.folder.content(of: id)), file.size == size else {
+      throw Self.apiError(UploadError.missing)
     }
-    let reader: ImageReader
-    do { reader = try await glance.folder.reader(id) } catch { throw Self.apiError(error) }
-    return APIResponse(status, contentType: "application/octet-stream", length: range.count, headers: headers) {
-      [range] writer in
-      var offset = range.lowerBound
-      while offset < range.upperBound {
-        let piece = try await Self.piece(offset..<range.upperBound, of: reader)
-        offset += piece.readableBytes
-        try await writer.write(piece)
-      }
-    }
-  }
-  /// The first bytes of a part of the content.
-  private static func piece(_ range: Range<Int>, of reader: ImageReader) async throws -> ByteBuffer {
-    let count = min(pieceLength, range.count)
-    let bytes = try await reader.read { fill in
-      var bytes = ByteBufferAllocator().buffer(capacity: count)
-      try bytes.writeWithUnsafeMutableBytes(minimumWritableBytes: count) { room in
-        try fill(UnsafeMutableRawBufferPointer(rebasing: room[..<count]), range.lowerBound)
-      }
-      return bytes
-    }
-    guard bytes.readableBytes > 0 else { throw UploadError.missing }
-    return bytes
-  }
-
-  enum AskedRange: Equatable {
-    case whole
-    case part(Range<Int>)
-    case impossible
-  }
-  /// One byte range of RFC 9110, 14.1.2; several, and other units, are answered with the whole.
-  static func range(_ text: String, size: Int) -> AskedRange {
-    guard text.hasPrefix("bytes="), !text.contains(",") else { return .whole }
-    let halves = text.dropFirst(6).split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false)
-    guard halves.count == 2 else { return .whole }
-    if halves[0].isEmpty {
-      guard let count = Int(halves[1]), count >= 0 else { return .whole }
-      return count == 0 || size == 0 ? .impossible : .part(max(0, size - count)..<size)
-    }
-    guard let first = Int(halves[0]), first >= 0 else { return .whole }
-    guard let last = halves[1].isEmpty ? Int.max : Int(halves[1]), last >= first else { return .whole }
-    return first >= size ? .impossible : .part(first..<(min(size - 1, last) + 1))
+    var digest: HTTPFields = [:]
+    if let md5 = image.md5 { digest[.init(known: "Content-MD5")] = md5 }
+    return try file.answer(request, wholeOnly: digest, noun: "image")
   }
 }

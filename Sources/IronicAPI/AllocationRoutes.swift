@@ -192,8 +192,11 @@ extension IronicAPI {
       return node.lessee == nil || node.lessee == actor.projectID || !allocation.candidateNodes.isEmpty
     }
     let suitable = free.filter { Set($0.traits).isSuperset(of: allocation.traits) }
-    // Upstream 1.79: a node of the allocation's name first.
-    let chosen = suitable.first { $0.name != nil && $0.name == allocation.name } ?? suitable.first
+    // Upstream 1.79: a node of the allocation's name first. Then one whose agent waits (decision 0027).
+    let ready = suitable.count > 1 ? try StandByStore.ready(at: now, in: session) : []
+    let chosen =
+      suitable.first { $0.name != nil && $0.name == allocation.name } ?? suitable.first { ready.contains($0.uuid) }
+      ?? suitable.first
     if let chosen {
       try hold(chosen, by: &allocation, at: now, in: session)
     } else {

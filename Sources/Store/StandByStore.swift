@@ -37,6 +37,15 @@ public enum StandByStore {
       [.text(uuid)]
     )
   }
+  /// Machines that a deployment can have as they are.
+  public static func ready(at now: Timestamp, in session: any Session) throws -> Set<String> {
+    Set(
+      try session.query(
+        """
+        SELECT node_uuid FROM agent_sessions WHERE stand_by_until > $1 AND workflow = '' AND session_hash IS NOT NULL
+        """, [Value(now)]
+      ) { $0.text(0) })
+  }
   /// Machines that stand by for nobody and are to be switched off: not trusted any more, or for too long.
   public static func over(at now: Timestamp, in session: any Session) throws -> [String] {
     try session.query(

@@ -33,6 +33,15 @@ import Wire
     #expect(rejected.map(\.machine) == ["small"])
   }
 
+  @Test func ofEqualMachinesTheOneWhoseAgentWaitsIsTaken() {
+    var waiting = candidate("waiting")
+    waiting.standsBy = true
+    var large = candidate("large") { $0.properties["memory_mb"] = 65_536 }
+    large.standsBy = true
+    let (fitting, _) = Scheduling.sort([candidate("off"), large, waiting], for: demands)
+    #expect(fitting.map(\.name) == ["waiting", "off", "large"])
+  }
+
   @Test func eachReasonIsASentence() {
     var strict = demands
     strict.required = ["CUSTOM_GPU"]

@@ -54,6 +54,32 @@ import Wire
     }
   }
 
+  @Test func ofEqualMachinesTheOneWhoseAgentWaitsIsTaken() async throws {
+    try await withSite { site in
+      _ = try await site.node("n1")
+      let waiting = try await site.node("n2")
+      _ = try await site.node("n3")
+      let mac = "52:54:00:00:00:02"
+      let port = try await site.call(
+        .post, "/v1/ports", ["node_uuid": .string(waiting), "address": .string(mac)])
+      #expect(port.status == 201)
+      try await site.database.write { session in
+        let now = Site.now()
+        try AgentStore.admit(node: waiting, workflow: "cleaning", token: "token", at: now, in: session)
+        _ = try AgentStore.claim(token: "token", mac: mac, secret: "secret", at: now, in: session)
+        try StandByStore.begin(node: waiting, workflow: "cleaning", until: now + .seconds(600), in: session)
+        #expect(try StandByStore.ready(at: now, in: session) == [waiting])
+        #expect(try StandByStore.ready(at: now + .seconds(601), in: session).isEmpty)
+      }
+      let made = try await allocate(site, ["resource_class": "metal"])
+      let decided = try await site.call(.get, "/v1/allocations/\(made.json["uuid"]?.string ?? "")").json
+      #expect(decided["node_uuid"]?.string == waiting)
+      // Whose secret is void must be switched off first.
+      _ = try await site.database.write { try StandByStore.distrust(node: waiting, in: $0) }
+      #expect(try await site.database.read { try StandByStore.ready(at: Site.now(), in: $0) }.isEmpty)
+    }
+  }
+
   @Test func aNodeThatIsActiveIsAllocatedAfterwards() async throws {
     try await withSite { site in
       let uuid = try await site.node("n1", state: .active), instance = Identifier.uuid()

@@ -106,12 +106,6 @@ public struct ImageFolder: Sendable {
     try await ImageUpload(
       path: "\(uploads)/\(uploadID).part", target: content(of: imageID), limit: limit, confined: confined)
   }
-
-  /// An image's content, to be read piece by piece.
-  /// - Throws: ``UploadError/missing`` when the file is not there.
-  public func reader(_ imageID: String) async throws -> ImageReader {
-    try await ImageReader(path: content(of: imageID))
-  }
 }
 
 /// The uploads that a client is sending at this moment: those that the database holds for going on and that are not here

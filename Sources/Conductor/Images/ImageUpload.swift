@@ -203,11 +203,11 @@ public final class ImageUpload: Sendable {
   public func discard() { unlink(path) }
 }
 
-/// An image's content on its way out.
-public final class ImageReader: Sendable {
+/// Content that is there already, on its way into another image.
+final class ImageReader: Sendable {
   private let thread = FileThread.shared
   private let file: Descriptor
-  public let size: Int
+  let size: Int
 
   /// Closed with the reader.
   private final class Descriptor: Sendable {
@@ -224,17 +224,8 @@ public final class ImageReader: Sendable {
     }
   }
   /// Up to `count` bytes from `offset`; fewer only at the end.
-  public func read(at offset: Int, count: Int) async throws -> [UInt8] {
+  func read(at offset: Int, count: Int) async throws -> [UInt8] {
     let file = file
     return try await thread.run { try Files.read(file.number, at: offset, count: count) }
-  }
-  /// Reads into memory of another kind, for those who would have to copy an array.
-  /// - Parameter make: makes it, on the reader's thread: what it is handed fills memory from an offset of the content on, and returns
-  ///   how many bytes there were; fewer than fit only at the end.
-  public func read<Bytes: Sendable>(
-    _ make: @escaping @Sendable (_ fill: (UnsafeMutableRawBufferPointer, _ offset: Int) throws -> Int) throws -> Bytes
-  ) async throws -> Bytes {
-    let file = file
-    return try await thread.run { try make { try Files.read(file.number, at: $1, into: $0) } }
   }
 }

@@ -86,9 +86,11 @@ extension Conductor {
       project: project, named: order.isSiteAdmins ? order.demands.node : nil,
       includingUnowned: settings.unownedMachinesAreShared, in: session)
     let busy = try PortStore.freeCounts(nodes: nodes.map(\.uuid), in: session)
+    let ready = try StandByStore.ready(at: clock(), in: session)
     return try nodes.map { node in
       MachineCandidate(
-        node: node, freePorts: busy[node.uuid] ?? 0, endsBefore: try end(of: node, order.demands, in: session))
+        node: node, freePorts: busy[node.uuid] ?? 0, endsBefore: try end(of: node, order.demands, in: session),
+        standsBy: ready.contains(node.uuid))
     }
   }
   /// When the project has the machine no more, if that is before it is asked for.

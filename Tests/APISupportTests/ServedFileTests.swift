@@ -1,0 +1,183 @@
+import Domain
+import Glibc
+import HTTPTypes
+import Logging
+import NIOCore
+import NIOPosix
+import TestSupport
+import Testing
+import Wire
+
+@testable import APISupport
+
+/// Files over real connections: the kernel sends them (sendfile(2)), past the parts of the HTTP stack that know of memory alone.
+@Suite struct ServedFileTests {
+  /// More than a piece, and no multiple of a page.
+  private static let content: [UInt8] = (0..<(5 << 19) + 321).map { UInt8(truncatingIfNeeded: $0 &* 31 ^ ($0 >> 9)) }
+
+  private struct NoTokens: Authenticator {
+    struct Refused: Error {}
+    func actor(forToken token: String, now: Timestamp) throws -> Actor { throw Refused() }
+  }
+
+  /// Runs `body` with a port on which "/file" is served.
+  private func serving(_ body: (_ port: Int, _ path: String) async throws -> Void) async throws {
+    try await withFolder("served-file") { folder in
+      let path = "\(folder)/content"
+      let file = open(path, O_WRONLY | O_CREAT, 0o600)
+      #expect(Self.content.withUnsafeBytes { write(file, $0.baseAddress, $0.count) } == Self.content.count)
+      close(file)
+      let service = Service(
+        name: "files", type: "files", prefix: "", errorShape: .keystone,
+        endpoints: [
+          Endpoint(.get, "/file", .open, "a file") { request in
+            let file = try #require(try await ServedFile.open(path))
+            return try file.answer(request, wholeOnly: [.eTag: "\"whole\""])
+          },
+          // Cut short after it was opened: nothing but the end of the connection can tell the client.
+          Endpoint(.get, "/cut", .open, "a file that is cut short") { request in
+            let file = try #require(try await ServedFile.open(path))
+            let answer = try file.answer(request)
+            truncate(path, 1 << 20)
+            return answer
+          },
+        ])
+      let socket = try ListeningSocket.open(host: "127.0.0.1", port: 0)
+      let listener = Listener(
+        socket: socket,
+        responder: APIResponder(
+          services: [service], authenticator: NoTokens(), clock: { Timestamp(seconds: 1_800_000_000) }),
+        logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }))
+      let serving = Task { try await listener.run() }
+      do { try await body(socket.port, path) } catch {
+        serving.cancel()
+        throw error
+      }
+      serving.cancel()
+      _ = try? await serving.value
+    }
+  }
+
+  /// All that the server says to these requests, sent at once, until it closes.
+  private func ask(_ port: Int, _ requests: String) async throws -> [UInt8] {
+    let connection = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+      .connect(host: "127.0.0.1", port: port) { channel in
+        channel.eventLoop.makeCompletedFuture {
+          try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel)
+        }
+      }
+    return try await connection.executeThenClose { inbound, outbound in
+      try await outbound.write(ByteBuffer(string: requests))
+      var all: [UInt8] = []
+      for try await piece in inbound { all += piece.readableBytesView }
+      return all
+    }
+  }
+  private func request(_ path: String, _ headers: String...) -> String {
+    (["GET \(path) HTTP/1.1", "Host: localhost"] + headers).joined(separator: "\r\n") + "\r\n\r\n"
+  }
+  /// The answers in it: head and body.
+  private func answers(_ bytes: [UInt8]) throws -> [(head: String, body: ArraySlice<UInt8>)] {
+    var rest = bytes[...], found: [(String, ArraySlice<UInt8>)] = []
+    let end = Array("\r\n\r\n".utf8)
+    while !rest.isEmpty {
+      let at = try #require(rest.indices.first { rest[$0...].starts(with: end) })
+      let head = String(decoding: rest[..<at], as: UTF8.self)
+      let length = head.split(separator: "\r\n").first { $0.lowercased().hasPrefix("content-length:") }
+      let count = Int(length?.split(separator: " ").last ?? "") ?? 0
+      found.append((head, rest[(at + 4)...].prefix(count)))
+      rest = rest[(at + 4)...].dropFirst(count)
+    }
+    return found
+  }
+
+  @Test func oneConnectionCarriesTheWholeAndPartsOneAfterTheOther() async throws {
+    try await serving { port, _ in
+      let text =
+        request("/file") + request("/file", "Range: bytes=1048570-1048580") + request("/nothing")
+        + request("/file", "Range: bytes=-5") + request("/file", "Range: bytes=99999999-")
+        + request("/file", "Connection: close")
+      let all = try answers(try await ask(port, text))
+      #expect(all.map { $0.head.split(separator: " ")[1] } == ["200", "206", "404", "206", "416", "200"])
+      guard all.count == 6 else { return }
+      #expect(all[0].body.elementsEqual(Self.content) && all[5].body.elementsEqual(Self.content))
+      #expect(all[1].body.elementsEqual(Self.content[1_048_570...1_048_580]))
+      #expect(all[3].body.elementsEqual(Self.content.suffix(5)))
+      #expect(all[0].head.contains("whole") && !all[1].head.contains("whole"))
+      #expect(all[1].head.contains("bytes 1048570-1048580/\(Self.content.count)"))
+    }
+  }
+
+  @Test func whatIsNotInMemoryIsReadFromTheDisk() async throws {
+    try await serving { port, path in
+      let file = open(path, O_RDWR)
+      #expect(fsync(file) == 0 && posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED) == 0)
+      close(file)
+      let all = try answers(try await ask(port, request("/file", "Connection: close")))
+      #expect(all.count == 1 && all.first?.body.elementsEqual(Self.content) == true)
+    }
+  }
+
+  @Test func manyAtOnceGetTheirOwn() async throws {
+    try await serving { port, _ in
+      try await withThrowingTaskGroup(of: Bool.self) { group in
+        for index in 0..<12 {
+          group.addTask {
+            let range = (index * 100_000)..<(index * 100_000 + 1_200_000)
+            let asked = request(
+              "/file", "Range: bytes=\(range.lowerBound)-\(range.upperBound - 1)", "Connection: close")
+            return try answers(try await ask(port, asked)).first?.body.elementsEqual(Self.content[range]) == true
+          }
+        }
+        for try await isRight in group { #expect(isRight) }
+      }
+    }
+  }
+
+  @Test func aFileThatIsCutShortEndsTheConnection() async throws {
+    try await serving { port, _ in
+      let bytes = try await ask(port, request("/cut"))
+      #expect(bytes.count < Self.content.count)
+      #expect(String(decoding: bytes.prefix(15), as: UTF8.self) == "HTTP/1.1 200 OK")
+    }
+  }
+
+  @Test func aClientThatTakesNothingHoldsUpNoOther() async throws {
+    try await serving { port, _ in
+      // As many as there are event loops, and more: each asks for the file again and again, and reads nothing.
+      var idle: [Int32] = []
+      defer { for descriptor in idle { close(descriptor) } }
+      for _ in 0..<(System.coreCount * 2) {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = in_port_t(port).bigEndian
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        let connected = withUnsafePointer(to: &address) {
+          $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+            connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+          }
+        }
+        #expect(connected == 0)
+        let text = Array(String(repeating: request("/file"), count: 8).utf8)
+        #expect(text.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) } == text.count)
+        idle.append(descriptor)
+      }
+      let all = try answers(try await ask(port, request("/file", "Connection: close")))
+      #expect(all.first?.body.elementsEqual(Self.content) == true)
+    }
+  }
+}
+
+@Suite struct AskedRangeTests {
+  @Test(arguments: [
+    (nil, "whole"), ("bytes=0-9", "part(Range(0..<10))"), ("bytes=5-", "part(Range(5..<100))"),
+    ("bytes=-5", "part(Range(95..<100))"), ("bytes=-500", "part(Range(0..<100))"),
+    ("bytes=90-500", "part(Range(90..<100))"), ("bytes=100-", "impossible"), ("bytes=-0", "impossible"),
+    ("bytes=9-5", "whole"), ("bytes=1-2,4-5", "whole"), ("bytes=+1-2", "whole"), ("bytes=-", "whole"),
+    ("blocks=1-2", "whole"), ("bytes=99999999999999999999-", "whole"),
+  ])
+  func isReadAsTheRFCSays(header: String?, meant: String) {
+    #expect("\(AskedRange(header, size: 100))" == meant)
+  }
+}
