@@ -12,8 +12,10 @@ public final class ServedFile: Sendable {
   let handle: NIOFileHandle
   private let descriptor: Int32
   private let threads: NIOThreadPool
-  /// Bytes per read, and bytes handed to the kernel at once. Large enough that a hop to a thread costs nothing beside it.
+  /// Bytes per read: large enough that a hop to a thread costs nothing beside it.
   private static let piece = 1 << 20
+  /// Bytes that the kernel is handed at once; they take no memory of ours.
+  private static let region = 4 << 20
 
   private init(descriptor: Int32, size: Int, threads: NIOThreadPool) {
     self.descriptor = descriptor
@@ -61,15 +63,24 @@ public final class ServedFile: Sendable {
 
   /// Writes a part of it: by the kernel where the connection lets it (``SocketBodyWriter``), else through memory.
   public func send(_ range: Range<Int>, to writer: inout any ResponseBodyWriter) async throws {
-    let socket = writer as? SocketBodyWriter
-    for start in stride(from: range.lowerBound, to: range.upperBound, by: Self.piece) {
-      let piece = start..<min(start + Self.piece, range.upperBound)
-      if let socket {
-        try await prepare(piece)
-        try await socket.send(handle, piece)
-      } else {
-        try await writer.write(try await read(piece))
-      }
+    guard let socket = writer as? SocketBodyWriter else {
+      for piece in Self.parts(of: range, each: Self.piece) { try await writer.write(try await read(piece)) }
+      return
+    }
+    var regions = Self.parts(of: range, each: Self.region).makeIterator()
+    guard var region = regions.next() else { return }
+    try await prepare(region)
+    while let next = regions.next() {
+      async let isPrepared: Void = prepare(next)
+      try await socket.send(handle, region)
+      try await isPrepared
+      region = next
+    }
+    try await socket.send(handle, region)
+  }
+  private static func parts(of range: Range<Int>, each length: Int) -> some Sequence<Range<Int>> {
+    stride(from: range.lowerBound, to: range.upperBound, by: length).lazy.map {
+      $0..<min($0 + length, range.upperBound)
     }
   }
 
@@ -82,7 +93,7 @@ public final class ServedFile: Sendable {
         throw endedEarly(Int(status.st_size))
       }
       guard !isInMemory(range) else { return }
-      posix_fadvise(descriptor, range.upperBound, 4 * Self.piece, POSIX_FADV_WILLNEED)
+      posix_fadvise(descriptor, range.upperBound, Self.region, POSIX_FADV_WILLNEED)
       try withUnsafeTemporaryAllocation(byteCount: 64 << 10, alignment: 16) { scratch in
         var at = range.lowerBound
         while at < range.upperBound {

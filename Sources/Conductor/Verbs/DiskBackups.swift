@@ -80,11 +80,13 @@ extension Conductor {
     }
     let wasOn = isNew || node.powerState != .off
     if node.instanceUUID == nil { node.instanceUUID = Identifier.uuid() }
+    let restoredBefore = node.instanceInfo["disk_backup"]
     node.instanceInfo["disk_backup"] = .string(backup.uuid)
     var params: JSONObject = [
       "backup": .string(backup.uuid), "project": .string(backup.projectID), "map_sha256": .string(map),
       "was_on": .bool(wasOn), "lease": JSON(node.leaseUUID),
     ]
+    if node.provisionState == .active { params["was_active"] = ["disk_backup": restoredBefore ?? .null] }
     if let hint = diskHint(node) { params["disk"] = .object(hint) }
     try begin(
       "restore-disk", isNew ? .deploy : .rebuild, "active", &node, params, by: requester, in: session)

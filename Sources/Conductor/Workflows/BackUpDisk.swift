@@ -57,7 +57,8 @@ extension Conductor {
 
   /// A machine's disk gets the content of a backup, and the machine boots it.
   ///
-  /// Params: `backup` and its `project`, `map_sha256`, `disk` (a root device hint), `was_on`, `lease`, and what the hardware does without.
+  /// Params: `backup` and its `project`, `map_sha256`, `disk` (a root device hint), `was_on`, `was_active` (what it was restored from before),
+  /// `lease`, and what the hardware does without.
   static func restoreDisk(_ parts: Parts) -> WorkflowDefinition {
     WorkflowDefinition(
       kind: "restore-disk",
@@ -92,7 +93,14 @@ extension Conductor {
         session.afterCommit { parts.wakeups.signal(serversName) }
       },
       undone: { context, session in
-        try finish(context, session, .fail, context.failure)
+        // A backup that turns out to be damaged costs nobody the system that runs: nothing was done to the machine.
+        if let before = context.params["was_active"], context.outputs["prepare-restore"] == nil {
+          try finish(context, session, .done, context.failure) { node in
+            node.instanceInfo["disk_backup"] = before["disk_backup"] == .null ? nil : before["disk_backup"]
+          }
+        } else {
+          try finish(context, session, .fail, context.failure)
+        }
         session.afterCommit { parts.wakeups.signal(serversName) }
       },
       stuck: giveToOperator)

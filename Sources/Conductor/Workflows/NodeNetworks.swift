@@ -78,8 +78,11 @@ extension Parts {
     }
     if let failure { throw failure }
   }
+  /// The inverse of putting networks in force: quarantine, shown as it is.
   func withdrawNetworks(node: String) async throws {
     try await applyNetworksWherePossible(.quarantine, node: node, label: nil)
+    let now = clock()
+    try await database.write { try showVIFs(node: node, at: now, in: $0) }
   }
 
   /// Tells one switch, and records what came of it.
@@ -189,8 +192,7 @@ extension Parts {
         return .done
       },
       commit: { context, _, session in try showVIFs(node: context.subject, at: context.now, in: session) },
-      undo: { context in try await withdrawNetworks(node: context.subject) },
-      uncommit: { context, session in try showVIFs(node: context.subject, at: context.now, in: session) })
+      undo: { context in try await withdrawNetworks(node: context.subject) })
   }
 }
 

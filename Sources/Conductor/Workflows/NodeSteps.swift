@@ -42,12 +42,12 @@ extension Parts {
         try await endStandBy(of: context.subject)
         try await driver(of: context.subject).power.ensurePower(
           .off, graceful: false, patience: settings.powerPatience)
+        // At once: it is off whatever becomes of the networks.
+        try await database.write {
+          try NodeStore.setObservedPower(.off, of: context.subject, at: context.now, in: $0)
+        }
         try await applyNetworks(.provisioning, node: context.subject, label: context.key)
         return .done
-      },
-      commit: { context, output, session in
-        guard output[FastTrack.takes] == nil else { return }
-        try NodeStore.setObservedPower(.off, of: context.subject, at: context.now, in: session)
       },
       undo: { context in
         try await endStandBy(of: context.subject)
