@@ -67,16 +67,10 @@ public final class ServedFile: Sendable {
       for piece in Self.parts(of: range, each: Self.piece) { try await writer.write(try await read(piece)) }
       return
     }
-    var regions = Self.parts(of: range, each: Self.region).makeIterator()
-    guard var region = regions.next() else { return }
-    try await prepare(region)
-    while let next = regions.next() {
-      async let isPrepared: Void = prepare(next)
+    for region in Self.parts(of: range, each: Self.region) {
+      if try !isInMemory(region) { try await bringIn(region) }
       try await socket.send(handle, region)
-      try await isPrepared
-      region = next
     }
-    try await socket.send(handle, region)
   }
   private static func parts(of range: Range<Int>, each length: Int) -> some Sequence<Range<Int>> {
     stride(from: range.lowerBound, to: range.upperBound, by: length).lazy.map {
@@ -86,13 +80,8 @@ public final class ServedFile: Sendable {
 
   /// Has the kernel read from the disk what it does not have in memory, on a thread that may wait for it: the one that sends would hold up
   /// every other connection of its event loop.
-  private func prepare(_ range: Range<Int>) async throws {
+  private func bringIn(_ range: Range<Int>) async throws {
     try await threads.runIfActive { [self] in
-      var status = stat()
-      guard fstat(descriptor, &status) == 0, Int(status.st_size) >= range.upperBound else {
-        throw endedEarly(Int(status.st_size))
-      }
-      guard !isInMemory(range) else { return }
       posix_fadvise(descriptor, range.upperBound, Self.region, POSIX_FADV_WILLNEED)
       try withUnsafeTemporaryAllocation(byteCount: 64 << 10, alignment: 16) { scratch in
         var at = range.lowerBound
@@ -104,8 +93,12 @@ public final class ServedFile: Sendable {
       }
     }
   }
-  /// Whether all pages are in the page cache; nothing is read or mapped in for the question (mincore(2)).
-  private func isInMemory(_ range: Range<Int>) -> Bool {
+  /// Whether all pages are in the page cache; nothing is read or mapped in for the question (mincore(2)), which takes microseconds.
+  private func isInMemory(_ range: Range<Int>) throws -> Bool {
+    var status = stat()
+    guard fstat(descriptor, &status) == 0, Int(status.st_size) >= range.upperBound else {
+      throw endedEarly(Int(status.st_size))
+    }
     let page = max(Int(sysconf(Int32(_SC_PAGESIZE))), 1)
     let start = range.lowerBound / page * page
     let length = range.upperBound - start
