@@ -25,10 +25,15 @@ public final class ServedFile: Sendable {
   }
   deinit { try? handle.close() }
 
+  /// - Parameter isSites: what the site has put there, which may be a symbolic link; what this server keeps is none, and is not
+  ///   followed if somebody made it one.
   /// - Returns: nil when there is no such regular file.
-  public static func open(_ path: String, on threads: NIOThreadPool = .singleton) async throws -> ServedFile? {
+  public static func open(_ path: String, isSites: Bool = false, on threads: NIOThreadPool = .singleton) async throws
+    -> ServedFile?
+  {
     try await threads.runIfActive {
-      let descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC)
+      // (Opening a pipe waits for its other end, unless it is asked not to.)
+      let descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | (isSites ? 0 : O_NOFOLLOW))
       guard descriptor >= 0 else { return nil }
       var status = stat()
       guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {

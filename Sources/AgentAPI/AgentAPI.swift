@@ -94,7 +94,7 @@ public struct AgentAPI: Sendable {
     ]
   }
   private func send(_ path: String, _ request: APIRequest, _ what: String) async throws -> APIResponse {
-    guard let file = try await ServedFile.open(path, on: threads) else {
+    guard let file = try await ServedFile.open(path, isSites: true, on: threads) else {
       throw APIError.notFound(
         "The ramdisk's \(what) is not there: build it, and check boot.\(what) in the configuration.")
     }
@@ -224,7 +224,8 @@ public struct AgentAPI: Sendable {
     guard let path = try await conductor.agentFile(name, node: node, workflow: workflow) else {
       throw APIError.notFound("There is no such file for this machine.")
     }
-    guard let file = try await ServedFile.open(path, on: threads) else {
+    let isSites = if case .rescueSystem = name { true } else { false }
+    guard let file = try await ServedFile.open(path, isSites: isSites, on: threads) else {
       throw APIError(.internalServerError, "The file is gone from the server's cache: deploy again.")
     }
     return file

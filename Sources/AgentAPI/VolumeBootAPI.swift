@@ -44,7 +44,7 @@ public struct VolumeBootAPI: Sendable {
           APIResponse(.ok, text: startScript, contentType: "text/plain")
         },
         Endpoint(.get, "/boot/snponly.efi", .open, "iPXE for UEFI's own HTTP boot") { request in
-          guard let file = try await ServedFile.open("/usr/lib/ipxe/snponly.efi", on: threads) else {
+          guard let file = try await ServedFile.open("/usr/lib/ipxe/snponly.efi", isSites: true, on: threads) else {
             throw APIError.notFound("iPXE is not there: install the package ipxe.")
           }
           return try file.answer(request)

@@ -142,6 +142,25 @@ import Wire
     }
   }
 
+  @Test(.timeLimit(.minutes(1))) func whatIsNoFileIsNotOpened() async throws {
+    try await serving { _, path in
+      for (name, make) in [
+        ("link", { symlink(path, $0) }), ("pipe", { mkfifo($0, 0o600) }), ("folder", { mkdir($0, 0o700) }),
+      ]
+        as [(String, (String) -> Int32)]
+      {
+        let other = "\(path).\(name)"
+        #expect(make(other) == 0)
+        let file = try await ServedFile.open(other)
+        #expect(file == nil, "\(name)")
+        // What the site has put there may be a link.
+        let sites = try await ServedFile.open(other, isSites: true)
+        #expect((sites != nil) == (name == "link"), "\(name)")
+      }
+      #expect(try await ServedFile.open("\(path).nothing") == nil)
+    }
+  }
+
   @Test func aClientThatTakesNothingHoldsUpNoOther() async throws {
     try await serving { port, _ in
       // As many as there are event loops, and more: each asks for the file again and again, and reads nothing.
