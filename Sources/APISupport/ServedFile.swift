@@ -118,14 +118,13 @@ public final class ServedFile: Sendable {
 
   /// The file, or the range asked for, as it is.
   /// - Parameters:
-  ///   - headers: of the answer; `wholeOnly` those that would be wrong with a part.
+  ///   - wholeOnly: headers that would be wrong with a part.
   ///   - noun: what the sentence of an error calls it.
   /// - Throws: 416 for a range beyond the end.
   public func answer(
-    _ request: APIRequest, headers: HTTPFields = [:], wholeOnly: HTTPFields = [:], noun: String = "file"
+    _ request: APIRequest, wholeOnly: HTTPFields = [:], noun: String = "file"
   ) throws -> APIResponse {
-    var headers = headers
-    headers[.acceptRanges] = "bytes"
+    var headers: HTTPFields = [.acceptRanges: "bytes"]
     var range = 0..<size
     var status: HTTPResponse.Status = .ok
     switch request.headers[.ifRange] == nil ? AskedRange(request.headers[.range], size: size) : .whole {

@@ -164,26 +164,12 @@ import Wire
   @Test func aClientThatTakesNothingHoldsUpNoOther() async throws {
     try await serving { port, _ in
       // As many as there are event loops, and more: each asks for the file again and again, and reads nothing.
-      var idle: [Int32] = []
-      defer { for descriptor in idle { close(descriptor) } }
-      for _ in 0..<(System.coreCount * 2) {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = in_port_t(port).bigEndian
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        let connected = withUnsafePointer(to: &address) {
-          $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-            connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-          }
-        }
-        #expect(connected == 0)
-        let text = Array(String(repeating: request("/file"), count: 8).utf8)
-        #expect(text.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) } == text.count)
-        idle.append(descriptor)
-      }
+      let idle = try (0..<(System.coreCount * 2)).map { _ in try WebSocketClient(port: port) }
+      for client in idle { client.send(String(repeating: request("/file"), count: 8)) }
       let all = try answers(try await ask(port, request("/file", "Connection: close")))
       #expect(all.first?.body.elementsEqual(Self.content) == true)
+      // Until here they stay connected.
+      withExtendedLifetime(idle) {}
     }
   }
 }
