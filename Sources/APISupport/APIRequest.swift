@@ -1,6 +1,7 @@
 import Domain
 import HTTPTypes
 import Hummingbird
+import NIOCore
 import Wire
 
 /// A request to one service, with the token checked and the path taken apart.
@@ -26,6 +27,8 @@ public struct APIRequest: Sendable {
   /// The peer's address, numeric; nil for a Unix socket.
   public let peer: String?
   let bodyStream: RequestBody
+  /// Where the body's bytes come from as they are; nil where they are encrypted.
+  let socket: (any Channel)?
 
   /// The caller.
   /// - Throws: 401 when there is none.
@@ -66,8 +69,12 @@ public struct APIRequest: Sendable {
     }
     return bytes
   }
-  /// The body piece by piece, with back-pressure: for uploads.
-  public var stream: RequestBody { bodyStream }
+  /// Reads the body piece by piece, with back-pressure: for uploads.
+  public func withBody(_ use: (inout BodyReader) async throws -> Void) async throws {
+    var reader = BodyReader(self)
+    defer { reader.end() }
+    try await use(&reader)
+  }
 }
 
 /// Query parameters, decoded, in order; a name may come more than once.

@@ -144,7 +144,7 @@ public struct APIResponder: HTTPResponder {
         query: query,
         origin: origin, serviceURL: origin + service.prefix, requestID: requestID, now: now, caller: caller,
         peer: context.peer,
-        bodyStream: request.body)
+        bodyStream: request.body, socket: context.socket)
       extra = try service.decorate?(apiRequest) ?? [:]
       switch outcome {
       case .unknown:

@@ -54,19 +54,22 @@ struct ImageFileRoutes: Sendable {
       }
       let length = request.headers[.contentLength].flatMap { Int($0) }
       try await intake.take(content, length: length, now: { request.now }) { upload, arrival in
-        try await Self.feed(request.stream, into: upload, arrival)
+        try await Self.feed(request, into: upload, arrival)
       }
     } catch { throw Self.apiError(error) }
     return .noContent
   }
 
   /// Hands over a request's body.
-  private static func feed(_ body: RequestBody, into upload: ImageUpload, _ arrival: ImageIntake.Arrival) async throws {
+  private static func feed(_ request: APIRequest, into upload: ImageUpload, _ arrival: ImageIntake.Arrival) async throws
+  {
     do {
-      for try await var chunk in body {
-        arrival.note()
-        while chunk.readableBytes > 0 {
-          chunk.moveReaderIndex(forwardBy: chunk.withUnsafeReadableBytes { upload.fill($0) })
+      try await request.withBody { body in
+        while true {
+          let count = try await body.read(into: upload.room)
+          if count == 0 { break }
+          arrival.note()
+          upload.took(count)
           guard upload.isFull else { continue }
           try await upload.flush()
           arrival.note()

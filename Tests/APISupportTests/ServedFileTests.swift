@@ -15,11 +15,6 @@ import Wire
   /// More than a piece, and no multiple of a page.
   private static let content: [UInt8] = (0..<(5 << 19) + 321).map { UInt8(truncatingIfNeeded: $0 &* 31 ^ ($0 >> 9)) }
 
-  private struct NoTokens: Authenticator {
-    struct Refused: Error {}
-    func actor(forToken token: String, now: Timestamp) throws -> Actor { throw Refused() }
-  }
-
   /// Runs `body` with a port on which "/file" is served.
   private func serving(_ body: (_ port: Int, _ path: String) async throws -> Void) async throws {
     try await withFolder("served-file") { folder in
@@ -42,55 +37,17 @@ import Wire
             return answer
           },
         ])
-      let socket = try ListeningSocket.open(host: "127.0.0.1", port: 0)
-      let listener = Listener(
-        socket: socket,
-        responder: APIResponder(
-          services: [service], authenticator: NoTokens(), clock: { Timestamp(seconds: 1_800_000_000) }),
-        logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }))
-      let serving = Task { try await listener.run() }
-      do { try await body(socket.port, path) } catch {
-        serving.cancel()
-        throw error
-      }
-      serving.cancel()
-      _ = try? await serving.value
+      try await withListener(service) { port in try await body(port, path) }
     }
   }
 
   /// All that the server says to these requests, sent at once, until it closes.
   private func ask(_ port: Int, _ requests: String) async throws -> [UInt8] {
-    let connection = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-      .connect(host: "127.0.0.1", port: port) { channel in
-        channel.eventLoop.makeCompletedFuture {
-          try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel)
-        }
-      }
-    return try await connection.executeThenClose { inbound, outbound in
-      try await outbound.write(ByteBuffer(string: requests))
-      var all: [UInt8] = []
-      for try await piece in inbound { all += piece.readableBytesView }
-      return all
-    }
+    try await converse(port) { outbound in try await outbound.write(ByteBuffer(string: requests)) }
   }
   private func request(_ path: String, _ headers: String...) -> String {
     (["GET \(path) HTTP/1.1", "Host: localhost"] + headers).joined(separator: "\r\n") + "\r\n\r\n"
   }
-  /// The answers in it: head and body.
-  private func answers(_ bytes: [UInt8]) throws -> [(head: String, body: ArraySlice<UInt8>)] {
-    var rest = bytes[...], found: [(String, ArraySlice<UInt8>)] = []
-    let end = Array("\r\n\r\n".utf8)
-    while !rest.isEmpty {
-      let at = try #require(rest.indices.first { rest[$0...].starts(with: end) })
-      let head = String(decoding: rest[..<at], as: UTF8.self)
-      let length = head.split(separator: "\r\n").first { $0.lowercased().hasPrefix("content-length:") }
-      let count = Int(length?.split(separator: " ").last ?? "") ?? 0
-      found.append((head, rest[(at + 4)...].prefix(count)))
-      rest = rest[(at + 4)...].dropFirst(count)
-    }
-    return found
-  }
-
   @Test func oneConnectionCarriesTheWholeAndPartsOneAfterTheOther() async throws {
     try await serving { port, _ in
       let text =
