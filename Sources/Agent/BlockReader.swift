@@ -38,7 +38,7 @@ final class BlockReader {
     }
     work.close()
     let ended = Handover<Void>()
-    let threads = processorCount()
+    let threads = blockThreads()
     for _ in 0..<threads {
       startThread {
         let reader = BlockReader(map, on: device)
@@ -72,5 +72,5 @@ final class BlockReader {
   }
 }
 
-/// Threads for work that is all processor: one to four.
-func processorCount() -> Int { min(4, max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
+/// Threads that hash blocks, and wait for the disk about half of their time: two more than there are processors, six at most.
+func blockThreads() -> Int { min(6, max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) + 2) }

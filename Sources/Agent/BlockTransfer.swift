@@ -61,7 +61,7 @@ final class BlockTransfer {
   /// - Throws: ``AgentError``; the disk then holds some of them.
   func run(_ blocks: [Int]) throws {
     let threads = ThreadGroup()
-    for _ in 0..<processorCount() { threads.start { [writing] in writing() } }
+    for _ in 0..<blockThreads() { threads.start { [writing] in writing() } }
     defer {
       full.close()
       threads.wait()

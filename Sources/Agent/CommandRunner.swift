@@ -100,7 +100,9 @@ final class CommandRunner {
     log.say(
       "writing an image of \(image.size) bytes, \(map.dataBytes) of them not zero, to \(disk.name) (\(device.size) bytes)"
     )
-    let writer = ImageWriter(image, map, to: device, session: session) { [progress] part, what in
+    let writer = ImageWriter(
+      image, map, to: device, zeroesByCommand: disk.zeroesByCommand, session: session
+    ) { [progress] part, what in
       try progress.update(part, what)
     }
     let report: ImageWriter.Report

@@ -12,6 +12,8 @@ struct Disk: Equatable {
   var transport: String
   var isRemovable: Bool
   var isReadOnly: Bool
+  /// A range of it is made zero by a command, without the zeros being sent to it or, as far as one can tell, written.
+  var zeroesByCommand: Bool
 
   /// What tells it from the machine's other disks, also after the next boot where it has a serial number.
   var key: String { serial.isEmpty ? name : serial }
@@ -37,7 +39,9 @@ struct Disk: Equatable {
         isRotational: Machine.number(of: path + "/queue/rotational") == 1,
         transport: transport(name, Machine.target(of: path) ?? ""),
         isRemovable: Machine.number(of: path + "/removable") == 1,
-        isReadOnly: Machine.number(of: path + "/ro") == 1)
+        isReadOnly: Machine.number(of: path + "/ro") == 1,
+        zeroesByCommand: (Machine.number(of: path + "/queue/write_zeroes_max_bytes") ?? 0) > 0
+          && Machine.number(of: path + "/queue/rotational") != 1)
     }
   }
 

@@ -21,16 +21,19 @@ final class ImageWriter {
   private let image: DiskImage
   private let map: BlockMap
   private let device: BlockDevice
+  private let zeroesByCommand: Bool
   private let session: ServerSession
   private let progress: (Double, String) throws -> Void
   /// True once the disk may have been changed.
   private(set) var hasBegun = false
 
+  /// - Parameter zeroesByCommand: as of the ``Disk``.
   init(
-    _ image: DiskImage, _ map: BlockMap, to device: BlockDevice, session: ServerSession,
+    _ image: DiskImage, _ map: BlockMap, to device: BlockDevice, zeroesByCommand: Bool, session: ServerSession,
     progress: @escaping (Double, String) throws -> Void
   ) {
     (self.image, self.map, self.device, self.session, self.progress) = (image, map, device, session, progress)
+    self.zeroesByCommand = zeroesByCommand
   }
 
   /// - Throws: ``AgentError``; when ``hasBegun``, the disk then holds a part of an image.
@@ -44,7 +47,7 @@ final class ImageWriter {
     }
 
     hasBegun = true
-    let zeroing = Zeroing(map, on: device)
+    let zeroing = Zeroing(map, on: device, byCommand: zeroesByCommand)
     let thread = ThreadGroup()
     thread.start { zeroing.run() }
     let transfer = BlockTransfer(image, map, to: device, session: session) { [progress] part in
@@ -95,11 +98,14 @@ final class ImageWriter {
   private final class Zeroing: Sendable {
     private let map: BlockMap
     private let device: BlockDevice
+    private let byCommand: Bool
     private let state = Mutex<(zeroed: Int, failure: AgentError?, isStopped: Bool)>((0, nil, false))
     var zeroed: Int { state.withLock { $0.zeroed } }
     var failure: AgentError? { state.withLock { $0.failure } }
 
-    init(_ map: BlockMap, on device: BlockDevice) { (self.map, self.device) = (map, device) }
+    init(_ map: BlockMap, on device: BlockDevice, byCommand: Bool) {
+      (self.map, self.device, self.byCommand) = (map, device, byCommand)
+    }
     func stop() { state.withLock { $0.isStopped = true } }
 
     func run() {
@@ -107,8 +113,8 @@ final class ImageWriter {
         let zeros = (0..<map.count).filter { map.isZero($0) }
         let reader = BlockReader(map, on: device)
         let looked = BlockReader.sample(zeros, count: ImageWriter.samples)
-        let isClean = try looked.count(where: reader.holds) * 2 > looked.count
-        // On a disk that is mostly clean, reading is no more than zeroing would be, and writes nothing.
+        // On a disk that is mostly clean, and would be sent the zeros, reading is no more than that, and writes nothing.
+        let isClean = try !byCommand && looked.count(where: reader.holds) * 2 > looked.count
         for run in map.runs(where: map.isZero) {
           let step = isClean ? 1 : max(1, ImageWriter.zeroPiece / map.blockSize)
           for first in stride(from: run.lowerBound, to: run.upperBound, by: step) {

@@ -33,6 +33,8 @@ void clinux_sha256_blocks(uint32_t state[8], const uint8_t *bytes, size_t blocks
   for (; blocks > 0; blocks--, bytes += 64) {
     __m128i abef_before = abef, cdgh_before = cdgh;
     __m128i w[4];
+    /* 16 rounds in a row: as a loop, with the words looked up, it has three quarters of the speed. */
+#pragma unroll
     for (int i = 0; i < 16; i++) {
       __m128i word;
       if (i < 4) {

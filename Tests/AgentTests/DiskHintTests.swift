@@ -9,7 +9,7 @@ import Wire
   {
     Disk(
       name: "/dev/\(name)", sizeBytes: gibibytes << 30, model: "M", serial: serial, isRotational: false,
-      transport: "unknown", isRemovable: removable, isReadOnly: readOnly)
+      transport: "unknown", isRemovable: removable, isReadOnly: readOnly, zeroesByCommand: false)
   }
   var disks: [Disk] {
     [

@@ -30,7 +30,9 @@ final class Scratch: Sendable {
     return Machine(sys: path + "/sys", proc: path + "/proc", dev: path + "/dev")
   }
 
+  /// Writes a file, and makes the folders above it.
   func write(_ name: String, _ text: String) throws {
+    _ = run("mkdir -p \"$(dirname '\(path)/\(name)')\"")
     let descriptor = open("\(path)/\(name)", O_WRONLY | O_CREAT | O_TRUNC, 0o600)
     guard descriptor >= 0 else { throw AgentError(.refused, "cannot make \(name)") }
     var text = text

@@ -36,6 +36,20 @@ extension AgentTests {
     #expect(asked == [[0..<16], [2..<3]])
   }
 
+  @Test func aDiskThatMakesZerosByCommandIsNotReadForThem() async throws {
+    try scratch.write("sys/block/vda/queue/write_zeroes_max_bytes", "2147483648\n")
+    let script = Script([Self.writeImage(id: "first"), Self.writeImage(id: "second")])
+    script.onImage(Self.whole)
+    let server = FakeServer { script.answer($0) }
+
+    let (_, log) = try await run(server)
+
+    let output = try #require(results(server).first { $0["id"] == "second" }?["output"], "\(log.text)")
+    #expect(output["bytes_written"]?.int == 0)
+    #expect(output["bytes_zeroed"]?.int == Self.imageSize - Self.packed.map.dataBytes)
+    #expect(try diskBytes(0..<Self.imageSize) == Self.raw)
+  }
+
   // MARK: - What is refused
 
   /// Runs one write-image that must fail, and answers its error.
