@@ -15,8 +15,8 @@ public struct BodyReader {
   private let channel: (any Channel)?
   private(set) var socket: SocketBodyReader?
 
-  /// From this many bytes to come on the kernel fills the caller's memory: many times what the HTTP stack may hold of a body, so that its end
-  /// is never there yet.
+  /// From this many bytes to come on the kernel fills the caller's memory: many times what the HTTP stack holds of a body, so that its end is not
+  /// there yet, unless the sender has closed its side. Then the stack may have all, and takes nothing more, the reader's mark included: all is copied.
   static let leastDirect = 8 << 20
 
   init(_ request: APIRequest) {

@@ -1,3 +1,4 @@
+import HTTPTypes
 import Hummingbird
 import HummingbirdCore
 import HummingbirdTLS
@@ -37,6 +38,10 @@ public struct Listener: ServiceLifecycle.Service {
   ) async throws {
     var context = APIResponder.Context(source: ApplicationRequestContextSource(channel: channel, logger: logger))
     if tls == nil { context.socket = channel }
+    // Who asks first would wait for it; a body that is refused is read to its end all the same.
+    if request.headers[.expect]?.lowercased() == "100-continue" {
+      try await writer.writeInformationalHead(HTTPResponse(status: .continue))
+    }
     var response = try await responder.respond(to: request, context: context)
     response.headers[.server] = serverName
     try await writer.write(response: response.head, body: response.body)

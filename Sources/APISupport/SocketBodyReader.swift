@@ -21,7 +21,7 @@ final class SocketBodyReader: ChannelDuplexHandler, RemovableChannelHandler, @un
   /// Where bytes go; nil while nobody asks.
   private var memory: UnsafeMutableRawBufferPointer?
   /// How much of it was filled, once the stack has the first piece of that.
-  private var filled = 0
+  private var filled = -1
   /// Bytes of the body that did not come yet; those after them are the next request.
   private var left = Int.max
   /// What came while nobody asked.
@@ -80,7 +80,7 @@ final class SocketBodyReader: ChannelDuplexHandler, RemovableChannelHandler, @un
 
   private func ask(for memory: UnsafeMutableRawBufferPointer, left: Int) {
     guard let context, !isEnded else { return }
-    (self.memory, self.left) = (memory, left)
+    (self.memory, self.left, filled) = (memory, left, -1)
     if early.readableBytes > 0 {
       take(context)
       context.fireChannelReadComplete()
@@ -100,6 +100,8 @@ final class SocketBodyReader: ChannelDuplexHandler, RemovableChannelHandler, @un
       memory.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[..<count]))
       return count
     }
+    // (Its memory goes back to the channel.)
+    if early.readableBytes == 0 { early = ByteBuffer() }
     if early.readableBytes == 0, count < most {
       count += receive(UnsafeMutableRawBufferPointer(rebasing: memory[count..<most]))
     }
@@ -131,7 +133,7 @@ final class SocketBodyReader: ChannelDuplexHandler, RemovableChannelHandler, @un
   private func handOn(_ context: ChannelHandlerContext) {
     isEnded = true
     if early.readableBytes > 0 { context.fireChannelRead(wrapInboundOut(early)) }
-    early.clear()
+    early = ByteBuffer()
     tellOfClose(context)
     if isReadHeld {
       isReadHeld = false

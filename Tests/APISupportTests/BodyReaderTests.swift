@@ -56,6 +56,7 @@ import Wire
       endpoints: [
         Endpoint(.put, "/body", .open, "a body") { request in
           // A hundred thousand bytes fill no buffer evenly.
+          if request.query["late"] != nil { try await Task.sleep(for: .milliseconds(300)) }
           let said = try await Self.read(request, piece: Int(request.query["piece"] ?? "") ?? 1 << 20)
           outcome.ended.withLock { $0 = said }
           return APIResponse(.ok, json: .string(said))
@@ -120,6 +121,33 @@ import Wire
         outbound.finish()
       }
       #expect(try texts(said) == ["\"\(length) same direct\""])
+    }
+  }
+
+  /// While its handler does something else the stack may get all of a body, if the sender closes its side: NIO reads what the kernel has then.
+  @Test func aBodyThatIsReadLateIsWhole() async throws {
+    try await serving { port, _ in
+      let length = BodyReader.leastDirect + 100_001
+      let said = try await converse(port) { outbound in
+        var all = Self.head("/body?late&piece=700001", length)
+        all.writeBytes(Self.content[..<length])
+        try await outbound.write(all)
+        outbound.finish()
+      }
+      #expect(try texts(said).first?.hasPrefix("\"\(length) same ") == true)
+    }
+  }
+
+  @Test func whoAsksWhetherToSendIsToldTo() async throws {
+    try await serving { port, _ in
+      let said = try await converse(port) { outbound in
+        try await outbound.write(Self.head("/body", 9_000_000, "Expect: 100-continue", "Connection: close"))
+        try await Task.sleep(for: .milliseconds(50))
+        try await outbound.write(ByteBuffer(bytes: Self.content[..<9_000_000]))
+      }
+      let found = try answers(said)
+      #expect(found.map { $0.head.split(separator: " ")[1] } == ["100", "200"])
+      #expect(found.last?.body.elementsEqual("\"9000000 same direct\"".utf8) == true)
     }
   }
 

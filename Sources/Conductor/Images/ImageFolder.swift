@@ -17,8 +17,9 @@ public struct ImageSettings: Sendable {
   public var cacheSize = 100 << 30
   /// Uploads of one project at the same time.
   public var mostUploadsAtOnce = 8
-  /// How long an upload or a download from the web may stand still before it is cut off.
-  public var uploadPatience: Duration = .seconds(120)
+  /// How long an upload or a download from the web may stand still before it is cut off; less than a connection may be idle, so that the image
+  /// service is who says so.
+  public var uploadPatience: Duration = .seconds(60)
   /// Downloads from the web at the same time, of all projects.
   public var mostDownloads = 32
   /// How long a download from the web may take.

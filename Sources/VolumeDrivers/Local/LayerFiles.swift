@@ -63,7 +63,7 @@ final class LayerFiles: Sendable {
   /// Reads the header of a layer (docs/interop/qcow2.txt of QEMU). The file is of our making: nobody else writes a header.
   func header(_ name: String) throws -> Layer {
     let path = path(ofLayer: name)
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
     guard descriptor >= 0 else { throw FileFailure("open \(path)") }
     defer { close(descriptor) }
     if name.hasSuffix(".raw") {
