@@ -124,6 +124,7 @@ extension IronicAPI {
         try NodeStore.setDriverInfo(
           node.driverInfo, of: node.uuid, secrets: conductor.secretNames(driver: node.driver), box: database.secrets,
           in: session)
+        conductor.controllersChanged(in: session)
       }
       if fields.contains("owner") {
         if owner != before.owner { try requireUnallocated(node, isForced: isForced) }

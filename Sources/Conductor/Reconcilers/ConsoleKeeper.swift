@@ -2,6 +2,13 @@ import Domain
 import Store
 
 extension Conductor {
+  static let consolesName = "consoles"
+
+  /// Has the consoles read by what the controllers are after this transaction.
+  public func controllersChanged(in session: any Session) {
+    session.afterCommit { [wakeups] in wakeups.signal(Self.consolesName) }
+  }
+
   /// Every enrolled machine that has a console has it read and logged, from enrolment to deletion; one that need not be is
   /// read while it is enabled.
   func keepConsoles() async throws {

@@ -62,7 +62,7 @@ extension Conductor {
       reconciler("sweeper", .seconds(300)) { try await self.sweep() },
       reconciler(Self.exportsName, .seconds(60)) { try await self.keepExports() },
       reconciler(Self.diskBackupsName, .seconds(30)) { try await self.keepDiskBackups() },
-      reconciler("consoles", .seconds(60)) { try await self.keepConsoles() },
+      reconciler(Self.consolesName, .seconds(60)) { try await self.keepConsoles() },
     ]
   }
   private func reconciler(_ name: String, _ period: Duration, _ round: @escaping @Sendable () async throws -> Void)

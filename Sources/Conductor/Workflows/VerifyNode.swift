@@ -43,6 +43,8 @@ extension Conductor {
       ],
       done: { context, session in
         try finish(context, session, .done, "The management controller answers.")
+        // Before the machine is switched on for the first time: what it says then is gone if nobody listens.
+        session.afterCommit { parts.wakeups.signal(consolesName) }
       },
       undone: { context, session in try finish(context, session, .fail, context.failure) })
   }
