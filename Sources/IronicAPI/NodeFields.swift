@@ -21,6 +21,8 @@ struct NodeField: Sendable {
     case masked(NodeColumn)
     /// The same as an empty object for a lessee.
     case hidden(NodeColumn)
+    /// The same, with until when the machine's agent waits for a deployment (`fast_track_until`), if it does.
+    case standing(NodeColumn, until: NodeColumn)
     /// JSON that is the same for every node.
     case constant(StaticString)
     /// The implementation of an interface that holds for the node.
@@ -46,7 +48,7 @@ struct NodeField: Sendable {
     NodeField("name", 5, .text(.name)),
     NodeField("driver", 1, .text(.driver)),
     NodeField("driver_info", 1, .hidden(.driverInfo)),
-    NodeField("driver_internal_info", 3, .hidden(.driverInternalInfo)),
+    NodeField("driver_internal_info", 3, .standing(.driverInternalInfo, until: .standByUntil)),
     NodeField("properties", 1, .masked(.properties)),
     NodeField("extra", 1, .json(.extra)),
     NodeField("instance_info", 1, .masked(.instanceInfo)),
@@ -120,6 +122,7 @@ struct NodeField: Sendable {
       .hidden(let column):
       [column]
     case .reason(let sentence, let whole): [sentence, whole]
+    case .standing(let stored, let until): [stored, until]
     case .interface: [.interfaces]
     case .constant, .conductor, .below: []
     }
@@ -243,6 +246,18 @@ struct NodeView: Sendable {
         row.withText(column) { SecretMask.write($0, &writer) }
       case .hidden:
         if seesSite { row.withText(column) { SecretMask.write($0, &writer) } } else { writer.constant("{}") }
+      case .standing:
+        guard seesSite else {
+          writer.constant("{}")
+          continue
+        }
+        guard !row.isNull(column + 1) else {
+          row.withText(column) { SecretMask.write($0, &writer) }
+          continue
+        }
+        var members = row.object(column)
+        members["fast_track_until"] = .string(row.time(column + 1).iso8601WithOffset)
+        Array(JSON.object(members).description.utf8).withUnsafeBufferPointer { SecretMask.write($0, &writer) }
       case .reason: text(row, seesSite ? column + 1 : column, &writer)
       case .constant(let json): writer.constant(json)
       case .interface(let kind):

@@ -55,6 +55,11 @@ public struct NodeColumn: Sendable {
   public static let shard = NodeColumn("shard")
   public static let parentNode = NodeColumn("parent_node")
   public static let targetRAIDConfig = NodeColumn("target_raid_config")
+  /// Until when the machine's agent waits for a deployment, null if none does (``StandByStore``).
+  public static let standByUntil = NodeColumn(
+    """
+    (SELECT stand_by_until FROM agent_sessions WHERE node_uuid = nodes.uuid AND workflow = '' AND session_hash IS NOT NULL)
+    """)
 }
 
 /// What a list of nodes can be ordered by; never null, so that a marker has one place.

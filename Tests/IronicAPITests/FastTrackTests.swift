@@ -60,6 +60,23 @@ import Wire
     }
   }
 
+  @Test func whoRunsItSeesUntilWhen() async throws {
+    try await withSite { site in
+      let node = try await standing(site, lessee: Site.lessee)
+      func shown(as token: String? = nil) async throws -> JSON {
+        try await site.call(.get, "/v1/nodes/\(node)", as: token).json["driver_internal_info"] ?? .null
+      }
+      let until = try await shown()["fast_track_until"]?.string
+      #expect(until.flatMap { Timestamp(parsing: $0) }.map { $0 > Site.now() } == true, "\(until ?? "")")
+      let list = try await site.call(.get, "/v1/nodes?fields=driver_internal_info").json["nodes"]?.array
+      #expect(list?.first?["driver_internal_info"]?["fast_track_until"]?.string == until)
+      #expect(try await shown(as: site.token(Site.lessee, ["lessee", "member"])) == [:])
+      // What is not trusted, and what is at work, does not wait.
+      try await site.database.write { _ = try StandByStore.distrust(node: node, in: $0) }
+      #expect(try await shown()["fast_track_until"] == nil)
+    }
+  }
+
   @Test func anotherSecretOrTheUsedBootTokenGiveNothing() async throws {
     try await withSite { site in
       _ = try await standing(site)
