@@ -295,18 +295,3 @@ struct CrashBench: Sendable {
     return numbers.count
   }
 }
-
-private func removeTree(_ path: String) {
-  if let folder = opendir(path) {
-    while let entry = readdir(folder) {
-      let name = withUnsafePointer(to: entry.pointee.d_name) {
-        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-      }
-      if name != "." && name != ".." { removeTree("\(path)/\(name)") }
-    }
-    closedir(folder)
-    rmdir(path)
-  } else {
-    unlink(path)
-  }
-}

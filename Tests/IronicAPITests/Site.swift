@@ -12,6 +12,7 @@ import HummingbirdTesting
 import IronicAPI
 import Logging
 import NIOCore
+import Processes
 import Store
 import TestSupport
 import Wire
@@ -166,20 +167,4 @@ func withSite<T>(
   let site = try await Site(console: console, discovery: discovery, longestPage: longestPage, volumeBoot: volumeBoot)
   defer { site.close() }
   return try await body(site)
-}
-
-/// Removes a folder and what is in it.
-func removeTree(_ path: String) {
-  if let folder = opendir(path) {
-    var names: [String] = []
-    while let entry = readdir(folder) {
-      let name = withUnsafePointer(to: &entry.pointee.d_name) {
-        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-      }
-      if name != "." && name != ".." { names.append(name) }
-    }
-    closedir(folder)
-    for name in names { removeTree("\(path)/\(name)") }
-  }
-  remove(path)
 }

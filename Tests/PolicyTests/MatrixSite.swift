@@ -253,19 +253,3 @@ final class MatrixSite {
     }
   }
 }
-
-/// Removes a folder and what is in it.
-func removeTree(_ path: String) {
-  if let folder = opendir(path) {
-    var names: [String] = []
-    while let entry = readdir(folder) {
-      let name = withUnsafePointer(to: &entry.pointee.d_name) {
-        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-      }
-      if name != "." && name != ".." { names.append(name) }
-    }
-    closedir(folder)
-    for name in names { removeTree("\(path)/\(name)") }
-  }
-  remove(path)
-}
