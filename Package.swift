@@ -251,7 +251,7 @@ let package = Package(
       "LeapAPITests",
       [
         "LeapAPI", "APISupport", "BlockMaps", "Conductor", "FakeDriver", "TestSupport", "Store", "Workflows", "Domain",
-        "Wire", "Cryptography", hummingbirdTesting,
+        "Wire", "Cryptography", "Processes", hummingbirdTesting,
       ]),
     tests(
       "IronicAPITests",

@@ -39,12 +39,13 @@ extension LeapAPI {
     ]
   }
 
-  /// `{"uuid", "node_uuid", "lease_uuid", "project_id", "every_hours", "keep", "next_at", "fault", "created_at"}`.
+  /// `{"uuid", "node_uuid", "lease_uuid", "project_id", "destination", "every_hours", "keep", "next_at", "fault", "created_at"}`.
   private func shown(_ schedule: DiskBackupSchedule) -> JSON {
     [
       "uuid": .string(schedule.uuid), "node_uuid": .string(schedule.nodeUUID), "lease_uuid": JSON(schedule.leaseUUID),
-      "project_id": .string(schedule.projectID), "every_hours": .int(schedule.everyHours),
-      "keep": .int(schedule.keep), "next_at": .string(schedule.nextAt.iso8601Zulu),
+      "project_id": .string(schedule.projectID), "destination": .string(schedule.destination.rawValue),
+      "every_hours": .int(schedule.everyHours), "keep": .int(schedule.keep),
+      "next_at": .string(schedule.nextAt.iso8601Zulu),
       "fault": JSON(schedule.fault?.sentence), "created_at": .string(schedule.createdAt.iso8601Zulu),
     ]
   }
@@ -70,11 +71,12 @@ extension LeapAPI {
     return APIResponse(json: ["disk_backup_schedules": .array(schedules.map { shown($0) })])
   }
 
-  /// POST `{"node": UUID or name, "every_hours": 1 to 8760, "keep": 1 to 100, "at": time}` → 201. Without `at` the first copy is made at once.
+  /// POST `{"node": UUID or name, "every_hours": 1 to 8760, "keep": 1 to 100, "at": time, "destination": "backup" or "image"}` → 201. Without
+  /// `at` the first copy is made at once; without `destination` it is a backup.
   private func createSchedule(_ request: APIRequest) async throws -> APIResponse {
     try request.allowOnly([])
     let input = try await LeapInput(
-      request, "new_disk_backup_schedule", accepted: ["node", "every_hours", "keep", "at"])
+      request, "new_disk_backup_schedule", accepted: ["node", "every_hours", "keep", "at", "destination"])
     let asked = try input.required("node", limit: 255)
     guard let hours = try input.number("every_hours", within: DiskBackupSchedule.hours) else {
       throw APIError.badRequest(
@@ -82,6 +84,7 @@ extension LeapAPI {
     }
     let keep = try input.number("keep", within: DiskBackupSchedule.kept) ?? 7
     let at = try time(input, request)
+    let destination = try destination(input)
     return try await database.write { session in
       let node = try ownMachine(asked, request, "disk_backup_schedule:create", in: session)
       let actor = try request.actor()
@@ -90,7 +93,7 @@ extension LeapAPI {
       }
       var schedule = DiskBackupSchedule(
         projectID: project, nodeUUID: node.uuid, leaseUUID: node.leaseUUID, everyHours: hours, keep: keep,
-        nextAt: at ?? request.now, createdAt: request.now)
+        destination: destination, nextAt: at ?? request.now, createdAt: request.now)
       schedule.userID = actor.userID
       try conductor.keepDiskBackupSchedule(schedule, isNew: true, in: session)
       return APIResponse(.created, json: shown(schedule))
@@ -112,6 +115,15 @@ extension LeapAPI {
       try conductor.keepDiskBackupSchedule(schedule, isNew: false, in: session)
       return APIResponse(json: shown(schedule))
     }
+  }
+
+  private func destination(_ input: LeapInput) throws -> DiskBackupSchedule.Destination {
+    guard let word = try input.text("destination", limit: 20) else { return .backup }
+    guard let destination = DiskBackupSchedule.Destination(rawValue: word) else {
+      let words = DiskBackupSchedule.Destination.allCases.map(\.rawValue).joined(separator: " or ")
+      throw APIError.badRequest("destination is what a copy becomes: \(words).")
+    }
+    return destination
   }
 
   /// When the next copy is made.

@@ -19,7 +19,9 @@ public enum DiskBackupScheduleStore {
   private static func schedule(_ row: borrowing Row) -> DiskBackupSchedule {
     var schedule = DiskBackupSchedule(
       uuid: row.text(0), projectID: row.text(1), nodeUUID: row.text(3), leaseUUID: row.optionalText(4),
-      everyHours: row.int(5), keep: row.int(6), nextAt: row.time(7), createdAt: row.time(10))
+      everyHours: row.int(5), keep: row.int(6),
+      destination: DiskBackupSchedule.Destination(rawValue: row.text(11)) ?? .backup, nextAt: row.time(7),
+      createdAt: row.time(10))
     schedule.userID = row.optionalText(2)
     schedule.fault = row.optionalText(8).map { Reason($0, detail: row.optionalText(9)) }
     return schedule
@@ -29,8 +31,8 @@ public enum DiskBackupScheduleStore {
   public static func list(_ filter: Filter, in session: any Session) throws -> [DiskBackupSchedule] {
     var query = Query(
       """
-      SELECT uuid, project_id, user_id, node_uuid, lease_uuid, every_hours, keep, next_at, fault, fault_detail, created_at \
-      FROM disk_backup_schedules WHERE 1 = 1
+      SELECT uuid, project_id, user_id, node_uuid, lease_uuid, every_hours, keep, next_at, fault, fault_detail, created_at, \
+      destination FROM disk_backup_schedules WHERE 1 = 1
       """)
     if let project = filter.project { query.append("AND project_id = ?", .text(project)) }
     if let uuid = filter.uuid { query.append("AND uuid = ?", .text(uuid)) }
@@ -54,13 +56,13 @@ public enum DiskBackupScheduleStore {
   public static func insert(_ schedule: DiskBackupSchedule, in session: any Session) throws {
     try session.execute(
       """
-      INSERT INTO disk_backup_schedules (uuid, project_id, user_id, node_uuid, lease_uuid, every_hours, keep, next_at, created_at) \
-      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+      INSERT INTO disk_backup_schedules (uuid, project_id, user_id, node_uuid, lease_uuid, every_hours, keep, next_at, created_at, \
+      destination) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
       """,
       [
         .text(schedule.uuid), .text(schedule.projectID), Value(schedule.userID), .text(schedule.nodeUUID),
         Value(schedule.leaseUUID), .int(schedule.everyHours), .int(schedule.keep), Value(schedule.nextAt),
-        Value(schedule.createdAt),
+        Value(schedule.createdAt), .text(schedule.destination.rawValue),
       ])
   }
   /// Writes everything that can change.

@@ -46,6 +46,15 @@ public enum ImageStore {
   public static func get(_ id: String, in session: any Session) throws -> Image? {
     try list(in: session) { $0.append("WHERE id = ?", .text(id)) }.first
   }
+  /// A project's images that have a property with this value, the newest first.
+  public static func list(
+    owner: String, property: String, value: String, in session: any Session
+  ) throws -> [Image] {
+    try list(in: session) { query in
+      query.append("WHERE owner = ? AND properties LIKE ?", .text(owner), .text("%\(value)%"))
+      query.append("ORDER BY created_at DESC, id DESC")
+    }.filter { $0.properties[property]?.string == value }
+  }
   public static func insert(_ image: Image, in session: any Session) throws {
     try session.execute(
       """

@@ -10,35 +10,6 @@ import Workflows
 
 /// Copies of machines' disks: who makes them, what they hold, how they come back, and what schedules do.
 @Suite struct DiskBackupTests {
-  /// A machine that boots an agent, deployed, with "first" on its disk; leased to alpha.
-  private func machine(_ site: LeaseSite) async throws -> String {
-    let uuid = Identifier.uuid(), now = site.clock.now
-    try await site.database.write { [database = site.database] session in
-      var node = Node(uuid: uuid, name: "n1", driver: "world", createdAt: now)
-      node.driverInfo = ["address": "n1", "password": "secret"]
-      node.owner = "owners"
-      node.provisionState = .active
-      node.powerState = .on
-      node.instanceInfo = ["image_source": "new"]
-      node.lessee = "alpha"
-      node.leaseUUID = Identifier.uuid()
-      try NodeStore.insert(node, secrets: ["password"], box: database.secrets, in: session)
-      var port = Port(
-        uuid: Identifier.uuid(), nodeUUID: uuid, address: try #require(LeaseSite.mac).description, createdAt: now)
-      port.localLinkConnection = ["switch_info": "sw0", "port_id": "n1", "switch_id": "00:00:00:00:00:01"]
-      try PortStore.insert(port, in: session)
-    }
-    try site.world.ensure([("power/n1", "power on"), ("disk/n1", "first")])
-    return uuid
-  }
-  /// Has the machine's agent run beside `body`.
-  private func withAgent(_ site: LeaseSite, _ body: () async throws -> Void) async throws {
-    let agent = WorldAgent(
-      world: site.world, conductor: site.conductor, machine: "n1", mac: try #require(LeaseSite.mac))
-    let task = Task { await agent.run() }
-    defer { task.cancel() }
-    try await body()
-  }
   private func make(_ site: LeaseSite, _ node: String, name: String? = nil) async throws -> String {
     let answer = try await site.call(
       .post, "/v1/disk-backups", ["node": .string(node), "name": JSON(name)], as: site.token("alpha"))
@@ -52,8 +23,8 @@ import Workflows
 
   @Test func aDiskIsCopiedDestroyedAndBroughtBack() async throws {
     let site = try await LeaseSite()
-    let node = try await machine(site)
-    try await withAgent(site) {
+    let node = try await site.deployedMachine()
+    try await site.withAgent {
       let first = try await make(site, "n1", name: "before")
       let made = try await show(site, first)
       #expect(made["status"] == "available" && made["name"] == "before", "\(made)")
@@ -100,7 +71,7 @@ import Workflows
 
   @Test func whileAMachineIsLeasedItsDiskIsItsLesseesAlone() async throws {
     let site = try await LeaseSite()
-    let node = try await machine(site)
+    let node = try await site.deployedMachine()
     func post(_ path: String, _ body: JSON, _ token: String) async throws -> Int {
       try await site.call(.post, path, body, as: token).status
     }
@@ -108,7 +79,7 @@ import Workflows
     #expect(try await post("/v1/disk-backups", ["node": "n1"], site.token("beta")) == 404)
     #expect(try await post("/v1/disk-backups", ["node": "n1"], site.token("alpha", roles: ["reader"])) == 403)
     #expect(try await site.node(node).reservation == nil)
-    try await withAgent(site) {
+    try await site.withAgent {
       let backup = try await make(site, node)
       // Another project does not learn that there is one; a reader of its own sees it and touches nothing.
       for method in ["owners", "beta"] {
@@ -137,7 +108,7 @@ import Workflows
 
   @Test func abuse_badInputChangesNothing() async throws {
     let site = try await LeaseSite()
-    let node = try await machine(site)
+    let node = try await site.deployedMachine()
     let token = site.token("alpha")
     for body in [
       [:], ["node": 7], ["node": ""], ["node": .string(String(repeating: "x", count: 256))], ["node": [:]],
@@ -152,6 +123,7 @@ import Workflows
       ["node": "n1", "every_hours": 1, "keep": 101], ["node": "n1", "every_hours": 1, "keep": [1]],
       ["node": "n1", "every_hours": 1, "at": "soon"], ["node": "n1", "every_hours": 1, "at": "2026-11-20T00:00:00"],
       ["node": "n1", "every_hours": 1, "at": "2036-11-20T00:00:00"], ["node": "n1", "every_hours": 1, "x": 1],
+      ["node": "n1", "every_hours": 1, "destination": "moon"], ["node": "n1", "every_hours": 1, "destination": 1],
     ] as [JSON] {
       #expect(try await site.call(.post, "/v1/disk-backup-schedules", body, as: token).status == 400, "\(body)")
     }
@@ -181,7 +153,7 @@ import Workflows
 
   @Test func whatIsNoBlockOfTheDiskIsNotKeptAndNobodyElseSends() async throws {
     let site = try await LeaseSite()
-    let node = try await machine(site)
+    let node = try await site.deployedMachine()
     // The agent is the test itself: it claims and is told to copy the disk.
     let answer = try await site.call(.post, "/v1/disk-backups", ["node": "n1"], as: site.token("alpha"))
     let conductor = site.conductor, mac = try #require(LeaseSite.mac)
@@ -246,14 +218,14 @@ import Workflows
 
   @Test func aScheduleCopiesOnTimeKeepsItsNumberAndEndsWithTheLease() async throws {
     let site = try await LeaseSite()
-    let node = try await machine(site)
+    let node = try await site.deployedMachine()
     let token = site.token("alpha")
     let answer = try await site.call(
       .post, "/v1/disk-backup-schedules", ["node": "n1", "every_hours": 24, "keep": 2], as: token)
     #expect(answer.status == 201 && answer.body["next_at"] == "2026-11-21T08:00:00Z", "\(answer.shown)")
     let schedule = answer.uuid
     #expect(try await site.call(.get, "/v1/disk-backup-schedules/\(schedule)", as: site.token("beta")).status == 404)
-    try await withAgent(site) {
+    try await site.withAgent {
       func round() async throws -> [String] {
         try await site.conductor.keepDiskBackups()
         try await site.settle()
@@ -302,7 +274,7 @@ import Workflows
 
   @Test func anOwnersScheduleRestsWhileTheMachineIsLeasedAndEndsWithTheOwnership() async throws {
     let site = try await LeaseSite()
-    let node = try await machine(site)
+    let node = try await site.deployedMachine()
     try await site.change(node) { node in
       node.lessee = nil
       node.leaseUUID = nil

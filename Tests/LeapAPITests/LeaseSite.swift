@@ -9,6 +9,7 @@ import Hummingbird
 import HummingbirdTesting
 import LeapAPI
 import Logging
+import Processes
 import Store
 import Synchronization
 import TestSupport
@@ -22,6 +23,8 @@ final class LeaseSite: Sendable {
   let clock: Clock
   let folder: String
   let settings: LeaseSettings
+  /// Where images are; nil where their content is only spoken of.
+  let images: ImageFolder?
   private let box = SecretBox(key: randomBytes(32))
   private let keys = TokenKeys([randomBytes(32)])
   private let running: Mutex<Server>
@@ -40,14 +43,17 @@ final class LeaseSite: Sendable {
     let runner: Task<Void, any Error>
     let world: World
 
-    init(_ folder: String, _ box: SecretBox, _ keys: TokenKeys, _ clock: Clock, _ settings: LeaseSettings) async throws
-    {
+    init(
+      _ folder: String, _ box: SecretBox, _ keys: TokenKeys, _ clock: Clock, _ settings: LeaseSettings,
+      _ imageFolder: ImageFolder?
+    ) async throws {
       let database = try Database(path: folder + "/site.db", secrets: box)
       self.database = database
       let authority = TokenAuthority(keys: keys, clock: { clock.now })
       let world = try World("\(folder)/world.db")
       self.world = world
-      let images = WorldImages(world)
+      let drives = WorldImages(world)
+      try await imageFolder?.prepare(database)
       var logger = Logger(label: "lease")
       logger.logLevel = .critical
       var site = ConductorSettings()
@@ -56,7 +62,8 @@ final class LeaseSite: Sendable {
       let conductor = Conductor(
         database: database, settings: site, hardwareTypes: [try FakeHardware(file: nil), WorldHardware(world)],
         switches: WorldSwitch(world), boot: WorldBoot(world, machines: LeaseSite.mac.map { [$0: "n1"] } ?? [:]),
-        images: images, configDrives: images, backups: WorldBackups(world), logger: logger, clock: { clock.now })
+        images: imageFolder.map { ImageCache(database: database, folder: $0, logger: logger) } ?? drives,
+        configDrives: drives, backups: WorldBackups(world), logger: logger, clock: { clock.now })
       self.conductor = conductor
       try await database.write { session in
         if try ProjectStore.get("owners", in: session) == nil {
@@ -83,19 +90,19 @@ final class LeaseSite: Sendable {
     }
   }
 
-  init(_ settings: LeaseSettings = LeaseSettings()) async throws {
-    var template = Array("/tmp/steelyard-leap-XXXXXX".utf8CString)
-    folder = try #require(mkdtemp(&template).map { String(cString: $0) })
+  /// - Parameter keepsImages: with files for the content of images, as a server has them.
+  init(_ settings: LeaseSettings = LeaseSettings(), keepsImages: Bool = false) async throws {
+    folder = try makeTemporaryFolder("leap")
+    images = keepsImages ? try ImageFolder("\(folder)/images") : nil
     clock = Clock()
     self.settings = settings
-    running = Mutex(try await Server(folder, box, keys, clock, settings))
+    running = Mutex(try await Server(folder, box, keys, clock, settings, images))
   }
   deinit {
     let server = running.withLock { $0 }
     server.runner.cancel()
     server.database.close()
-    for name in ["site.db", "world.db"] { for suffix in ["", "-wal", "-shm"] { unlink("\(folder)/\(name)\(suffix)") } }
-    rmdir(folder)
+    removeTree(folder)
   }
   private var server: Server { running.withLock { $0 } }
   var world: World { server.world }
@@ -109,7 +116,7 @@ final class LeaseSite: Sendable {
   /// Ends the server wherever its workflows are, and begins another over the same file.
   func crash() async throws {
     await server.end()
-    let next = try await Server(folder, box, keys, clock, settings)
+    let next = try await Server(folder, box, keys, clock, settings, images)
     running.withLock { $0 = next }
   }
 

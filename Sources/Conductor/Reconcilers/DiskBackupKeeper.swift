@@ -33,11 +33,7 @@ extension Conductor {
           schedule.nextAt = schedule.time(after: now)
           return try DiskBackupScheduleStore.update(schedule, in: session)
         }
-        var backup = DiskBackup(projectID: schedule.projectID, nodeUUID: node.uuid, createdAt: now)
-        backup.scheduleUUID = uuid
-        backup.userID = schedule.userID
-        let requester = Requester(projectID: schedule.projectID, userID: schedule.userID, requestID: nil)
-        try self.backUpDisk(&node, as: backup, by: requester, in: session)
+        try self.copyDisk(of: &node, for: schedule, at: now, in: session)
         schedule.nextAt = schedule.time(after: now)
         schedule.fault = nil
         try DiskBackupScheduleStore.update(schedule, in: session)
@@ -53,6 +49,37 @@ extension Conductor {
     }
   }
 
+  private func copyDisk(
+    of node: inout Node, for schedule: DiskBackupSchedule, at now: Timestamp, in session: any Session
+  ) throws {
+    let requester = Requester(projectID: schedule.projectID, userID: schedule.userID, requestID: nil)
+    switch schedule.destination {
+    case .backup:
+      var backup = DiskBackup(projectID: schedule.projectID, nodeUUID: node.uuid, createdAt: now)
+      backup.scheduleUUID = schedule.uuid
+      backup.userID = schedule.userID
+      try backUpDisk(&node, as: backup, by: requester, in: session)
+    case .image:
+      var image = Image(
+        name: "\(node.name ?? node.uuid) \(now.iso8601Zulu)", owner: schedule.projectID, visibility: .private,
+        createdAt: now)
+      image.properties[DiskBackupSchedule.imageProperty] = .string(schedule.uuid)
+      image.properties["user_id"] = schedule.userID.map { .string($0) }
+      try capture(&node, as: image, by: requester, in: session)
+    }
+  }
+
+  /// Tells the schedule that an image was made for, if there is one, how it ended.
+  static func noteScheduled(image id: String, _ failure: Reason?, _ parts: Parts, in session: any Session) throws {
+    guard let image = try ImageStore.get(id, in: session),
+      let uuid = image.properties[DiskBackupSchedule.imageProperty]?.string,
+      var schedule = try DiskBackupScheduleStore.get(uuid, in: session), schedule.projectID == image.owner
+    else { return }
+    schedule.fault = failure
+    try DiskBackupScheduleStore.update(schedule, in: session)
+    session.afterCommit { parts.wakeups.signal(diskBackupsName) }
+  }
+
   /// Whether the machine can be theirs again: their lease goes on, or they own it.
   private func isTheirs(_ schedule: DiskBackupSchedule, _ node: Node, in session: any Session) throws -> Bool {
     guard let lease = schedule.leaseUUID else {
@@ -63,6 +90,28 @@ extension Conductor {
 
   /// Deletes what a schedule keeps no more: whole copies beyond its number, and failed ones that a later whole one has followed.
   private func retire(_ schedule: DiskBackupSchedule) async throws {
+    switch schedule.destination {
+    case .backup: try await retireBackups(schedule)
+    case .image: try await retireImages(schedule)
+    }
+  }
+  /// A protected image is kept beyond the number, and so is one that is not the schedule's any more.
+  private func retireImages(_ schedule: DiskBackupSchedule) async throws {
+    @Sendable func over(_ session: any Session) throws -> [String] {
+      let all = try ImageStore.list(
+        owner: schedule.projectID, property: DiskBackupSchedule.imageProperty, value: schedule.uuid, in: session)
+      return all.filter { $0.status.hasContent && !$0.isProtected }.dropFirst(schedule.keep).map(\.id)
+    }
+    guard try await !database.read(over).isEmpty else { return }
+    let deleted = try await database.write { session in
+      let deleted = try over(session)
+      for id in deleted { try ImageStore.delete(id, in: session) }
+      return deleted
+    }
+    // What a killed server leaves of them is nobody's, and goes with the sweeper.
+    for id in deleted { try await parts.images.discard(imageID: id) }
+  }
+  private func retireBackups(_ schedule: DiskBackupSchedule) async throws {
     var filter = DiskBackupStore.Filter()
     filter.schedule = schedule.uuid
     let all = try await database.read { [filter] in try DiskBackupStore.list(filter, in: $0) }

@@ -117,7 +117,7 @@ extension Conductor {
   /// - Throws: ``ConductorError`` `.conflict` when the machine has as many as it may.
   public func keepDiskBackupSchedule(_ schedule: DiskBackupSchedule, isNew: Bool, in session: any Session) throws {
     if isNew {
-      try requireBackupStore()
+      if schedule.destination == .backup { try requireBackupStore() }
       var others = DiskBackupScheduleStore.Filter()
       others.node = schedule.nodeUUID
       guard try DiskBackupScheduleStore.list(others, in: session).count < DiskBackupSchedule.most else {

@@ -24,6 +24,7 @@ extension Conductor {
       done: { context, session in
         let failure = context.outputs["take-image"]?["failed"]?.string.map { Reason($0) }
         let id = context.params["image"]?.string ?? ""
+        try noteScheduled(image: id, failure, parts, in: session)
         if failure != nil {
           try ImageStore.delete(id, in: session)
         } else {
@@ -34,6 +35,7 @@ extension Conductor {
         session.afterCommit { parts.wakeups.signal(serversName) }
       },
       undone: { context, session in
+        try noteScheduled(image: context.params["image"]?.string ?? "", context.failure, parts, in: session)
         try ImageStore.delete(context.params["image"]?.string ?? "", in: session)
         try finish(context, session, .fail, context.failure)
         session.afterCommit { parts.wakeups.signal(serversName) }

@@ -51,6 +51,15 @@ public struct DiskBackupSchedule: Sendable, Equatable {
   public static let kept = 1...100
   /// Of one machine.
   public static let most = 10
+  /// What a copy becomes.
+  public enum Destination: String, Sendable, CaseIterable {
+    /// A ``DiskBackup``: every byte of the disk, of which only what is new is sent and kept.
+    case backup
+    /// An image of the project: what can be deployed on other machines.
+    case image
+  }
+  /// The property of the images that a schedule has made; its value is the schedule's UUID. An image that has it no more is kept for good.
+  public static let imageProperty = "disk_backup_schedule"
 
   public var uuid: String
   public var projectID: String
@@ -62,14 +71,15 @@ public struct DiskBackupSchedule: Sendable, Equatable {
   public var everyHours: Int
   /// So many whole copies are kept, ``kept``; older ones of this schedule are deleted.
   public var keep: Int
+  public let destination: Destination
   public var nextAt: Timestamp
-  /// Why the last one that was due could not be begun.
+  /// Why the last one that was due could not be begun, or did not become an image.
   public var fault: Reason?
   public var createdAt: Timestamp
 
   public init(
     uuid: String = Identifier.uuid(), projectID: String, nodeUUID: String, leaseUUID: String?, everyHours: Int,
-    keep: Int, nextAt: Timestamp, createdAt: Timestamp
+    keep: Int, destination: Destination = .backup, nextAt: Timestamp, createdAt: Timestamp
   ) {
     self.uuid = uuid
     self.projectID = projectID
@@ -77,6 +87,7 @@ public struct DiskBackupSchedule: Sendable, Equatable {
     self.leaseUUID = leaseUUID
     self.everyHours = everyHours
     self.keep = keep
+    self.destination = destination
     self.nextAt = nextAt
     self.createdAt = createdAt
   }

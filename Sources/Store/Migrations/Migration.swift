@@ -11,6 +11,7 @@ struct Migration {
     leaseDepth, networkSharing, subnetPools, trunks, networkSegments, routers, isolation, securityGroups, portOrder,
     bondsAndWiring, imageStates, volumes, servers, serverVolumes, eraseRecords, imageDigests,
     diskBackups, shelvedServers, ramdiskBoots, standingBy, imageOrder,
+    scheduleDestination,
   ]
 
   /// The copy of a database that is made before its schema is changed.

@@ -102,13 +102,20 @@ struct DiskBackupScheduleCommand: AsyncParsableCommand {
     @Argument(help: "The node's UUID or name.") var node: String
     @Option(help: "Hours from one copy to the next: 1 to 8760.") var everyHours: Int
     @Option(help: "So many copies are kept, 1 to 100; older ones of this schedule are deleted.") var keep = 7
+    @Option(
+      help:
+        "What each becomes: backup (all of the disk, in the backup store), or image (of the project, without the config drive)."
+    ) var destination: String?
     @Option(help: "When the first is made: 2026-11-23T02:00:00 (UTC); at once without it.") var at: String?
 
     func run() async throws {
       try await CloudClient.session { client in
         let made = try await client.lease(
           "POST", path,
-          ["node": .string(node), "every_hours": .int(everyHours), "keep": .int(keep), "at": JSON(at)])
+          [
+            "node": .string(node), "every_hours": .int(everyHours), "keep": .int(keep), "at": JSON(at),
+            "destination": JSON(destination),
+          ])
         print(made["uuid"]?.string ?? "")
       }
     }
@@ -125,9 +132,11 @@ struct DiskBackupScheduleCommand: AsyncParsableCommand {
         let schedules = try await client.leaseList(path, "disk_backup_schedules", [("node", node)])
         if json { return print(JSON.array(schedules)) }
         let rows = schedules.map { schedule in
-          ["uuid", "node_uuid", "every_hours", "keep", "next_at", "fault"].map { SignedDocument.word(schedule[$0]) }
+          ["uuid", "node_uuid", "destination", "every_hours", "keep", "next_at", "fault"].map {
+            SignedDocument.word(schedule[$0])
+          }
         }
-        print(textTable([["id", "machine", "hours", "keep", "next", "problem"]] + rows))
+        print(textTable([["id", "machine", "becomes", "hours", "keep", "next", "problem"]] + rows))
       }
     }
   }
