@@ -61,7 +61,8 @@ extension Conductor {
       try backUpDisk(&node, as: backup, by: requester, in: session)
     case .image:
       var image = Image(
-        name: "\(node.name ?? node.uuid) \(now.iso8601Zulu)", owner: schedule.projectID, visibility: .private,
+        name: "\((node.name ?? node.uuid).prefix(200)) \(now.iso8601Zulu)", owner: schedule.projectID,
+        visibility: .private,
         createdAt: now)
       image.properties[DiskBackupSchedule.imageProperty] = .string(schedule.uuid)
       image.properties["user_id"] = schedule.userID.map { .string($0) }
