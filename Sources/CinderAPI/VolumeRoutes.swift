@@ -288,7 +288,10 @@ struct VolumeRoutes: Sendable {
       "disk_format": .string(image.diskFormat ?? ""), "min_disk": .string("\(image.minDisk)"),
       "min_ram": .string("\(image.minRAM)"), "size": .string("\(image.size ?? 0)"),
     ]
-    for pair in image.properties { out[pair.key] = .string(pair.value.string ?? pair.value.description) }
+    // What came of a schedule's image is not the schedule's to delete.
+    for pair in image.properties where pair.key != DiskBackupSchedule.imageProperty {
+      out[pair.key] = .string(pair.value.string ?? pair.value.description)
+    }
     return out
   }
 }

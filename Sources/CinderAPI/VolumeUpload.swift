@@ -53,6 +53,7 @@ extension VolumeActionRoutes {
       members["min_disk"] = .int(volume.size)
       let own: Set<String> = [
         "image_id", "image_name", "checksum", "container_format", "disk_format", "min_disk", "size", "min_ram",
+        DiskBackupSchedule.imageProperty,
       ]
       for pair in volume.imageMetadata where !own.contains(pair.key) && members[pair.key] == nil {
         members[pair.key] = pair.value

@@ -54,6 +54,8 @@ public protocol ImageStoreInterface: Sendable {
 
   /// Bytes of the largest disk that an image may be made of.
   var largestCapture: Int { get }
+  /// Images that a project may have, and the bytes of all of them.
+  var projectLimits: (count: Int, bytes: Int) { get }
   /// Makes the content of a machine's disk the content of an image that is `queued`; safe to repeat.
   ///
   /// Every block is compared with the map, the project's quota is kept; what ends in any other way leaves nothing.

@@ -15,6 +15,7 @@ public struct CapturedDisk: Sendable, Equatable {
 /// A store that takes images from their owners only.
 extension ImageStoreInterface {
   public var largestCapture: Int { 0 }
+  public var projectLimits: (count: Int, bytes: Int) { (.max, .max) }
   public func take(_ disk: CapturedDisk, as imageID: String, clock: @escaping @Sendable () -> Timestamp) async throws {
     throw DriverError(.unsupported, device: .image(imageID), detail: "no images are made of machines here")
   }

@@ -115,6 +115,9 @@ extension IronicAPI {
         node.allocationUUID = nil
       }
       node.updatedAt = request.now
+      if let lessee = before.lessee, lessee != node.lessee, lessee != before.owner {
+        try conductor.lesseeChanged(of: before, in: session)
+      }
       do {
         try NodeStore.update(node, in: session)
       } catch let error as StoreError where error.kind == .conflict {

@@ -79,6 +79,14 @@ public enum DiskBackupScheduleStore {
   public static func delete(_ uuid: String, in session: any Session) throws {
     try session.execute("DELETE FROM disk_backup_schedules WHERE uuid = $1", [.text(uuid)])
   }
+  /// Those that end with no lease: the owner's, and of a lessee without one.
+  /// - Parameter project: nil for all projects'.
+  public static func deleteUnleased(node: String, project: String? = nil, in session: any Session) throws {
+    var query = Query("DELETE FROM disk_backup_schedules WHERE lease_uuid IS NULL")
+    query.append("AND node_uuid = ?", .text(node))
+    if let project { query.append("AND project_id = ?", .text(project)) }
+    _ = try session.execute(query)
+  }
   public static func delete(lease: String, in session: any Session) throws {
     try session.execute("DELETE FROM disk_backup_schedules WHERE lease_uuid = $1", [.text(lease)])
   }

@@ -28,6 +28,23 @@ import Wire
     }
   }
 
+  /// It would count as the schedule's own, and be deleted with it.
+  @Test func anImageOfAVolumeIsNoSchedulesImage() async throws {
+    try await Site.run { site in
+      let volume = try await site.volume(["name": "v"])
+      try await site.database.write { session in
+        var made = try #require(try VolumeStore.get(volume, in: session))
+        made.imageMetadata = ["os_distro": "debian", DiskBackupSchedule.imageProperty: .string(Identifier.uuid())]
+        try VolumeStore.update(made, in: session)
+      }
+      let answer = try await site.call(.post, "/v3/volumes/\(volume)/action", upload())
+      let id = try #require(answer.json["os-volume_upload_image"]?["image_id"]?.string, "\(answer.json)")
+      let image = try #require(try await site.database.read { try ImageStore.get(id, in: $0) })
+      #expect(image.properties["os_distro"] == "debian")
+      #expect(image.properties[DiskBackupSchedule.imageProperty] == nil)
+    }
+  }
+
   @Test func anUploadThatFailsLeavesTheVolumeAsItWasAndNoImage() async throws {
     try await Site.run { site in
       let volume = try await site.volume()

@@ -117,6 +117,75 @@ import Wire
     }
   }
 
+  /// An owner's machine that is due, with what `body` does to it before.
+  /// - Returns: the schedule; null when it is gone.
+  private func afterRound(_ body: (LeaseSite, String) async throws -> Void) async throws -> (JSON, Node, [Image]) {
+    let site = try await LeaseSite(keepsImages: true)
+    let node = try await site.deployedMachine()
+    try await site.change(node) { node in
+      node.lessee = nil
+      node.leaseUUID = nil
+    }
+    let token = site.token("owners")
+    let answer = try await site.call(
+      .post, "/v1/disk-backup-schedules",
+      ["node": "n1", "every_hours": 1, "destination": "image", "at": "2026-11-21T09:00:00"], as: token)
+    #expect(answer.status == 201, "\(answer.shown)")
+    try await body(site, node)
+    site.clock.advance(by: .seconds(3600))
+    try await site.conductor.keepDiskBackups()
+    let left = try await site.call(.get, "/v1/disk-backup-schedules/\(answer.uuid)", as: token)
+    let images = try await site.database.read { try ImageStore.list(in: $0) }
+    return (left.status == 404 ? JSON.null : left.body, try await site.node(node), images)
+  }
+
+  @Test func anOwnersScheduleEndsWhenTheMachineIsNobodys() async throws {
+    let (schedule, node, images) = try await afterRound { site, uuid in
+      let node = try await site.node(uuid)
+      try await site.database.write { try site.conductor.setOwner(nil, of: node, isForced: false, in: $0) }
+    }
+    #expect(schedule == .null, "\(schedule)")
+    #expect(node.reservation == nil && images.isEmpty)
+  }
+
+  @Test func abuse_whatIsBeingTakenBackFromALeaseIsNotRead() async throws {
+    let (schedule, node, images) = try await afterRound { site, uuid in
+      let now = site.clock.now
+      try await site.database.write { session in
+        let time = TimeRange(now + .seconds(-3600), now)
+        try LeaseStore.insert(
+          Lease(
+            uuid: Identifier.uuid(), projectID: "alpha", ownerID: "owners", resourceUUID: uuid, time: time,
+            status: .waitCancel, createdAt: now), in: session)
+      }
+      let refused = try await site.call(.post, "/v1/disk-backups", ["node": "n1"], as: site.token("owners"))
+      #expect(refused.status == 409 && refused.fault.contains("taken back"), "\(refused.shown)")
+    }
+    #expect(schedule["fault"]?.string?.contains("taken back") == true, "\(schedule)")
+    #expect(node.reservation == nil && images.isEmpty)
+  }
+
+  @Test func aMachineWhoseImageCannotFitIsNotSwitchedOff() async throws {
+    for (size, images, word) in [
+      (100 << 30, 0, "64 GiB at most"), (40 << 30, 12, "480 of 512"), (1 << 30, 1000, "1000 images"),
+    ] {
+      let (schedule, node, _) = try await afterRound { site, uuid in
+        let now = site.clock.now
+        try await site.database.write { session in
+          try NodeStore.setInventory(["disks": [["size_bytes": .int(size)]]], of: uuid, at: now, in: session)
+          for _ in 0..<images {
+            var image = Image(owner: "owners", createdAt: now)
+            image.status = .active
+            image.size = size
+            try ImageStore.insert(image, in: session)
+          }
+        }
+      }
+      #expect(schedule["fault"]?.string?.contains(word) == true, "\(schedule)")
+      #expect(node.reservation == nil && node.powerState == .on)
+    }
+  }
+
   @Test func whatAScheduleMakesIsSettledWithIt() async throws {
     let site = try await LeaseSite(keepsImages: true)
     _ = try await site.deployedMachine()

@@ -8,6 +8,10 @@ import Wire
 extension ImageCache {
   public nonisolated var largestCapture: Int { min(folder.settings.largestImage, folder.settings.largestDisk) }
 
+  public nonisolated var projectLimits: (count: Int, bytes: Int) {
+    (folder.settings.mostPerProject, folder.settings.largestPerProject)
+  }
+
   public func take(_ disk: CapturedDisk, as imageID: String, clock: @escaping @Sendable () -> Timestamp) async throws {
     let intake = ImageIntake(database: database, folder: folder)
     let uploadID = Identifier.uuid()

@@ -19,6 +19,7 @@ extension Conductor {
   /// - Throws: ``ConductorError`` `.conflict` while a workflow holds the node, or when its disk cannot be read.
   func requireReadable(_ node: Node, _ done: String, withoutAgent: Bool = false, in session: any Session) throws {
     try requireFree(node)
+    try requireNotTakenBack(node, in: session)
     guard node.provisionState == .active else {
       throw ConductorError(
         .conflict, "Node \(node.uuid) is \(node.provisionState.rawValue): only what was deployed (active) is \(done).")
@@ -61,9 +62,35 @@ extension Conductor {
       at: clock(), in: session)
   }
 
+  /// What can be known before the machine is switched off: that one more image fits, as large as the smallest disk that may be meant.
+  /// - Throws: ``ConductorError`` `.conflict` with what is in the way.
+  private func requireRoom(forImageOf node: Node, of project: String, in session: any Session) throws {
+    let limits = parts.images.projectLimits
+    guard try ImageStore.count(owner: project, in: session) < limits.count else {
+      throw ConductorError(.conflict, "The project has \(limits.count) images, which is the most: delete some.")
+    }
+    guard hardwareType(named: node.driver)?.needsAgent != false else { return }
+    let disks = try NodeStore.inventory(of: node.uuid, in: session)?["disks"]?.array ?? []
+    guard let size = disks.compactMap({ $0["size_bytes"]?.int }).min() else { return }
+    guard size <= parts.images.largestCapture else {
+      throw ConductorError(
+        .conflict,
+        "The disk of node \(node.uuid) has \(size >> 30) GiB, and an image has \(parts.images.largestCapture >> 30) GiB at most: back it up instead (`steelyard disk-backup create`)."
+      )
+    }
+    let used = try ImageStore.bytesUsed(owner: project, in: session)
+    guard used + size <= limits.bytes else {
+      throw ConductorError(
+        .conflict,
+        "The project's images have \(used >> 30) of \(limits.bytes >> 30) GiB, and an image of node \(node.uuid) has \(size >> 30) more: delete some."
+      )
+    }
+  }
+
   /// Checks that the disk of a node can be read, inserts the image, and collects the parameters of a workflow that reads it.
   func capturing(_ node: Node, as image: Image, in session: any Session) throws -> JSONObject {
     try requireReadable(node, "captured", withoutAgent: true, in: session)
+    try requireRoom(forImageOf: node, of: image.owner, in: session)
     var image = image
     image.diskFormat = "raw"
     image.containerFormat = "bare"

@@ -132,11 +132,19 @@ extension Conductor {
     guard owner != node.owner else { return }
     if isForced { return try forceOwner(owner, of: node, in: session) }
     try requireUnleased(node, "Its owner cannot change", in: session)
+    try give(node.uuid, to: owner, in: session)
+  }
+  private func give(_ uuid: String, to owner: String?, in session: any Session) throws {
     let now = clock()
-    try change(node.uuid, session) { node in
+    try DiskBackupScheduleStore.deleteUnleased(node: uuid, in: session)
+    try change(uuid, session) { node in
       node.owner = owner
       node.updatedAt = now
     }
+  }
+  /// What a lessee without a lease had asked for ends with that.
+  public func lesseeChanged(of node: Node, in session: any Session) throws {
+    try DiskBackupScheduleStore.deleteUnleased(node: node.uuid, project: node.lessee, in: session)
   }
   /// Gives the node to another owner, in the caller's transaction, whatever its leases: they and its offers end now, and the
   /// owner changes when the machine was taken back and is clean; at once when there is nothing to take back.
@@ -152,10 +160,7 @@ extension Conductor {
   func changeOwners(in session: any Session) throws {
     let now = clock()
     for (uuid, owner) in try OwnerChangeStore.ripe(in: session) {
-      try change(uuid, session) { node in
-        node.owner = owner
-        node.updatedAt = now
-      }
+      try give(uuid, to: owner, in: session)
       try OwnerChangeStore.remove(node: uuid, in: session)
       try NodeStore.addEvent(
         "The owner has changed, as was asked while the node was leased.", type: "lease", of: uuid, at: now, in: session)

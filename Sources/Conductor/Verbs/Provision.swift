@@ -77,6 +77,7 @@ extension Conductor {
     case .rescue, .unrescue:
       try requireNotInMaintenance(node)
       try requireRescue(of: node)
+      if verb == .rescue { try requireNotTakenBack(node, in: session) }
       let params = verb == .rescue ? try rescue(&node, parameters, in: session) : [:]
       try begin(
         verb == .rescue ? "rescue-node" : "unrescue-node", verb == .rescue ? .rescue : .unrescue,
@@ -194,6 +195,14 @@ extension Conductor {
   }
   func requireFree(_ node: Node) throws {
     if node.reservation != nil { throw locked(node) }
+  }
+  /// What is on a machine that is being taken back is still who had it before's, and nobody's to read.
+  /// - Throws: ``ConductorError`` `.conflict` from the end of a lease until the machine is clean.
+  func requireNotTakenBack(_ node: Node, in session: any Session) throws {
+    guard try !hasEndingLease(node: node.uuid, in: session) else {
+      throw ConductorError(
+        .conflict, "Node \(node.uuid) is being taken back from a lease: wait until that has ended and it is clean.")
+    }
   }
   func requireNotInMaintenance(_ node: Node) throws {
     if node.maintenance {
