@@ -19,6 +19,7 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <termios.h>
 #include <unistd.h>
@@ -75,6 +76,28 @@ pid_t clinux_peer_process(int socket) {
 
 int clinux_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
 
+/* Held shared while a child has our descriptors (until it has loaded its program), alone while a program is written. */
+static pthread_rwlock_t loading = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+
+int clinux_write_program(const char *path, const void *bytes, size_t length, mode_t mode) {
+  int failed = pthread_rwlock_wrlock(&loading);
+  if (failed) return failed;
+  int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+  if (fd < 0) {
+    failed = errno;
+  } else {
+    for (size_t written = 0; !failed && written < length;) {
+      ssize_t count = write(fd, (const char *)bytes + written, length - written);
+      if (count >= 0) written += (size_t)count;
+      else if (errno != EINTR) failed = errno;
+    }
+    if (!failed && fchmod(fd, mode)) failed = errno;
+    if (close(fd) && !failed) failed = errno;
+  }
+  pthread_rwlock_unlock(&loading);
+  return failed;
+}
+
 int clinux_spawn(pid_t *pid, const char *path, char *const argv[], char *const envp[], int in, int out, int err,
                  const char *terminal) {
   posix_spawnattr_t attributes;
@@ -107,7 +130,11 @@ int clinux_spawn(pid_t *pid, const char *path, char *const argv[], char *const e
     if (!failed) failed = posix_spawn_file_actions_adddup2(&actions, err, 2);
   }
   if (!failed) failed = posix_spawn_file_actions_addclosefrom_np(&actions, 3);
-  if (!failed) failed = posix_spawn(pid, path, &actions, &attributes, argv, envp);
+  if (!failed) failed = pthread_rwlock_rdlock(&loading);
+  if (!failed) {
+    failed = posix_spawn(pid, path, &actions, &attributes, argv, envp);
+    pthread_rwlock_unlock(&loading);
+  }
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
   return failed;

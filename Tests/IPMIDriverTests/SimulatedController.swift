@@ -27,7 +27,7 @@ final class SimulatedController: Sendable {
     let controller = try SimulatedController(folder: folder)
     try controller.write("power", "0")
     if stubborn { try controller.write("stubborn", "1") }
-    try controller.write("chassis.sh", chassis, mode: 0o755)
+    try writeExecutable(chassis, to: "\(folder)/chassis.sh")
     try controller.write(
       "lan.conf",
       """
@@ -129,8 +129,8 @@ final class SimulatedController: Sendable {
     }
   }
 
-  func write(_ name: String, _ text: String, mode: mode_t = 0o644) throws {
-    let descriptor = open("\(folder)/\(name)", O_WRONLY | O_CREAT | O_TRUNC, mode)
+  func write(_ name: String, _ text: String) throws {
+    let descriptor = open("\(folder)/\(name)", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
     guard descriptor >= 0 else { throw CommandError(program: name, reason: .notStarted(errno)) }
     defer { close(descriptor) }
     let bytes = Array(text.utf8)

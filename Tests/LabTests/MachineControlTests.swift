@@ -30,8 +30,7 @@ import Testing
     let lab = Laboratory(folder: base, namespace: "nowhere", program: program)
     let folder = lab.machineFolder(3)
     try Files.makeFolder(folder)
-    try Files.write(
-      program,
+    try writeExecutable(
       """
       #!/bin/sh
       printf '%s\\n' "$@" >'\(folder.replacing("'", with: "'\\''"))/started'
@@ -39,10 +38,10 @@ import Testing
       [ -e qemu-sleeper ] || cp "$(command -v sleep)" qemu-sleeper
       ./qemu-sleeper 600 >/dev/null 2>&1 & echo $! >pid
       until readlink "/proc/$!/exe" | grep -q qemu; do sleep 0.01; done
-      """, mode: 0o755)
+      """, to: program)
     let control = MachineControl(lab, machine)
-    try Files.write("\(folder)/control", control.script, mode: 0o755)
-    try Files.write("\(folder)/chassis", control.chassisScript, mode: 0o755)
+    try writeExecutable(control.script, to: "\(folder)/control")
+    try writeExecutable(control.chassisScript, to: "\(folder)/chassis")
     let made = Machine(folder: folder, control: "\(folder)/control", chassis: "\(folder)/chassis")
     var failure: (any Error)?
     do { try await body(made) } catch { failure = error }

@@ -26,6 +26,9 @@ void clinux_line_buffer_output(void);
    it is opened in their place and becomes the controlling terminal. 0 and the process in `pid`, or an errno. */
 int clinux_spawn(pid_t *pid, const char *path, char *const argv[], char *const envp[], int in, int out, int err,
                  const char *terminal);
+/* Make `path`, which must not exist, with these bytes and mode, and never while a child of clinux_spawn still has our descriptors: the
+   kernel refuses to load a program that anybody has open for writing (ETXTBSY). 0 or an errno. */
+int clinux_write_program(const char *path, const void *bytes, size_t length, mode_t mode);
 /* pidfd_open(2): a descriptor that polls readable once the process has ended, or -1. */
 int clinux_pidfd_open(pid_t pid);
 /* A new pseudo terminal in raw mode, 80 by 25: the master (close-on-exec, not blocking) or -1; the slave's path goes to

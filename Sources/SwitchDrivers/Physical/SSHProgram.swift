@@ -31,7 +31,7 @@ struct SSHAccess: Sendable {
     do {
       var known = "\(folder)/known_hosts"
       switch hostKey {
-      case .key(let key): try Self.write("switch \(key)\n", to: known, mode: 0o600)
+      case .key(let key): try Self.write("switch \(key)\n", to: known)
       case .file(let path): known = path
       }
       var options: [String: String] = [
@@ -49,7 +49,7 @@ struct SSHAccess: Sendable {
       }
       var environment: [String: String] = [:]
       if let password {
-        try Self.write("#!/bin/sh\nprintf '%s\\n' \"$STEELYARD_SWITCH_PASSWORD\"\n", to: "\(folder)/ask", mode: 0o700)
+        try writeExecutable("#!/bin/sh\nprintf '%s\\n' \"$STEELYARD_SWITCH_PASSWORD\"\n", to: "\(folder)/ask")
         environment = [
           "SSH_ASKPASS": "\(folder)/ask", "SSH_ASKPASS_REQUIRE": "force", "STEELYARD_SWITCH_PASSWORD": password,
         ]
@@ -71,8 +71,8 @@ struct SSHAccess: Sendable {
     }
   }
 
-  private static func write(_ text: String, to path: String, mode: mode_t) throws {
-    let file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
+  private static func write(_ text: String, to path: String) throws {
+    let file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
     guard file >= 0 else { throw CommandError(program: "ssh", reason: .notStarted(errno)) }
     defer { Glibc.close(file) }
     let bytes = Array(text.utf8)
