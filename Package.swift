@@ -195,7 +195,7 @@ let package = Package(
       name: "crash-worker",
       dependencies: ["TestSupport", "Conductor", "Cryptography", "Store", "Workflows", "Domain", "Wire", logging],
       path: "Tests/CrashWorker", swiftSettings: strict, linkerSettings: lld),
-    tests("CrashTests", ["TestSupport", "Processes", "Wire", "crash-worker"]),
+    tests("CrashTests", ["TestSupport", "Store", "Processes", "Wire", "crash-worker"]),
     tests(
       "ServerTests",
       [
@@ -206,7 +206,7 @@ let package = Package(
     tests("DomainTests", ["Domain", "Wire"]),
     tests("ProcessesTests", ["Processes"]),
     tests("StoreTests", ["Store", "TestSupport", "Cryptography", "Domain", "Wire"]),
-    tests("WorkflowsTests", ["Workflows", "Store", "Cryptography", "Wire", logging]),
+    tests("WorkflowsTests", ["Workflows", "TestSupport", "Store", "Cryptography", "Wire", logging]),
     tests(
       "ConductorTests",
       [

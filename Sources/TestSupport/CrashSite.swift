@@ -71,14 +71,16 @@ public struct CrashSite: Sendable {
   struct Injected: Error, CustomStringConvertible { let description = "failed on request" }
 
   /// - Parameter options: `kill` (number of the point), `fail` (a step's name), `twice`, `points`, `patience` with agents
-  ///   that have yet to call and `silence` of those that did (milliseconds), `fast-track`, `world` (the path of the world's file), `fill` (a step's name: the disk of the folder has no byte left
-  ///   from the step's effect on, for a second and a half).
+  ///   that have yet to call and `silence` of those that did (milliseconds), `fast-track`, `world` (the path of the world's file), `empty` (of an
+  ///   empty database to begin with), `fill` (a step's name: the disk of the folder has no byte left from the step's effect on, for a
+  ///   second and a half).
   public init(folder: String, options: [String: String], parts: SiteParts = SiteParts()) throws {
     mkdir(folder, 0o700)
     self.parts = parts
     world = try World(options["world"] ?? "\(folder)/world.db")
-    database = try Database(
-      path: "\(folder)/steelyard.db", secrets: try SecretBox.fromFile("\(folder)/key", create: true), readers: 1)
+    let path = "\(folder)/steelyard.db"
+    if access(path, F_OK) != 0 { try Database.writeEmpty(to: path, template: options["empty"]) }
+    database = try Database(path: path, secrets: try SecretBox.fromFile("\(folder)/key", create: true), readers: 1)
     let points = Points(kill: options["kill"].flatMap { Int($0) } ?? 0)
     self.points = points
     printsPoints = options["points"] != nil

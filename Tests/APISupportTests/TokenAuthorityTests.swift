@@ -4,6 +4,7 @@ import Domain
 import Glibc
 import Store
 import Synchronization
+import TestSupport
 import Testing
 import Wire
 
@@ -20,7 +21,7 @@ import Wire
     init() throws {
       var template = Array("/tmp/steelyard-tokens-XXXXXX".utf8CString)
       folder = try #require(mkdtemp(&template).map { String(cString: $0) })
-      database = try Database(path: folder + "/site.db", secrets: SecretBox(key: randomBytes(32)))
+      database = try Database.fresh(at: folder + "/site.db", secrets: SecretBox(key: randomBytes(32)))
     }
     deinit {
       database.close()

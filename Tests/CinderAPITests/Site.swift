@@ -41,7 +41,8 @@ struct Site: Sendable {
   /// - Parameter hasTwoBackends: whether there is "ceph" beside "local".
   static func run(hasTwoBackends: Bool = false, _ test: @escaping @Sendable (Site) async throws -> Void) async throws {
     try await withFolder("cinder") { folder in
-      let database = try Database(path: folder + "/site.db", secrets: SecretBox(key: [UInt8](repeating: 7, count: 32)))
+      let database = try Database.fresh(
+        at: folder + "/site.db", secrets: SecretBox(key: [UInt8](repeating: 7, count: 32)))
       let world = try World("\(folder)/world.db")
       let second = try World("\(folder)/second.db")
       let images = WorldImages(world)

@@ -1,5 +1,6 @@
 import Glibc
 import Processes
+import Store
 import TestSupport
 import Testing
 import Wire
@@ -235,11 +236,13 @@ struct CrashBench: Sendable {
   let scenario: Scenario
   private let folder: String
   private let worker: String
+  private var empty: String { "\(folder)/empty.db" }
 
   init(_ scenario: Scenario) throws {
     self.scenario = scenario
     folder = try makeTemporaryFolder("crash")
     worker = try #require(CrashBench.products) + "/crash-worker"
+    try Database.writeEmpty(to: empty)
   }
   /// The folder of the test bundle: the worker is built beside it.
   static var products: String? {
@@ -251,9 +254,14 @@ struct CrashBench: Sendable {
 
   func remove() { removeTree(folder) }
 
+  private func start(_ name: String, _ options: [String]) async throws -> CommandResult {
+    try await run(
+      worker, ["\(folder)/\(name)", scenario.rawValue, "empty=\(empty)"] + options, timeout: .seconds(90))
+  }
+
   /// One life that ends by itself.
   func life(_ name: String, _ options: [String]) async throws -> JSON {
-    let result = try await run(worker, ["\(folder)/\(name)", scenario.rawValue] + options, timeout: .seconds(90))
+    let result = try await start(name, options)
     try #require(result.status == 0, "\(scenario.rawValue) \(options): \(result.text) \(result.errorText)")
     let json = try JSON(parsing: result.text)
     removeTree("\(folder)/\(name)")
@@ -262,13 +270,13 @@ struct CrashBench: Sendable {
   /// A life that is killed, perhaps a second, and one that must bring everything to an end.
   func killed(_ name: String, _ first: [String], _ second: [String]? = nil) async throws -> JSON {
     for options in [first, second].compactMap({ $0 }) {
-      _ = try? await run(worker, ["\(folder)/\(name)", scenario.rawValue] + options, timeout: .seconds(90))
+      _ = try? await start(name, options)
     }
     return try await life(name, first.filter { $0.hasPrefix("fail=") })
   }
   /// The workflow's steps in order.
   func steps() async throws -> [String] {
-    let result = try await run(worker, ["\(folder)/points", scenario.rawValue, "points"], timeout: .seconds(90))
+    let result = try await start("points", ["points"])
     removeTree("\(folder)/points")
     var names: [String] = []
     for line in result.text.split(separator: "\n") {

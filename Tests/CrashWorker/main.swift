@@ -8,7 +8,7 @@ import TestSupport
 import Wire
 import Workflows
 
-// crash-worker FOLDER SCENARIO [kill=N] [fail=STEP] [twice] [points]
+// crash-worker FOLDER SCENARIO [kill=N] [fail=STEP] [empty=FILE] [twice] [points]
 // Runs one workflow to its end on a database and a world in FOLDER; `kill=N` ends the process with SIGKILL at the N-th point
 // between two instructions that matter. Started again without it, it must bring everything to an end.
 
@@ -18,7 +18,7 @@ for argument in CommandLine.arguments.dropFirst(3) {
   options[parts[0]] = parts.count > 1 ? parts[1] : "1"
 }
 guard CommandLine.arguments.count >= 3, let scenario = Scenario(rawValue: CommandLine.arguments[2]) else {
-  print("usage: crash-worker FOLDER SCENARIO [kill=N] [fail=STEP] [twice] [points]")
+  print("usage: crash-worker FOLDER SCENARIO [kill=N] [fail=STEP] [empty=FILE] [twice] [points]")
   print(Scenario.allCases.map(\.rawValue).joined(separator: " "))
   exit(2)
 }

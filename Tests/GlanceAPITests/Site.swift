@@ -12,6 +12,7 @@ import Logging
 import NIOCore
 import Processes
 import Store
+import TestSupport
 import Wire
 
 /// A server with the image service on a loopback port, a real database and files in a folder of its own.
@@ -44,7 +45,7 @@ struct Site: Sendable {
   ) async throws {
     let path = "/tmp/steelyard-glance-\(Identifier.uuid())"
     mkdir(path, 0o700)
-    let database = try Database(path: path + "/site.db", secrets: SecretBox(key: [UInt8](repeating: 7, count: 32)))
+    let database = try Database.fresh(at: path + "/site.db", secrets: SecretBox(key: [UInt8](repeating: 7, count: 32)))
     let folder = try ImageFolder(place ?? path + "/images", settings: settings)
     try await folder.prepare(database)
     var logger = Logger(label: "test")

@@ -45,7 +45,7 @@ struct Site {
   ) async throws {
     folder = "/tmp/steelyard-ironic-\(Identifier.uuid())"
     mkdir(folder, 0o700)
-    database = try Database(path: folder + "/steelyard.db", secrets: SecretBox(key: randomBytes(32)))
+    database = try Database.fresh(at: folder + "/steelyard.db", secrets: SecretBox(key: randomBytes(32)))
     world = try World(folder + "/world.db")
     let images = WorldImages(world)
     var logger = Logger(label: "test")

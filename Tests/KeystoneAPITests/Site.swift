@@ -52,7 +52,7 @@ final class Site: Sendable {
     var template = Array("/tmp/steelyard-keystone-XXXXXX".utf8CString)
     let folder = try #require(mkdtemp(&template).map { String(cString: $0) })
     let clock = Clock()
-    let database = try Database(path: folder + "/site.db", secrets: SecretBox(key: randomBytes(32)))
+    let database = try Database.fresh(at: folder + "/site.db", secrets: SecretBox(key: randomBytes(32)))
     let now = clock.now
     try await database.write { session in
       _ = try IdentityBootstrap.initialise(in: session, adminPassword: Site.adminPassword, now: now)

@@ -47,7 +47,7 @@ final class LeaseSite: Sendable {
       _ folder: String, _ box: SecretBox, _ keys: TokenKeys, _ clock: Clock, _ settings: LeaseSettings,
       _ imageFolder: ImageFolder?
     ) async throws {
-      let database = try Database(path: folder + "/site.db", secrets: box)
+      let database = try Database.fresh(at: folder + "/site.db", secrets: box)
       self.database = database
       let authority = TokenAuthority(keys: keys, clock: { clock.now })
       let world = try World("\(folder)/world.db")

@@ -9,6 +9,7 @@ import NIOCore
 import NeutronAPI
 import Store
 import Synchronization
+import TestSupport
 import Wire
 
 /// A server with the networking service on a loopback port, a real database in a folder of its own, and a caller per name.
@@ -57,7 +58,8 @@ struct Site: Sendable {
   ) async throws {
     let folder = "/tmp/steelyard-neutron-\(Identifier.uuid())"
     mkdir(folder, 0o700)
-    let database = try Database(path: folder + "/site.db", secrets: SecretBox(key: [UInt8](repeating: 7, count: 32)))
+    let database = try Database.fresh(
+      at: folder + "/site.db", secrets: SecretBox(key: [UInt8](repeating: 7, count: 32)))
     if let vlans {
       try await database.write { session in
         try SegmentRangeStore.ensureConfigured(

@@ -46,8 +46,8 @@ struct ComputeSite: Sendable {
     _ test: @escaping @Sendable (ComputeSite) async throws -> Void
   ) async throws {
     try await withFolder("nova") { folder in
-      let database = try Database(
-        path: folder + "/site.db", secrets: SecretBox(key: [UInt8](repeating: 7, count: 32)))
+      let database = try Database.fresh(
+        at: folder + "/site.db", secrets: SecretBox(key: [UInt8](repeating: 7, count: 32)))
       let world = try World("\(folder)/world.db")
       let images = WorldImages(world)
       var logger = Logger(label: "nova")

@@ -103,7 +103,8 @@ import Testing
 
   @Test func manyAtOnceAreEachToldTheTruth() async throws {
     try await withFolder("group") { folder in
-      let database = try Database(path: "\(folder)/site.db", secrets: SecretBox(key: [UInt8](repeating: 7, count: 32)))
+      let database = try Database.fresh(
+        at: "\(folder)/site.db", secrets: SecretBox(key: [UInt8](repeating: 7, count: 32)))
       let done = await withTaskGroup(of: (Int, Bool).self) { group in
         for number in 0..<500 {
           group.addTask {

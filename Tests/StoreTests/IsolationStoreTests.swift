@@ -14,7 +14,8 @@ import Wire
   private let place = SwitchPort(switchName: "sw0", port: "n1")
   private func withDatabase(_ body: @escaping @Sendable (Database) async throws -> Void) async throws {
     try await withFolder("isolation") { folder in
-      let database = try Database(path: "\(folder)/site.db", secrets: SecretBox(key: [UInt8](repeating: 7, count: 32)))
+      let database = try Database.fresh(
+        at: "\(folder)/site.db", secrets: SecretBox(key: [UInt8](repeating: 7, count: 32)))
       let (now, place) = (now, place)
       try await database.write { session in
         var node = Node(uuid: "node", name: "n1", driver: "d", createdAt: now)

@@ -10,7 +10,7 @@ import Wire
   @Test func aMACAddressThatIsTakenOnTheNetworkIsDrawnAgain() async throws {
     try await withFolder("mac") { folder in
       let box = SecretBox(key: [UInt8](repeating: 7, count: 32))
-      let database = try Database(path: "\(folder)/site.db", secrets: box)
+      let database = try Database.fresh(at: "\(folder)/site.db", secrets: box)
       let now = Timestamp(microseconds: 1)
       try await database.write { session in
         for (id, vlan) in [("one", 201), ("other", 202)] {

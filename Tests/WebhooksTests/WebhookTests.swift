@@ -24,7 +24,7 @@ private final class Clock: Sendable {
 
 @Suite struct WebhookTests {
   private func database() throws -> Database {
-    try Database(path: "/tmp/steelyard-webhook-\(Identifier.uuid()).db", secrets: SecretBox(key: randomBytes(32)))
+    try Database.fresh(at: "/tmp/steelyard-webhook-\(Identifier.uuid()).db", secrets: SecretBox(key: randomBytes(32)))
   }
   private func remove(_ database: Database) {
     database.close()

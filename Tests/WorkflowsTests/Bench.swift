@@ -3,6 +3,7 @@ import Glibc
 import Logging
 import Store
 import Synchronization
+import TestSupport
 import Testing
 import Wire
 
@@ -16,8 +17,8 @@ struct Bench: Sendable {
   static func with(_ body: @Sendable (Bench) async throws -> Void) async throws {
     let folder = "/tmp/steelyard-workflows-\(getpid())-\(UInt32.random(in: 0 ... .max))"
     mkdir(folder, 0o700)
-    let database = try Database(
-      path: "\(folder)/site.db", secrets: SecretBox(key: [UInt8](repeating: 7, count: 32)), readers: 1)
+    let database = try Database.fresh(
+      at: "\(folder)/site.db", secrets: SecretBox(key: [UInt8](repeating: 7, count: 32)), readers: 1)
     defer {
       database.close()
       for name in ["site.db", "site.db-wal", "site.db-shm"] { unlink("\(folder)/\(name)") }
