@@ -47,7 +47,9 @@ final class LeaseSite: Sendable {
       _ folder: String, _ box: SecretBox, _ keys: TokenKeys, _ clock: Clock, _ settings: LeaseSettings,
       _ imageFolder: ImageFolder?
     ) async throws {
-      let database = try Database.fresh(at: folder + "/site.db", secrets: box)
+      let path = "\(folder)/site.db"
+      if access(path, F_OK) != 0 { try Database.writeEmpty(to: path) }
+      let database = try Database(path: path, secrets: box)
       self.database = database
       let authority = TokenAuthority(keys: keys, clock: { clock.now })
       let world = try World("\(folder)/world.db")
