@@ -131,8 +131,8 @@ public struct Laboratory: Sendable {
     if machine.firmware == .uefi, !Files.exists("\(path)/vars.fd") {
       _ = try await runChecked("cp", ["/usr/share/OVMF/OVMF_VARS_4M.fd", "\(path)/vars.fd"])
     }
-    try writeExecutable(MachineControl(self, machine).script, to: "\(path)/control", mode: 0o755)
-    try writeExecutable(MachineControl(self, machine).chassisScript, to: "\(path)/ipmi-chassis", mode: 0o755)
+    try await writeExecutable(MachineControl(self, machine).script, to: "\(path)/control", mode: 0o755)
+    try await writeExecutable(MachineControl(self, machine).chassisScript, to: "\(path)/ipmi-chassis", mode: 0o755)
   }
 
   private func startSerialRelay() async throws {

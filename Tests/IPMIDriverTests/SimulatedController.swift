@@ -27,7 +27,7 @@ final class SimulatedController: Sendable {
     let controller = try SimulatedController(folder: folder)
     try controller.write("power", "0")
     if stubborn { try controller.write("stubborn", "1") }
-    try writeExecutable(chassis, to: "\(folder)/chassis.sh")
+    try await writeExecutable(chassis, to: "\(folder)/chassis.sh")
     try controller.write(
       "lan.conf",
       """

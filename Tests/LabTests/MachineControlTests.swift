@@ -30,7 +30,7 @@ import Testing
     let lab = Laboratory(folder: base, namespace: "nowhere", program: program)
     let folder = lab.machineFolder(3)
     try Files.makeFolder(folder)
-    try writeExecutable(
+    try await writeExecutable(
       """
       #!/bin/sh
       printf '%s\\n' "$@" >'\(folder.replacing("'", with: "'\\''"))/started'
@@ -40,8 +40,8 @@ import Testing
       until readlink "/proc/$!/exe" | grep -q qemu; do sleep 0.01; done
       """, to: program)
     let control = MachineControl(lab, machine)
-    try writeExecutable(control.script, to: "\(folder)/control")
-    try writeExecutable(control.chassisScript, to: "\(folder)/chassis")
+    try await writeExecutable(control.script, to: "\(folder)/control")
+    try await writeExecutable(control.chassisScript, to: "\(folder)/chassis")
     let made = Machine(folder: folder, control: "\(folder)/control", chassis: "\(folder)/chassis")
     var failure: (any Error)?
     do { try await body(made) } catch { failure = error }

@@ -5,8 +5,9 @@ import Testing
 import Wire
 
 extension LeaseSite {
-  /// A machine that boots an agent, deployed, with "first" on its disk; leased to alpha.
-  func deployedMachine() async throws -> String {
+  /// A machine that boots an agent, deployed, with "first" on its disk.
+  /// - Parameter lessee: the project that has leased it; nobody when nil.
+  func deployedMachine(lessee: String? = "alpha") async throws -> String {
     let uuid = Identifier.uuid(), now = clock.now
     try await database.write { [database] session in
       var node = Node(uuid: uuid, name: "n1", driver: "world", createdAt: now)
@@ -15,8 +16,8 @@ extension LeaseSite {
       node.provisionState = .active
       node.powerState = .on
       node.instanceInfo = ["image_source": "new"]
-      node.lessee = "alpha"
-      node.leaseUUID = Identifier.uuid()
+      node.lessee = lessee
+      node.leaseUUID = lessee.map { _ in Identifier.uuid() }
       try NodeStore.insert(node, secrets: ["password"], box: database.secrets, in: session)
       var port = Port(
         uuid: Identifier.uuid(), nodeUUID: uuid, address: try #require(LeaseSite.mac).description, createdAt: now)

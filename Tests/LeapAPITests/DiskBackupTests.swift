@@ -274,11 +274,7 @@ import Workflows
 
   @Test func anOwnersScheduleRestsWhileTheMachineIsLeasedAndEndsWithTheOwnership() async throws {
     let site = try await LeaseSite()
-    let node = try await site.deployedMachine()
-    try await site.change(node) { node in
-      node.lessee = nil
-      node.leaseUUID = nil
-    }
+    let node = try await site.deployedMachine(lessee: nil)
     let token = site.token("owners")
     let answer = try await site.call(
       .post, "/v1/disk-backup-schedules", ["node": "n1", "every_hours": 1, "at": "2026-11-21T09:00:00"], as: token)

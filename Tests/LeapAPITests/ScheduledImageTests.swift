@@ -121,11 +121,7 @@ import Wire
   /// - Returns: the schedule; null when it is gone.
   private func afterRound(_ body: (LeaseSite, String) async throws -> Void) async throws -> (JSON, Node, [Image]) {
     let site = try await LeaseSite(keepsImages: true)
-    let node = try await site.deployedMachine()
-    try await site.change(node) { node in
-      node.lessee = nil
-      node.leaseUUID = nil
-    }
+    let node = try await site.deployedMachine(lessee: nil)
     let token = site.token("owners")
     let answer = try await site.call(
       .post, "/v1/disk-backup-schedules",

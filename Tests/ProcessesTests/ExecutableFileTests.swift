@@ -15,7 +15,7 @@ import Testing
       }
       group.addTask {
         for number in 0..<1000 {
-          try writeExecutable("#!/bin/sh\necho \(number)\n", to: path)
+          try await writeExecutable("#!/bin/sh\necho \(number)\n", to: path)
           // fcntl(2): a lease for reading is given (F_SETLEASE, 1024) only on a file that nobody has open for writing.
           let script = open(path, O_RDONLY | O_CLOEXEC)
           #expect(fcntl(script, 1024, Int32(F_RDLCK)) == 0, "\(number)")
@@ -29,26 +29,26 @@ import Testing
     }
   }
 
-  @Test func itsModeIsTheOneAskedForAndOneInTheWayIsReplaced() throws {
+  @Test func itsModeIsTheOneAskedForAndOneInTheWayIsReplaced() async throws {
     let folder = try makeTemporaryFolder("executable")
     defer { removeTree(folder) }
     for mode: mode_t in [0o700, 0o755, 0o777] {
-      try writeExecutable("#!/bin/sh\n", to: "\(folder)/script", mode: mode)
+      try await writeExecutable("#!/bin/sh\n", to: "\(folder)/script", mode: mode)
       var information = stat()
       #expect(stat("\(folder)/script", &information) == 0 && information.st_mode & 0o777 == mode)
     }
     #expect(fileNames(in: folder) == ["script"])
   }
 
-  @Test func whatCannotBeWrittenIsToldAndLeavesNothing() throws {
+  @Test func whatCannotBeWrittenIsToldAndLeavesNothing() async throws {
     let folder = try makeTemporaryFolder("executable")
     defer { removeTree(folder) }
     let path = "\(folder)/none/script"
-    #expect(throws: CommandError(program: path, reason: .notStarted(ENOENT))) {
-      try writeExecutable("#!/bin/sh\n", to: path)
+    await #expect(throws: CommandError(program: path, reason: .notStarted(ENOENT))) {
+      try await writeExecutable("#!/bin/sh\n", to: path)
     }
     mkdir("\(folder)/taken", 0o700)
-    #expect(throws: CommandError.self) { try writeExecutable("#!/bin/sh\n", to: "\(folder)/taken") }
+    await #expect(throws: CommandError.self) { try await writeExecutable("#!/bin/sh\n", to: "\(folder)/taken") }
     #expect(fileNames(in: folder) == ["taken"])
   }
 }

@@ -77,7 +77,7 @@ struct LinuxLeaf: Sendable {
 
       """, to: "\(folder)/bgpd.conf", mode: 0o644)
     // As on a machine of its own: the daemons' sockets are where vtysh looks for them.
-    try writeExecutable(
+    try await writeExecutable(
       """
       #!/bin/sh
       exec ip netns exec \(namespace) unshare -m sh -c 'mount --bind \(folder)/run /run/frr && exec "$@"' sh "$@"

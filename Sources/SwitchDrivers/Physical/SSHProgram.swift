@@ -49,7 +49,7 @@ struct SSHAccess: Sendable {
       }
       var environment: [String: String] = [:]
       if let password {
-        try writeExecutable("#!/bin/sh\nprintf '%s\\n' \"$STEELYARD_SWITCH_PASSWORD\"\n", to: "\(folder)/ask")
+        try await writeExecutable("#!/bin/sh\nprintf '%s\\n' \"$STEELYARD_SWITCH_PASSWORD\"\n", to: "\(folder)/ask")
         environment = [
           "SSH_ASKPASS": "\(folder)/ask", "SSH_ASKPASS_REQUIRE": "force", "STEELYARD_SWITCH_PASSWORD": password,
         ]
