@@ -277,7 +277,7 @@ let package = Package(
         lifecycle,
       ]),
     tests("LabTests", ["Lab", "Processes", "Wire", "steelyard", "steelyard-simulator"]),
-    tests("NeutronAPITests", ["NeutronAPI", hummingbirdTesting]),
+    tests("NeutronAPITests", ["NeutronAPI", "TestSupport", hummingbirdTesting]),
     tests(
       "CinderAPITests",
       ["CinderAPI", "GlanceAPI", "TestSupport", "Conductor", "Cryptography", hummingbirdTesting, logging]),

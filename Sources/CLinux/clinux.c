@@ -22,6 +22,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 int clinux_ioctl_pointer(int fd, unsigned long request, void *argument) { return ioctl(fd, request, argument); }
@@ -80,7 +81,11 @@ int clinux_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); 
 static pthread_rwlock_t loading = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
 
 int clinux_write_program(const char *path, const void *bytes, size_t length, mode_t mode) {
-  int failed = pthread_rwlock_wrlock(&loading);
+  /* A program whose disk hangs while it is loaded holds up no more than this. */
+  struct timespec limit;
+  clock_gettime(CLOCK_MONOTONIC, &limit);
+  limit.tv_sec += 10;
+  int failed = pthread_rwlock_clockwrlock(&loading, CLOCK_MONOTONIC, &limit);
   if (failed) return failed;
   int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
   if (fd < 0) {
